@@ -1,0 +1,100 @@
+"""What may be typed: one parser, whose flags of the node come from ``config.options`` with their help."""
+
+import argparse
+
+from gatelodge import __version__
+from gatelodge.config import Option, options
+
+DEV_ONLY = ("port",)
+SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments of one call. Exits with code 2 and the usage when they make no sense."""
+    return parser().parse_args(argv)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="gatelodge", description="A self-hosted org for third-party MCP clients.")
+    top.add_argument("--version", action="version", version=f"gatelodge {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    dev = commands.add_parser("dev", help="start a development org on this machine, with users, data and apps")
+    serve = commands.add_parser("serve", help="start a node of a production deployment")
+    for each in options():
+        if each.name not in SERVE_ONLY:
+            _flag(dev, each)
+        if each.name not in DEV_ONLY:
+            _flag(serve, each)
+    for started in (dev, serve):
+        started.add_argument("--config", metavar="FILE", help="Read options from this TOML file.")
+    dev.add_argument("--json", action="store_true", help="Print everything as one JSON object on the first line.")
+    _app(commands.add_parser("app", help="External Client Apps"))
+    _user(commands.add_parser("user", help="users of the org"))
+    _org(commands.add_parser("org", help="orgs of the deployment"))
+    return top
+
+
+def _flag(parser: argparse.ArgumentParser, each: Option) -> None:
+    shown = f" Default: {each.default}." if each.default not in ("", ()) else ""
+    kind = int if isinstance(each.default, int) else str
+    parser.add_argument(
+        f"--{each.name.replace('_', '-')}",
+        dest=each.name,
+        type=kind,
+        action="append" if each.is_list else "store",
+        metavar=each.name.upper(),
+        help=(each.help + shown).replace("%", "%%"),
+    )
+
+
+def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="Print the answer as JSON.")
+    parser.add_argument("--org", default="", metavar="NAME", help="The org's name. Default: the first one.")
+    parser.add_argument("--data", metavar="DIR", help="The data folder of the deployment. Default: .gatelodge.")
+    parser.add_argument("--database", metavar="DATABASE", help="A SQLite file or a postgresql:// URL.")
+    parser.add_argument("--master-key-file", dest="master_key_file", metavar="FILE", help="The master key's file.")
+    return parser
+
+
+def _app(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    create = _common(verbs.add_parser("create", help="register an app; it is live at once"))
+    create.add_argument("--name", required=True, help="External Client App Name")
+    create.add_argument("--api-name", dest="api_name", default="", help="API Name. Default: made from the name.")
+    create.add_argument("--email", required=True, help="Contact Email")
+    create.add_argument("--preset", default="", help="A known client, for example claude-code: fills in its callbacks.")
+    create.add_argument("--callback", action="append", default=[], metavar="URL", help="Callback URL; may be repeated.")
+    create.add_argument("--scope", action="append", default=[], help="Default: mcp_api and refresh_token.")
+    create.add_argument("--description", default="", help="Description")
+    create.add_argument("--distribution-state", dest="distribution_state", default="Local", help="Local or Packaged")
+    _common(verbs.add_parser("list", help="the org's apps"))
+    display = _common(verbs.add_parser("display", help="one app with its consumer key"))
+    display.add_argument("api_name", metavar="API_NAME")
+
+
+def _user(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    create = _common(verbs.add_parser("create", help="make a user; without a password one is made and shown once"))
+    create.add_argument("--username", required=True, help="A name in the form of an e-mail address.")
+    create.add_argument("--name", default="", help="The person's name. Default: the username.")
+    create.add_argument("--email", default="", help="Default: the username.")
+    create.add_argument("--admin", action="store_true", help="Give the permission set Administrator.")
+    create.add_argument("--permission-set", dest="permission_sets", action="append", default=[], metavar="API_NAME")
+    create.add_argument("--password-stdin", dest="password_stdin", action="store_true", help="Read the password there.")
+    _common(verbs.add_parser("list", help="the org's users"))
+
+
+def _org(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    create = _common(
+        verbs.add_parser(
+            "create",
+            help="add an org at /o/NAME. Orgs by path share one browser origin: give orgs that do not trust each other"
+            " a deployment and a domain of their own",
+        )
+    )
+    create.add_argument("--name", required=True, help="The name in its URL: a-z, 0-9 and -.")
+    create.add_argument("--label", default="", help="The name people read. Default: the name.")
+    create.add_argument("--kind", default="production", help="production, developer hub, sandbox or scratch")
+    _common(verbs.add_parser("list", help="the deployment's orgs"))

@@ -1,0 +1,81 @@
+"""Running a verb: in the server that holds the data folder where one runs, else in a process of its own."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gatelodge.app import build
+from gatelodge.cli.verbs import NotFound, perform
+from gatelodge.config import Config, ConfigRefused, load
+from gatelodge.core.errors import Invalid, Refused, Unavailable
+from gatelodge.store import StoreRefused, control
+from gatelodge.store.control import ControlRefused
+from gatelodge.store.lock import Locked
+from gatelodge.store.master_key import KeyRefused
+
+OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "password_stdin")
+WITHOUT_URL = "http://localhost"
+"""Issuers are made from the deployment's public URL; a command that doesn't know it shows paths on this one."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Perform the verb and print its answer."""
+    try:
+        answer = asyncio.run(_perform(arguments))
+    except NotFound as error:
+        return _failed(error, 3)
+    except ControlRefused as error:
+        return _failed(error, 3 if error.kind == "NotFound" else 1)
+    except msgspec.ValidationError as error:
+        return _failed(error, 2)
+    except (Refused, Invalid, Unavailable, ConfigRefused, KeyRefused, StoreRefused, Locked) as error:
+        return _failed(error, 1)
+    print(msgspec.json.encode(answer).decode() if arguments.json else _as_text(answer))
+    return 0
+
+
+async def _perform(arguments: argparse.Namespace) -> object:
+    values = {name: value for name, value in vars(arguments).items() if name not in OF_THE_COMMAND}
+    verb = f"{arguments.command} {arguments.verb}"
+    if verb == "user create":
+        values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    config = _configured(arguments)
+    try:
+        app = await build(config)
+    except Locked:
+        return await control.ask(Path(config.data), verb, values)
+    try:
+        return await perform(app.site, verb, values)
+    finally:
+        await app.stop()
+
+
+def _configured(arguments: argparse.Namespace) -> Config:
+    flags = {name: getattr(arguments, name) for name in ("data", "database", "master_key_file")}
+    config = load(flags, os.environ)
+    return config if config.public_url else msgspec.structs.replace(config, public_url=WITHOUT_URL)
+
+
+def _failed(error: Exception, code: int) -> int:
+    print(f"gatelodge: {error}", file=sys.stderr)
+    return code
+
+
+def _as_text(answer: Any) -> str:  # noqa: ANN401 - what verbs answer
+    if isinstance(answer, list):
+        return "\n".join(_as_line(row) for row in answer) or "none"
+    return "\n".join(f"{name:<16}{_as_word(value)}" for name, value in answer.items())
+
+
+def _as_line(row: dict[str, Any]) -> str:
+    first, *rest = [_as_word(value) for name, value in row.items() if name not in ("id", "revision")]
+    return f"{first:<24}{'  '.join(rest)}"
+
+
+def _as_word(value: Any) -> str:  # noqa: ANN401 - a cell
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

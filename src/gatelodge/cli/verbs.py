@@ -1,0 +1,158 @@
+"""What ``gatelodge app|user|org`` do: the same functions in the command's own process and beside a running server."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from gatelodge.cli.seeding import make_org, new_app
+from gatelodge.core import orgs, permissions, propagation, secrets, users
+from gatelodge.core.apps import presets, registry
+from gatelodge.core.apps.settings import Settings, api_name_from
+from gatelodge.core.errors import Refused
+from gatelodge.core.ids import USER
+from gatelodge.core.orgs import Org
+from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
+from gatelodge.web.site import Site
+
+MOST_LISTED = 1000
+SHORTEST_PASSWORD = 12
+
+
+class NotFound(Exception):
+    """The thing that the command names does not exist."""
+
+
+Verb = Callable[[Site, Org, dict[str, Any]], Awaitable[object]]
+
+
+def answering(site: Site) -> Callable[[str, dict[str, Any]], Awaitable[object]]:
+    """What a running server does with a verb that came over its control socket."""
+
+    async def answer(verb: str, arguments: dict[str, Any]) -> object:
+        return await perform(site, verb, arguments)
+
+    return answer
+
+
+async def perform(site: Site, verb: str, arguments: dict[str, Any]) -> object:
+    """One verb of ``VERBS``. Raises ``NotFound``, ``Refused`` or ``Invalid``."""
+    found = await site.store.read(orgs.all_orgs, site.config.public_url)
+    name = str(arguments.pop("org", ""))
+    org = next((org for org in found if org.name == name), None)
+    if org is None:
+        raise NotFound(f"there is no org named {name!r}; gatelodge org list shows them")
+    return await VERBS[verb](site, org, arguments)
+
+
+async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """Register an app."""
+    preset = presets.BY_NAME.get(arguments["preset"] or "other")
+    if preset is None:
+        raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
+    settings = msgspec.convert(
+        {
+            "label": arguments["name"],
+            "api_name": arguments["api_name"] or api_name_from(arguments["name"]),
+            "contact_email": arguments["email"],
+            "description": arguments["description"],
+            "distribution_state": arguments["distribution_state"],
+            "callback_urls": tuple(dict.fromkeys((*preset.callback_urls, *arguments["callback"]))),
+            "scopes": tuple(arguments["scope"]) or (MCP_API, REFRESH_TOKEN),
+        },
+        Settings,
+    )
+    made = new_app(site, org.id, settings, preset=preset.name, created_by="the command line")
+    stored = await site.store.run(
+        propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay
+    )
+    return _app(stored)
+
+
+async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+    """The org's apps by API Name."""
+    return [_app(app) for app in await site.store.read(registry.in_order, org.id, limit=MOST_LISTED)]
+
+
+async def app_display(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """One app. Raises ``NotFound``."""
+    app = await site.store.read(registry.find_by_api_name, org.id, arguments["api_name"])
+    if app is None:
+        raise NotFound(f"this org has no app named {arguments['api_name']!r}; gatelodge app list shows them")
+    live = await site.store.read(propagation.live_on, org.id, app.consumer_key, site.clock.now_ms())
+    return _app(app) | {"live_nodes": live.live_nodes, "nodes": live.nodes}
+
+
+async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """Make a user; a password that was made here is in the answer, once."""
+    given = arguments["password"]
+    if given is not None and len(given) < SHORTEST_PASSWORD:
+        raise Refused(f"the password has {len(given)} characters; at least {SHORTEST_PASSWORD} are needed", "password")
+    password = given or secrets.new_token()[:20]
+    sets = (*([permissions.ADMINISTRATOR.api_name] if arguments["admin"] else []), *arguments["permission_sets"])
+    made = await site.store.run(
+        users.create,
+        id=secrets.new_id(USER),
+        org_id=org.id,
+        username=arguments["username"],
+        name=arguments["name"] or arguments["username"],
+        email=arguments["email"] or arguments["username"],
+        password_hash=await site.passwords.hash(password),
+        permission_sets=sets,
+        now=site.clock.now(),
+    )
+    return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})
+
+
+async def user_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+    """The org's users by name."""
+    return [_user(user) for user in await site.store.read(users.in_order, org.id, limit=MOST_LISTED)]
+
+
+async def org_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+    """Add an org at a path of the deployment. Raises ``Refused`` when the name is taken."""
+    known = await site.store.read(orgs.all_orgs, site.config.public_url)
+    if arguments["name"] in [each.name for each in known]:
+        raise Refused(f"an org named {arguments['name']!r} exists already; choose another name", "name")
+    made = await make_org(
+        site, name=arguments["name"], label=arguments["label"] or arguments["name"], kind=arguments["kind"]
+    )
+    return _org(made)
+
+
+async def org_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+    """The deployment's orgs."""
+    return [_org(each) for each in await site.store.read(orgs.all_orgs, site.config.public_url)]
+
+
+def _app(app: registry.ExternalClientApp) -> dict[str, Any]:
+    return {
+        "id": app.id,
+        "api_name": app.settings.api_name,
+        "name": app.settings.label,
+        "consumer_key": app.consumer_key,
+        "callback_urls": list(app.settings.callback_urls),
+        "scopes": list(app.settings.scopes),
+        "preset": app.preset,
+        "is_enabled": app.policies.is_enabled,
+        "revision": app.revision,
+    }
+
+
+def _user(user: users.User) -> dict[str, Any]:
+    return {"id": user.id, "username": user.username, "name": user.name, "is_active": user.is_active}
+
+
+def _org(org: Org) -> dict[str, Any]:
+    return {"id": org.id, "name": org.name, "label": org.label, "kind": org.kind, "issuer": org.issuer}
+
+
+VERBS: dict[str, Verb] = {
+    "app create": app_create,
+    "app list": app_list,
+    "app display": app_display,
+    "user create": user_create,
+    "user list": user_list,
+    "org create": org_create,
+    "org list": org_list,
+}

@@ -1,0 +1,1 @@
+"""The nouns of the product, one module each: its words, its rules, its rows. Nothing here does I/O."""

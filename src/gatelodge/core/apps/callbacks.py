@@ -1,0 +1,124 @@
+"""Callback URLs: which may be registered, when a requested one matches, and what a near miss looks like.
+
+A URL is judged as the text it is. Nothing here parses it into parts that another parser might see otherwise: a
+registered URL matches the very same characters, and a loopback URL may differ in its port alone.
+"""
+
+import re
+
+LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::(\d{1,5}))?((?:/[^#]*)?)")
+HTTPS = re.compile(r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?][^#]*)?")
+CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[^#]+")
+VISIBLE_ASCII = re.compile(r"[!-~]+")
+UNSAFE = re.compile(r"""[\\"<>^`{|}*]|/\.{1,2}(?:[/?]|$)|%(?![0-9A-Fa-f]{2})|%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])""")
+LONGEST = 512
+
+# Schemes of known MCP clients. Any other custom scheme must be a reversed domain name (RFC 8252 §7.1), so that it
+# has an owner and cannot be one that the browser or the system gives a meaning of its own (javascript:, data:, ms-...).
+CLIENT_SCHEMES = frozenset({"cursor", "vscode", "vscode-insiders", "claude", "codex", "windsurf", "zed", "postman"})
+
+
+def is_https(url: str) -> bool:
+    """Whether this is an https URL without user information or fragment."""
+    return bool(VISIBLE_ASCII.fullmatch(url) and HTTPS.fullmatch(url) and not UNSAFE.search(url))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the client listens on the user's own machine (RFC 8252 §7.3)."""
+    return bool(LOOPBACK.fullmatch(url))
+
+
+def is_custom_scheme(url: str) -> bool:
+    """Whether the operating system hands this URL to an installed app (RFC 8252 §7.1)."""
+    return not url.startswith(("http:", "https:"))
+
+
+def has_assured_identity(url: str) -> bool:
+    """Whether reaching this URL proves which client is there: https only (RFC 8252 §8.6)."""
+    return url.startswith("https:")
+
+
+def problem(url: str) -> str:
+    """Why this callback URL can't be registered, as a sentence; "" when it can."""
+    if len(url) > LONGEST:
+        return f"{url[:60]}... has {len(url)} characters; a callback URL has at most {LONGEST}."
+    if not VISIBLE_ASCII.fullmatch(url):
+        return f"{url!r} contains a space or a character outside ASCII; percent-encode it."
+    if "#" in url:
+        return f"{url} has a fragment; remove everything from the # on (RFC 6749 §3.1.2)."
+    if "*" in url:
+        return f"{url} has a wildcard; list each URL. For loopback addresses any port is accepted already."
+    if UNSAFE.search(url):
+        return f"{url} contains a character or a path segment (.. or a bare %) that programs read in different ways."
+    if LOOPBACK.fullmatch(url) or HTTPS.fullmatch(url):
+        return ""
+    if url.startswith("http:"):
+        return f"{url} is not encrypted: use https, or http with the host localhost, 127.0.0.1 or [::1]."
+    if url.startswith("https:"):
+        return f"{url} is not an https URL with a plain host name; user information is not allowed."
+    return _scheme_problem(url)
+
+
+def _scheme_problem(url: str) -> str:
+    custom = CUSTOM.fullmatch(url)
+    if custom is None:
+        return f"{url} is not a URL; an example is https://client.example/callback."
+    scheme = custom["scheme"]
+    if scheme in CLIENT_SCHEMES or ("." in scheme and not scheme.endswith(".")):
+        return ""
+    return (
+        f"{url} has the scheme {scheme}:, which no known client uses; a custom scheme must be a reversed domain name"
+        " such as com.example.app: (RFC 8252 §7.1)."
+    )
+
+
+def matches(registered: str, asked: str) -> bool:
+    """The one rule of the authorize endpoint: the same characters, or the same loopback URL on another port.
+
+    RFC 8252 §7.3: each loopback host stands only for itself, and the path is exact (RFC 9700 §4.1.3).
+    """
+    if registered == asked:
+        return True
+    ours, theirs = LOOPBACK.fullmatch(registered), LOOPBACK.fullmatch(asked)
+    if ours is None or theirs is None or problem(asked):
+        return False
+    return ours[1] == theirs[1] and ours[3] == theirs[3] and is_port(theirs[2])
+
+
+def is_port(digits: str | None) -> bool:
+    """Whether these digits name a TCP port (none: the scheme's own)."""
+    return digits is None or 0 < int(digits) < 65536  # noqa: PLR2004 - the range of ports
+
+
+def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None:
+    """The registered URL closest to the one asked for, and the one difference in words; None: nothing is close."""
+    for url in registered:
+        if difference := _difference(url, asked):
+            return url, difference
+    return None
+
+
+def _difference(registered: str, asked: str) -> str:
+    ours, theirs = _parts(registered), _parts(asked)
+    if ours is None or theirs is None:
+        return ""
+    both_loopback = is_loopback(registered) and is_loopback(asked)
+    differing = [name for name, a, b in zip(PARTS, ours, theirs, strict=True) if a != b]
+    if both_loopback and "port" in differing:
+        differing.remove("port")  # RFC 8252 §7.3: never the reason
+    if registered.rstrip("/") == asked.rstrip("/"):
+        return "a slash at the end"
+    if registered.lower() == asked.lower():
+        return "upper and lower case"
+    if differing == ["host"] and both_loopback:
+        return "the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves"
+    return f"the {differing[0]}" if len(differing) == 1 else ""
+
+
+PARTS = ("scheme", "host", "port", "path", "query")
+ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\]/?#]*\]|[^:/?#\[\]@]*)(?::(\d*))?([^?#]*)(\?[^#]*)?")
+
+
+def _parts(url: str) -> tuple[str, ...] | None:
+    found = ANY_URL.fullmatch(url)
+    return tuple(part or "" for part in found.groups()) if found else None

@@ -1,0 +1,131 @@
+"""Known MCP clients, as data: their callback URLs and the words that connect them. Dated, since clients change."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True):
+    """One MCP client. ``callback_urls`` fill the form; ``asks_for_url``: its URL must be pasted from the client.
+
+    ``connect`` is the way in: a command or a file, with {url}, {key} and {name} to be filled in.
+    """
+
+    name: str
+    label: str
+    hint: str
+    tile: str
+    callback_urls: tuple[str, ...]
+    checked: str
+    runs: Literal["here", "in a cloud"] = "here"
+    asks_for_url: bool = False
+    connect: str = ""
+
+
+PRESETS = (
+    Preset(
+        name="postman",
+        label="Postman app",
+        hint="Desktop, over HTTP",
+        tile="Po",
+        callback_urls=("https://oauth.pstmn.io/v1/callback",),
+        checked="2026-11-23",
+        connect="New > MCP > HTTP, URL {url}; Authorization: OAuth 2.0, Authorization Code (With PKCE), SHA-256,"
+        " Client ID {key}, no secret",
+    ),
+    Preset(
+        name="postman-web",
+        label="Postman web",
+        hint="In the browser",
+        tile="Pw",
+        callback_urls=("https://oauth.pstmn.io/v1/browser-callback",),
+        checked="2026-11-23",
+        runs="in a cloud",
+        connect="As Postman app, with Authorize using browser selected",
+    ),
+    Preset(
+        name="cursor",
+        label="Cursor",
+        hint="Desktop and web agents",
+        tile="Cu",
+        callback_urls=(
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "http://localhost:8787/callback",
+            "https://www.cursor.com/agents/mcp/oauth/callback",
+        ),
+        checked="2026-11-23",
+        connect='~/.cursor/mcp.json: {{"mcpServers": {{"{name}": {{"url": "{url}", "auth": {{"CLIENT_ID": "{key}"}}}}}}}}',
+    ),
+    Preset(
+        name="claude",
+        label="Claude",
+        hint="Web and desktop",
+        tile="Cl",
+        callback_urls=("https://claude.ai/api/mcp/auth_callback", "https://claude.com/api/mcp/auth_callback"),
+        checked="2026-11-23",
+        runs="in a cloud",
+        connect="Settings > Connectors > Add custom connector, URL {url}; Advanced settings: OAuth Client ID {key}",
+    ),
+    Preset(
+        name="chatgpt",
+        label="ChatGPT",
+        hint="Paste its URL",
+        tile="Gp",
+        callback_urls=(),
+        checked="2026-11-23",
+        runs="in a cloud",
+        asks_for_url=True,
+        connect="Settings > Apps > Create app, URL {url}; Registration method User-defined OAuth client, Client ID {key}",
+    ),
+    Preset(
+        name="vscode",
+        label="VS Code",
+        hint="Copilot agents",
+        tile="Vs",
+        callback_urls=("http://127.0.0.1:33418", "http://127.0.0.1:33418/", "https://vscode.dev/redirect"),
+        checked="2026-11-23",
+        connect='.vscode/mcp.json: {{"servers": {{"{name}": {{"type": "http", "url": "{url}",'
+        ' "oauth": {{"clientId": "{key}"}}}}}}}}',
+    ),
+    Preset(
+        name="claude-code",
+        label="Claude Code",
+        hint="In the terminal",
+        tile="Cc",
+        callback_urls=("http://localhost:8080/callback", "http://localhost:8080/oauth/callback"),
+        checked="2026-11-23",
+        connect="claude mcp add --transport http --client-id {key} --callback-port 8080 {name} {url}",
+    ),
+    Preset(
+        name="codex",
+        label="Codex",
+        hint="In the terminal",
+        tile="Cx",
+        callback_urls=("http://127.0.0.1:5555/callback", "http://localhost:5555/callback"),
+        checked="2026-11-23",
+        connect="codex mcp add {name} --url {url} --oauth-client-id {key}",
+    ),
+    Preset(
+        name="mcp-inspector",
+        label="MCP Inspector",
+        hint="Test bench",
+        tile="In",
+        callback_urls=(
+            "http://127.0.0.1:6276/oauth/callback",
+            "http://localhost:6274/oauth/callback",
+            "http://localhost:6274/oauth/callback/debug",
+        ),
+        checked="2026-11-23",
+        connect="mcp-inspector --cli {url} --client-id {key} --method tools/list",
+    ),
+    Preset(
+        name="other",
+        label="Other",
+        hint="Set it by hand",
+        tile="+",
+        callback_urls=(),
+        checked="2026-11-23",
+        asks_for_url=True,
+    ),
+)
+BY_NAME = {preset.name: preset for preset in PRESETS}

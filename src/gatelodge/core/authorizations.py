@@ -1,0 +1,187 @@
+"""What one user lets one app do: one live row per org, user and app. Consent creates or widens it, ending it ends
+everything under it. Also the authorization requests that wait for the user's answer."""
+
+import msgspec
+
+from gatelodge.core.errors import Refused
+from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
+
+HELD_FOR = 600
+"""Seconds that a request waits for its user."""
+MOST_HELD_PER_ADDRESS = 200
+MOST_ENDED = 1_000_000
+
+
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
+    """The live authorization of an app by a user, with everything it ever covered since it began."""
+
+    id: str
+    org_id: str
+    user_id: str
+    client_id: str
+    scopes: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def covers(self, scopes: tuple[str, ...], resource: str) -> bool:
+        """Whether nothing new is asked for."""
+        return set(scopes) <= set(self.scopes) and resource in self.resources
+
+
+class HeldRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An authorization request that waits: bound to the browser that sent it by the digest of a cookie."""
+
+    digest: str
+    org_id: str
+    client_id: str
+    request: str
+    created_at: int
+
+
+def authorization(*, scopes: str, resources: str, **columns: object) -> Authorization:
+    """An ``Authorization`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split(), "resources": resources.split()}, Authorization)
+
+
+COLUMNS = "id, org_id, user_id, client_id, scopes, resources"
+
+
+def is_live_sql(column: str) -> str:
+    """A condition for another module's statement: the authorization that this column names has not ended."""
+    return f"EXISTS (SELECT 1 FROM authorizations z WHERE z.id = {column} AND z.ended_at IS NULL)"
+
+
+def find_live(org_id: str, user_id: str, client_id: str) -> Operation[Authorization | None]:
+    """What this user lets this app do now."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM authorizations WHERE org_id = :org_id AND user_id = :user_id"
+            " AND client_id = :client_id AND ended_at IS NULL",
+            authorization,
+            org_id=org_id,
+            user_id=user_id,
+            client_id=client_id,
+        )
+    )
+
+
+def consent(  # noqa: PLR0913 - what a consent is made of
+    *, id: str, org_id: str, user_id: str, client_id: str, scopes: tuple[str, ...], resource: str, now: int  # noqa: A002
+) -> Operation[Authorization]:
+    """The user said yes: the live authorization, created under ``id`` or widened."""
+    # The upsert locks the row, so that two consents at once widen one after the other.
+    held = yield from one(
+        f"INSERT INTO authorizations ({COLUMNS}, created_at, updated_at)"
+        " VALUES (:id, :org_id, :user_id, :client_id, '', '', :now, :now)"
+        " ON CONFLICT (org_id, user_id, client_id) WHERE ended_at IS NULL DO UPDATE SET updated_at = :now"
+        f" RETURNING {COLUMNS}",
+        authorization,
+        id=id,
+        org_id=org_id,
+        user_id=user_id,
+        client_id=client_id,
+        now=now,
+    )
+    assert held is not None  # an upsert always answers with its row
+    widened = msgspec.structs.replace(
+        held,
+        scopes=tuple(dict.fromkeys((*held.scopes, *scopes))),
+        resources=tuple(dict.fromkeys((*held.resources, resource))),
+    )
+    yield from execute(
+        "UPDATE authorizations SET scopes = :scopes, resources = :resources WHERE org_id = :org_id AND id = :id",
+        scopes=" ".join(widened.scopes),
+        resources=" ".join(widened.resources),
+        org_id=org_id,
+        id=held.id,
+    )
+    return widened
+
+
+def end(org_id: str, authorization_id: str, now: int) -> Operation[bool]:
+    """End an authorization and with it every connection under it. True for exactly one caller."""
+    ended = yield from one(
+        "UPDATE authorizations SET ended_at = :now WHERE org_id = :org_id AND id = :id AND ended_at IS NULL"
+        " RETURNING id AS value",
+        text,
+        now=now,
+        org_id=org_id,
+        id=authorization_id,
+    )
+    if ended is None:
+        return False
+    yield from announce(org_id, "authorization", authorization_id)
+    return True
+
+
+def ended_since(then: int) -> Operation[list[str]]:
+    """The authorizations of every org that ended at or after ``then``: a node loads them before it is ready."""
+    return (
+        yield from many(
+            "SELECT id AS value FROM authorizations WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit",
+            text,
+            then=then,
+            limit=MOST_ENDED,
+        )
+    )
+
+
+def hold(  # noqa: PLR0913 - the columns of a held request
+    *, digest: str, org_id: str, client_id: str, browser: str, address: str, request: str, now: int
+) -> Operation[None]:
+    """Keep a request until its user answers, at most 10 minutes.
+
+    Raises ``Refused`` when this address already has too many waiting.
+    """
+    yield from execute("DELETE FROM held_requests WHERE expires_at <= :now", now=now)
+    waiting = yield from one(
+        "SELECT COUNT(*) AS n FROM held_requests WHERE org_id = :org_id AND address = :address",
+        number,
+        org_id=org_id,
+        address=address,
+    )
+    if (waiting or 0) >= MOST_HELD_PER_ADDRESS:
+        raise Refused(
+            f"{waiting} sign-ins from this address are waiting for an answer, which is as many as are kept;"
+            " finish one of them or wait 10 minutes"
+        )
+    yield from execute(
+        "INSERT INTO held_requests (digest, org_id, client_id, browser, address, request, created_at, expires_at)"
+        " VALUES (:digest, :org_id, :client_id, :browser, :address, :request, :now, :expires_at)",
+        digest=digest,
+        org_id=org_id,
+        client_id=client_id,
+        browser=browser,
+        address=address,
+        request=request,
+        now=now,
+        expires_at=now + HELD_FOR,
+    )
+
+
+def find_held(org_id: str, digest: str, browser: str, now: int) -> Operation[HeldRequest | None]:
+    """The waiting request with this id, for the browser that sent it and no other."""
+    return (
+        yield from one(
+            "SELECT digest, org_id, client_id, request, created_at FROM held_requests WHERE digest = :digest"
+            " AND org_id = :org_id AND browser = :browser AND expires_at > :now",
+            HeldRequest,
+            digest=digest,
+            org_id=org_id,
+            browser=browser,
+            now=now,
+        )
+    )
+
+
+def release_held(org_id: str, digest: str, browser: str, now: int) -> Operation[bool]:
+    """The user answered: the request is gone. True for exactly one caller."""
+    released = yield from one(
+        "DELETE FROM held_requests WHERE digest = :digest AND org_id = :org_id AND browser = :browser"
+        " AND expires_at > :now RETURNING digest AS value",
+        text,
+        digest=digest,
+        org_id=org_id,
+        browser=browser,
+        now=now,
+    )
+    return released is not None

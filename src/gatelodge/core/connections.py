@@ -1,0 +1,236 @@
+"""One sign-in of one client instance: begun by one redeemed code, it carries a refresh family and access tokens.
+
+A replayed code or refresh token ends its connection and never the user's other ones (decision 0006).
+"""
+
+import msgspec
+
+from gatelodge.core import audit, authorizations, users
+from gatelodge.core.errors import Denied
+from gatelodge.core.operation import Operation, announce, execute, many, one, text
+
+CODE_LIFETIME = 60
+"""Seconds from consent to redemption (RFC 6749 §4.1.2 asks for at most 600)."""
+KEEP_CODES = 24 * 3600
+"""Seconds that a used code is remembered, so that its replay is still punished."""
+MOST_ENDED = 1_000_000
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """What hangs on one sign-in: who, through which client, with which scopes, for which one resource."""
+
+    id: str
+    org_id: str
+    authorization_id: str
+    user_id: str
+    client_id: str
+    scopes: tuple[str, ...]
+    resource: str
+    signed_in_at: int
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """An authorization code as it is kept: its digest, what it was issued for, and the connection it will begin."""
+
+    digest: str
+    connection: Connection
+    redirect_uri: str
+    code_challenge: str
+    expires_at: int
+    used_at: int | None = None
+    is_live: bool = True
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a redeemer of a code brings. ``code_challenge`` is the S256 of the verifier it sent ("" for none);
+    ``redirect_uri`` and ``resource`` are None when they were not sent."""
+
+    client_id: str
+    redirect_uri: str | None
+    code_challenge: str
+    resource: str | None
+
+
+def connection(*, scopes: str, **columns: object) -> Connection:
+    """A ``Connection`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split()}, Connection)
+
+
+def code(  # noqa: PLR0913 - the columns of a code
+    *,
+    digest: str,
+    connection_id: str,
+    redirect_uri: str,
+    code_challenge: str,
+    expires_at: int,
+    used_at: int | None,
+    is_live: int,
+    **columns: object,
+) -> Code:
+    """A ``Code`` from its row."""
+    return Code(
+        digest=digest,
+        connection=connection(id=connection_id, **columns),  # type: ignore[arg-type] - the columns of the statement
+        redirect_uri=redirect_uri,
+        code_challenge=code_challenge,
+        expires_at=expires_at,
+        used_at=used_at,
+        is_live=bool(is_live),
+    )
+
+
+COLUMNS = "id, org_id, authorization_id, user_id, client_id, scopes, resource, signed_in_at"
+FIND_CODE = (
+    "SELECT digest, connection_id, org_id, authorization_id, user_id, client_id, scopes, resource, signed_in_at,"
+    " redirect_uri, code_challenge, expires_at, used_at,"
+    f" CASE WHEN {authorizations.is_live_sql('authorization_id')} AND {users.is_active_sql('user_id')}"
+    " THEN 1 ELSE 0 END AS is_live FROM codes WHERE org_id = :org_id AND digest = :digest"
+)
+USE_CODE = (
+    "UPDATE codes SET used_at = :now WHERE org_id = :org_id AND digest = :digest AND used_at IS NULL"
+    " AND expires_at > :now RETURNING digest AS value"
+)
+END = (
+    "UPDATE connections SET ended_at = :now, ended_by = :why WHERE org_id = :org_id AND id = :id"
+    " AND ended_at IS NULL RETURNING user_id AS value"
+)
+
+
+def is_live_sql(column: str) -> str:
+    """A condition for another module's statement: the connection that this column names, and what it hangs on, live."""
+    return (
+        f"EXISTS (SELECT 1 FROM connections c WHERE c.id = {column} AND c.ended_at IS NULL"
+        f" AND {authorizations.is_live_sql('c.authorization_id')} AND {users.is_active_sql('c.user_id')})"
+    )
+
+
+def issue_code(issued: Code, now: int) -> Operation[None]:
+    """Keep a fresh code; codes whose time is long over are removed."""
+    made = issued.connection
+    yield from execute(
+        "INSERT INTO codes (digest, connection_id, org_id, authorization_id, user_id, client_id, scopes, resource,"
+        " signed_in_at, redirect_uri, code_challenge, expires_at) VALUES (:digest, :connection_id, :org_id,"
+        " :authorization_id, :user_id, :client_id, :scopes, :resource, :signed_in_at, :redirect_uri, :code_challenge,"
+        " :expires_at)",
+        digest=issued.digest,
+        connection_id=made.id,
+        org_id=made.org_id,
+        authorization_id=made.authorization_id,
+        user_id=made.user_id,
+        client_id=made.client_id,
+        scopes=" ".join(made.scopes),
+        resource=made.resource,
+        signed_in_at=made.signed_in_at,
+        redirect_uri=issued.redirect_uri,
+        code_challenge=issued.code_challenge,
+        expires_at=now + CODE_LIFETIME,
+    )
+
+
+def approve(*, waiting: str, browser: str, approved: Code, now: int) -> Operation[bool]:
+    """The user said yes to a waiting request: widen the authorization and keep the code. True for exactly one answer."""
+    made = approved.connection
+    if not (yield from authorizations.release_held(made.org_id, waiting, browser, now)):
+        return False
+    agreed = yield from authorizations.consent(
+        id=made.authorization_id,
+        org_id=made.org_id,
+        user_id=made.user_id,
+        client_id=made.client_id,
+        scopes=made.scopes,
+        resource=made.resource,
+        now=now,
+    )
+    begun = msgspec.structs.replace(made, authorization_id=agreed.id)
+    yield from issue_code(msgspec.structs.replace(approved, connection=begun), now)
+    return True
+
+
+def redeem(org_id: str, digest: str, proof: Proof, now: int) -> Operation[Connection | Denied]:
+    """Exchange a code for the connection it begins (RFC 6749 §4.1.3). True for exactly one caller."""
+    held = yield from one(FIND_CODE, code, org_id=org_id, digest=digest)
+    if held is None:
+        return Denied("invalid_grant", "the authorization code is unknown or expired")
+    # Possession first, consequence after: who lacks the verifier can neither use a code up nor end its connection.
+    if refusal := _unproven(held, proof):
+        return refusal
+    if held.used_at is None and held.expires_at <= now:
+        return Denied("invalid_grant", f"expired authorization code: it lived {CODE_LIFETIME} seconds")
+    if held.used_at is None and not held.is_live:
+        return Denied("invalid_grant", "the user's authorization of this app has ended, or the user is inactive")
+    used = yield from one(USE_CODE, text, org_id=org_id, digest=digest, now=now)
+    if used is None:  # RFC 6749 §10.5: a replay ends what the first use began
+        yield from end(org_id, held.connection.id, now, "code replay")
+        return Denied("invalid_grant", "the authorization code was already used; the connection it began is ended")
+    return (yield from _begin(held.connection, now))
+
+
+def _unproven(held: Code, proof: Proof) -> Denied | None:
+    """Why this redeemer has not proved that the code is its own, or None."""
+    if proof.client_id != held.connection.client_id:
+        return Denied("invalid_grant", "the authorization code was issued to another client")
+    if proof.redirect_uri is not None and proof.redirect_uri != held.redirect_uri:
+        return Denied("invalid_grant", "redirect_uri differs from the one of the authorization request")
+    if held.code_challenge and not proof.code_challenge:
+        return Denied("invalid_grant", "code_verifier is missing: the authorization request sent a code_challenge")
+    if proof.code_challenge != held.code_challenge:  # also a verifier without a challenge (RFC 9700 §4.8.2)
+        return Denied("invalid_grant", "invalid code verifier: its S256 differs from the code_challenge")
+    if proof.resource is not None and proof.resource != held.connection.resource:
+        return Denied("invalid_target", f"the user authorized the resource {held.connection.resource} and no other")
+    return None
+
+
+def _begin(begun: Connection, now: int) -> Operation[Connection]:
+    yield from execute(
+        f"INSERT INTO connections ({COLUMNS}, created_at) VALUES (:id, :org_id, :authorization_id, :user_id,"
+        " :client_id, :scopes, :resource, :signed_in_at, :now)",
+        id=begun.id,
+        org_id=begun.org_id,
+        authorization_id=begun.authorization_id,
+        user_id=begun.user_id,
+        client_id=begun.client_id,
+        scopes=" ".join(begun.scopes),
+        resource=begun.resource,
+        signed_in_at=begun.signed_in_at,
+        now=now,
+    )
+    return begun
+
+
+def find(org_id: str, connection_id: str) -> Operation[Connection | None]:
+    """The connection with this id, while it and all it hangs on are live."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND id = :id AND {is_live_sql(':id')}",
+            connection,
+            org_id=org_id,
+            id=connection_id,
+        )
+    )
+
+
+def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
+    """End one connection, written down. True for exactly one caller; a connection never begun cannot end."""
+    user_id = yield from one(END, text, org_id=org_id, id=connection_id, now=now, why=why)
+    if user_id is None:
+        return False
+    yield from audit.record(org_id, now * 1000, user_id, "connection:session:end", connection_id, {"why": why})
+    yield from announce(org_id, "connection", connection_id)
+    return True
+
+
+def ended_since(then: int) -> Operation[list[str]]:
+    """The connections of every org that ended at or after ``then``: a node loads them before it is ready."""
+    return (
+        yield from many(
+            "SELECT id AS value FROM connections WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit",
+            text,
+            then=then,
+            limit=MOST_ENDED,
+        )
+    )
+
+
+def forget_old_codes(now: int) -> Operation[None]:
+    """Remove codes whose replay need no longer be punished."""
+    yield from execute("DELETE FROM codes WHERE expires_at < :then", then=now - KEEP_CODES)

@@ -1,0 +1,260 @@
+"""The one door from Setup to the servers: what Setup releases here is what OAuth and the gateway see (decision 0004).
+
+Setup writes revisions; nodes serve what is live and say which change they have applied. A released revision is live at
+once, or after the delay that a development org imitates.
+"""
+
+import msgspec
+
+from gatelodge.core import audit
+from gatelodge.core.apps import policies as app_policies
+from gatelodge.core.apps import registry
+from gatelodge.core.apps import settings as app_settings
+from gatelodge.core.apps.policies import Policies
+from gatelodge.core.apps.registry import ExternalClientApp
+from gatelodge.core.apps.settings import Settings
+from gatelodge.core.errors import Refused
+from gatelodge.core.operation import Operation, announce, execute, many, number, one
+
+MOST_CHANGES = 10_000
+MOST_NODES = 1000
+NODE_IS_GONE_AFTER = 10
+"""Seconds without a heartbeat after which a node no longer counts."""
+KEEP_CHANGES = 24 * 3600
+"""Seconds that the feed and its receipts are kept."""
+
+
+class LiveClient(msgspec.Struct, frozen=True, kw_only=True):
+    """An app as the servers see it. Here the consumer key becomes ``client_id`` and Callback URLs ``redirect_uris``."""
+
+    org_id: str
+    app_id: str
+    client_id: str
+    name: str
+    api_name: str
+    registered_by: str
+    info_url: str
+    is_enabled: bool
+    redirect_uris: tuple[str, ...]
+    scopes: tuple[str, ...]
+    requires_pkce: bool
+    mcp_servers: tuple[str, ...] | None
+    default_mcp_server: str
+    revision: int
+    is_removed: bool = False
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A revision on its way to the nodes: live from ``live_from`` (epoch milliseconds)."""
+
+    revision: int
+    live_from: int
+    client: LiveClient
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One change of the feed as a node reads it."""
+
+    seq: int
+    org_id: str
+    kind: str
+    key: str
+
+
+class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a change has come: on how many of the nodes, in how many milliseconds, and how many are left if it is
+    held back by the org's propagation delay."""
+
+    nodes: int
+    live_nodes: int
+    milliseconds: int
+    waits: int
+
+
+def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
+    """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
+    app_settings.check(made.settings)
+    stored = yield from registry.create(made)
+    yield from audit.record(
+        made.org_id, now_ms, made.created_by, "app:settings:create", made.id, {"api_name": made.settings.api_name}
+    )
+    yield from _release(stored, now_ms=now_ms, delay=delay)
+    return stored
+
+
+def change_app(  # noqa: PLR0913 - what a change is made of
+    org_id: str,
+    app_id: str,
+    *,
+    revision: int,
+    settings: Settings,
+    policies: Policies,
+    known_servers: tuple[str, ...],
+    actor: str,
+    now_ms: int,
+    delay: int,
+) -> Operation[ExternalClientApp]:
+    """Save an app's next revision and release it. Disabling bites at once, whatever the delay.
+
+    Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
+    """
+    app_settings.check(settings)
+    app_policies.check(policies, known_servers)
+    before = yield from registry.find(org_id, app_id)
+    if before is not None and before.settings.api_name != settings.api_name:
+        raise Refused(f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name")
+    saved = yield from registry.save(
+        org_id, app_id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
+    )
+    yield from audit.record(org_id, now_ms, actor, "app:settings:change", app_id, {"revision": saved.revision})
+    yield from _release(saved, now_ms=now_ms, delay=delay if saved.policies.is_enabled else 0)
+    return saved
+
+
+def _release(app: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[None]:
+    settings, policies = app.settings, app.policies
+    client = LiveClient(
+        org_id=app.org_id,
+        app_id=app.id,
+        client_id=app.consumer_key,  # the single line where the word changes
+        name=settings.label,
+        api_name=settings.api_name,
+        registered_by=app.created_by,
+        info_url=settings.info_url,
+        is_enabled=policies.is_enabled and settings.oauth_enabled,
+        redirect_uris=settings.callback_urls,
+        scopes=settings.scopes,
+        requires_pkce=settings.require_pkce,
+        mcp_servers=policies.mcp_servers,
+        default_mcp_server=policies.default_mcp_server,
+        revision=app.revision,
+    )
+    # What was superseded before this release is no longer served by anyone.
+    yield from execute(
+        "DELETE FROM live_clients WHERE org_id = :org_id AND client_id = :client_id AND revision < ("
+        "SELECT MAX(revision) FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
+        " AND live_from <= :now)",
+        org_id=app.org_id,
+        client_id=client.client_id,
+        now=now_ms,
+    )
+    yield from execute(
+        "INSERT INTO live_clients (org_id, client_id, revision, live_from, released_at, document)"
+        " VALUES (:org_id, :client_id, :revision, :live_from, :now, :document)",
+        org_id=app.org_id,
+        client_id=client.client_id,
+        revision=app.revision,
+        live_from=now_ms + delay * 1000,
+        now=now_ms,
+        document=msgspec.json.encode(client).decode(),
+    )
+    yield from announce(app.org_id, "client", client.client_id)
+
+
+def releases(org_id: str, client_id: str) -> Operation[list[Release]]:
+    """Every revision of a client that is live or on its way, the newest first. Empty: no app has this key."""
+    return (
+        yield from many(
+            "SELECT revision, live_from, document FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
+            " ORDER BY revision DESC LIMIT :limit",
+            release,
+            org_id=org_id,
+            client_id=client_id,
+            limit=MOST_CHANGES,
+        )
+    )
+
+
+def release(revision: int, live_from: int, document: str) -> Release:
+    """A ``Release`` from its row."""
+    return Release(revision, live_from, msgspec.json.decode(document, type=LiveClient))
+
+
+def newest_change() -> Operation[int]:
+    """The number of the feed's last change."""
+    return (yield from one("SELECT seq AS n FROM feed WHERE id = 1", number)) or 0
+
+
+def changes_after(seq: int) -> Operation[list[Received]]:
+    """The changes that a node which has applied ``seq`` must apply next, in order."""
+    return (
+        yield from many(
+            "SELECT seq, org_id, kind, key FROM changes WHERE seq > :seq ORDER BY seq, position LIMIT :limit",
+            Received,
+            seq=seq,
+            limit=MOST_CHANGES,
+        )
+    )
+
+
+def heartbeat(node_id: str, name: str, seq: int, now_ms: int) -> Operation[None]:
+    """A node says that it lives and which change it has applied; what nobody needs any more is removed."""
+    yield from execute(
+        "INSERT INTO nodes (id, name, seen_at, applied_seq) VALUES (:id, :name, :now, :seq)"
+        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, applied_seq = excluded.applied_seq",
+        id=node_id,
+        name=name,
+        now=now_ms,
+        seq=seq,
+    )
+
+
+def acknowledge(node_id: str, seq: int, now_ms: int) -> Operation[None]:
+    """A node says when it had applied the changes up to ``seq``."""
+    yield from execute(
+        "INSERT INTO applied_changes (node_id, seq, at) VALUES (:node_id, :seq, :now)"
+        " ON CONFLICT (node_id, seq) DO NOTHING",
+        node_id=node_id,
+        seq=seq,
+        now=now_ms,
+    )
+    yield from execute("UPDATE nodes SET applied_seq = :seq, seen_at = :now WHERE id = :id", id=node_id, seq=seq, now=now_ms)
+
+
+def leave(node_id: str) -> Operation[None]:
+    """A node that stops says so, and no longer counts."""
+    yield from execute("DELETE FROM nodes WHERE id = :id", id=node_id)
+
+
+def forget_old_changes(now_ms: int) -> Operation[None]:
+    """Remove nodes that are gone, and changes and receipts older than a day."""
+    yield from execute("DELETE FROM nodes WHERE seen_at < :then", then=now_ms - 60_000)
+    yield from execute("DELETE FROM applied_changes WHERE at < :then", then=now_ms - KEEP_CHANGES * 1000)
+    yield from execute(
+        "DELETE FROM changes WHERE seq <= (SELECT COALESCE(MAX(seq), 0) FROM changes) - :keep", keep=MOST_CHANGES * 10
+    )
+
+
+def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:
+    """On how many of the living nodes the newest revision of a client is live, and how long the last of them took."""
+    newest = yield from one(
+        "SELECT live_from, released_at, (SELECT MAX(seq) FROM changes WHERE org_id = :org_id AND kind = 'client'"
+        " AND key = :client_id) AS seq FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
+        " ORDER BY revision DESC LIMIT 1",
+        _newest,
+        org_id=org_id,
+        client_id=client_id,
+    )
+    if newest is None:
+        return LiveOn(nodes=0, live_nodes=0, milliseconds=0, waits=0)
+    live_from, released_at, seq = newest
+    nodes = yield from many(
+        "SELECT n.applied_seq AS seq, (SELECT MIN(a.at) FROM applied_changes a WHERE a.node_id = n.id AND a.seq >= :seq)"
+        " AS at FROM nodes n WHERE n.seen_at > :then ORDER BY n.id LIMIT :limit",
+        _applied,
+        seq=seq,
+        then=now_ms - NODE_IS_GONE_AFTER * 1000,
+        limit=MOST_NODES,
+    )
+    waits = max(0, live_from - now_ms)
+    reached = [at for applied, at in nodes if applied >= seq and not waits]
+    took = max((max(at, live_from) - released_at for at in reached if at), default=0)
+    return LiveOn(nodes=len(nodes), live_nodes=len(reached), milliseconds=max(0, took), waits=waits)
+
+
+def _newest(live_from: int, released_at: int, seq: int | None) -> tuple[int, int, int]:
+    return live_from, released_at, seq or 0
+
+
+def _applied(seq: int, at: int | None) -> tuple[int, int]:
+    return seq, at or 0

@@ -1,0 +1,150 @@
+"""Refresh tokens: rotation that punishes theft and forgives races (decision 0006).
+
+A family is one row with a counter. Token n is ``key_id.family.n.HMAC(HKDF(master[key_id]), org|family|salt|n)``:
+neither the database nor the key file alone can forge one, and no token is stored.
+"""
+
+import re
+
+import msgspec
+
+from gatelodge.core import connections
+from gatelodge.core.errors import Denied
+from gatelodge.core.operation import Operation, execute, one
+from gatelodge.core.secrets import KeyRing, are_equal
+
+PURPOSE = "refresh"
+IDLE_LIFETIME = 30 * 24 * 3600
+"""Seconds without use after which a family is dead."""
+WINDOW = 30
+"""Default seconds in which a superseded token still leads to the newest one. Never slides."""
+MOST_RECENT = 16
+SHAPE = re.compile(r"([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{16,64})\.([1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})")
+
+
+class Presented(msgspec.Struct, frozen=True):
+    """A refresh token taken apart; nothing in it is believed before ``is_ours``."""
+
+    key_id: str
+    family: str
+    n: int
+    mac: str
+
+    def __repr__(self) -> str:
+        return f"Presented({self.family}, {self.n})"
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """The one row of a refresh family. ``n`` is the newest token's number; ``recent`` are (number, superseded at in
+    epoch milliseconds) of those before it; ``expires_at`` is in epoch seconds."""
+
+    id: str
+    org_id: str
+    connection_id: str
+    salt: str
+    n: int
+    recent: tuple[tuple[int, int], ...]
+    expires_at: int
+
+
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a refresh: the family's newest number, for the winner of the rotation and for those who raced it."""
+
+    family: Family
+    connection: connections.Connection
+
+
+def family(*, recent: str, **columns: object) -> Family:
+    """A ``Family`` from its row."""
+    return msgspec.convert({**columns, "recent": msgspec.json.decode(recent)}, Family)
+
+
+def of(begun: connections.Connection, fresh: Family) -> Family:
+    """The fresh family of a connection that just began."""
+    return msgspec.structs.replace(fresh, org_id=begun.org_id, connection_id=begun.id)
+
+
+def parse(token: str) -> Presented | None:
+    """The parts of a refresh token, or None for another shape (so that nothing else reaches the database)."""
+    parts = SHAPE.fullmatch(token)
+    return Presented(parts[1], parts[2], int(parts[3]), parts[4]) if parts else None
+
+
+def write(keys: KeyRing, family: Family) -> str:
+    """The family's newest token as text."""
+    mac = keys.mac(PURPOSE, family.org_id, family.id, family.salt, str(family.n))
+    return f"{keys.current_id}.{family.id}.{family.n}.{mac}"
+
+
+def is_ours(keys: KeyRing, presented: Presented, family: Family) -> bool:
+    """Whether this very token was issued by us for this family."""
+    mac = keys.mac(PURPOSE, family.org_id, family.id, family.salt, str(presented.n), key_id=presented.key_id)
+    return mac is not None and are_equal(mac, presented.mac)
+
+
+COLUMNS = "id, org_id, connection_id, salt, n, recent, expires_at"
+ADVANCE = (
+    "UPDATE refresh_families SET n = n + 1, recent = :recent, expires_at = :expires_at WHERE org_id = :org_id"
+    f" AND id = :id AND n = :n AND {connections.is_live_sql('connection_id')} RETURNING {COLUMNS}"
+)
+
+
+def begin(made: Family) -> Operation[None]:
+    """A connection with the scope ``refresh_token`` gets its family, at number 1."""
+    yield from execute(
+        f"INSERT INTO refresh_families ({COLUMNS}) VALUES (:id, :org_id, :connection_id, :salt, 1, '[]', :expires_at)",
+        id=made.id,
+        org_id=made.org_id,
+        connection_id=made.connection_id,
+        salt=made.salt,
+        expires_at=made.expires_at,
+    )
+
+
+def find(org_id: str, family_id: str) -> Operation[Family | None]:
+    """The family with this id."""
+    sql = f"SELECT {COLUMNS} FROM refresh_families WHERE org_id = :org_id AND id = :id"
+    return (yield from one(sql, family, org_id=org_id, id=family_id))
+
+
+def rotate(held: Family, n: int, client_id: str, *, window: int, now_ms: int) -> Operation[Refreshed | Denied]:
+    """Use token ``n`` of a family that was read as ``held`` and whose MAC was checked (steps 3 to 6 of the rule).
+
+    ``window`` is in seconds, 0 for strict rotation.
+    """
+    now = now_ms // 1000
+    connection = yield from connections.find(held.org_id, held.connection_id)
+    if connection is None or connection.client_id != client_id:
+        return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
+    if held.expires_at <= now:
+        return Denied("invalid_grant", f"expired access/refresh token: unused for {IDLE_LIFETIME // 86400} days")
+    recent = _remembered(held.recent, n, now_ms)
+    advanced = None
+    if n == held.n:
+        advanced = yield from one(
+            ADVANCE,
+            family,
+            recent=msgspec.json.encode(recent).decode(),
+            expires_at=now + IDLE_LIFETIME,
+            org_id=held.org_id,
+            id=held.id,
+            n=n,
+        )
+    if advanced is not None:
+        return Refreshed(family=advanced, connection=connection)
+    newest = yield from find(held.org_id, held.id)
+    if newest is not None and _is_forgiven(newest, n, window, now_ms):
+        return Refreshed(family=newest, connection=connection)
+    # RFC 9700 §4.14.2. Also a number above the row's: a restored backup cannot tell its own future from a forgery.
+    yield from connections.end(held.org_id, held.connection_id, now, "refresh token replay")
+    return Denied("invalid_grant", "the refresh token was already used; its connection is ended")
+
+
+def _remembered(recent: tuple[tuple[int, int], ...], n: int, now_ms: int) -> tuple[tuple[int, int], ...]:
+    return (*recent, (n, now_ms))[-MOST_RECENT:]
+
+
+def _is_forgiven(newest: Family, n: int, window: int, now_ms: int) -> bool:
+    """Whether token ``n`` was superseded no longer than the window ago."""
+    superseded = dict(newest.recent).get(n)
+    return window > 0 and superseded is not None and now_ms - superseded <= window * 1000

@@ -1,0 +1,100 @@
+"""JWT access tokens for named users (RFC 9068): what is in them, how they are signed, and every reason to refuse one."""
+
+import base64
+import re
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from gatelodge.core.connections import Connection
+from gatelodge.core.keys import ALGORITHM
+
+LIFETIME = 600
+"""Seconds that an access token lives."""
+LONGEST = 8192
+"""Characters; a longer token is refused before anything decodes it."""
+TYPE = "at+jwt"
+LEEWAY = 60
+"""Seconds by which ``iat`` may lie ahead: the clocks of two nodes differ."""
+SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The only protected header we sign and accept: no crit, no jwk, no jku, no x5c (RFC 8725 §3)."""
+
+    alg: str
+    kid: str
+    typ: str
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims of an access token (RFC 9068 §2.2), and the two ids that let MCP servers refuse what has ended."""
+
+    iss: str
+    sub: str
+    aud: str
+    client_id: str
+    scope: str
+    iat: int
+    exp: int
+    jti: str
+    auth_time: int
+    authorization_id: str
+    connection_id: str
+
+
+class Unacceptable(Exception):
+    """This is not an access token of ours for this resource; the message says why, for a log and never a stranger."""
+
+
+def claims(connection: Connection, *, issuer: str, jti: str, now: int) -> Claims:
+    """What a fresh access token of a connection says. ``aud`` is always one string (RFC 8707 §2)."""
+    return Claims(
+        iss=issuer,
+        sub=connection.user_id,
+        aud=connection.resource,
+        client_id=connection.client_id,
+        scope=" ".join(connection.scopes),
+        iat=now,
+        exp=now + LIFETIME,
+        jti=jti,
+        auth_time=connection.signed_in_at,
+        authorization_id=connection.authorization_id,
+        connection_id=connection.id,
+    )
+
+
+def sign(key: ECKey, kid: str, what: Claims) -> str:
+    """The token as text (RFC 9068 §2.1: ``typ`` is ``at+jwt``)."""
+    header = {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
+    return jws.serialize_compact(header, msgspec.json.encode(what), key, algorithms=[ALGORITHM])
+
+
+def verify(token: str, keys: dict[str, ECKey], *, issuer: str, audience: str, now: int) -> Claims:
+    """The claims of a token that is ours, whole, for this audience and not expired. Raises ``Unacceptable``.
+
+    The key is looked up by ``kid`` among the org's own and fixes the algorithm; nothing else in the header is used.
+    """
+    if len(token) > LONGEST or not SHAPE.fullmatch(token):
+        raise Unacceptable("it does not have the shape of a JWT access token")
+    try:
+        header = msgspec.json.decode(base64.urlsafe_b64decode(_padded(token.partition(".")[0])), type=Header)
+        key = keys.get(header.kid)
+        if key is None or header.alg != ALGORITHM or header.typ.lower() not in (TYPE, f"application/{TYPE}"):
+            raise Unacceptable("its kid, alg or typ is none of ours")
+        found = msgspec.json.decode(jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload, type=Claims)
+    except (JoseError, msgspec.MsgspecError, ValueError) as error:
+        raise Unacceptable(f"it does not verify: {error}") from None
+    if found.iss != issuer:
+        raise Unacceptable(f"its issuer is {found.iss}, not {issuer}")
+    if found.aud != audience:
+        raise Unacceptable(f"it was issued for {found.aud}, not for {audience}")
+    if found.exp <= now or found.iat > now + LEEWAY:
+        raise Unacceptable("it has expired")
+    return found
+
+
+def _padded(segment: str) -> str:
+    return segment + "=" * (-len(segment) % 4)

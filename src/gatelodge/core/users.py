@@ -1,0 +1,154 @@
+"""Named users: who signs in. What they may do is the sum of their permission sets (``permissions``)."""
+
+import re
+
+import msgspec
+
+from gatelodge.core import permissions
+from gatelodge.core.errors import Refused
+from gatelodge.core.operation import Operation, announce, execute, many, one
+
+USERNAME_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,63}")
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person with a name of their own. ``password_is_seeded``: the password was derived, its owner never set one."""
+
+    id: str
+    org_id: str
+    username: str
+    name: str
+    email: str
+    time_zone: str
+    is_active: bool
+    password_is_seeded: bool
+    created_at: int
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What sign-in compares: never shown, never logged."""
+
+    user_id: str
+    password_hash: str
+    is_active: bool
+
+    def __repr__(self) -> str:
+        return f"Credential({self.user_id})"
+
+
+COLUMNS = "id, org_id, username, name, email, time_zone, is_active, password_is_seeded, created_at"
+
+
+def user(*, is_active: int, password_is_seeded: int, **columns: object) -> User:
+    """A ``User`` from its row."""
+    flags = {"is_active": bool(is_active), "password_is_seeded": bool(password_is_seeded)}
+    return msgspec.convert({**columns, **flags}, User)
+
+
+def credential(id: str, password_hash: str, is_active: int) -> Credential:  # noqa: A002 - the column's name
+    """A ``Credential`` from its row."""
+    return Credential(id, password_hash, bool(is_active))
+
+
+def create(  # noqa: PLR0913 - the columns of a user
+    *,
+    id: str,  # noqa: A002 - the column's name
+    org_id: str,
+    username: str,
+    name: str,
+    email: str,
+    password_hash: str,
+    permission_sets: tuple[str, ...],
+    now: int,
+    time_zone: str = "UTC",
+    password_is_seeded: bool = False,
+) -> Operation[User]:
+    """Make a user with these permission sets (by API name). Raises ``Refused`` when the username is taken or malformed."""
+    if not USERNAME_SHAPE.fullmatch(username):
+        raise Refused(f"the username {username!r} must have the form of an e-mail address", "username")
+    made = yield from one(
+        "INSERT INTO users (id, org_id, username, username_key, name, email, time_zone, password_hash, is_active,"
+        " password_is_seeded, created_at) VALUES (:id, :org_id, :username, :username_key, :name, :email, :time_zone,"
+        f" :password_hash, 1, :seeded, :now) ON CONFLICT (org_id, username_key) DO NOTHING RETURNING {COLUMNS}",
+        user,
+        id=id,
+        org_id=org_id,
+        username=username,
+        username_key=username.lower(),
+        name=name,
+        email=email,
+        time_zone=time_zone,
+        password_hash=password_hash,
+        seeded=int(password_is_seeded),
+        now=now,
+    )
+    if made is None:
+        raise Refused(f"the username {username!r} is taken in this org; choose another", "username")
+    for api_name in permission_sets:
+        yield from permissions.assign(org_id, id, api_name)
+    return made
+
+
+def find(org_id: str, user_id: str) -> Operation[User | None]:
+    """The user with this id."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND id = :user_id",
+            user,
+            org_id=org_id,
+            user_id=user_id,
+        )
+    )
+
+
+def find_credential(org_id: str, username: str) -> Operation[Credential | None]:
+    """What a sign-in under this username (any case) is compared with."""
+    return (
+        yield from one(
+            "SELECT id, password_hash, is_active FROM users WHERE org_id = :org_id AND username_key = :key",
+            credential,
+            org_id=org_id,
+            key=username.lower(),
+        )
+    )
+
+
+def in_order(org_id: str, *, after: str = "", limit: int = 200) -> Operation[list[User]]:
+    """The org's users by username, the page after the username given."""
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND username_key > :after"
+            " ORDER BY username_key LIMIT :limit",
+            user,
+            org_id=org_id,
+            after=after.lower(),
+            limit=limit,
+        )
+    )
+
+
+def set_password(org_id: str, user_id: str, password_hash: str) -> Operation[None]:
+    """A password chosen by its owner takes the place of the seeded one."""
+    yield from execute(
+        "UPDATE users SET password_hash = :password_hash, password_is_seeded = 0"
+        " WHERE org_id = :org_id AND id = :user_id",
+        password_hash=password_hash,
+        org_id=org_id,
+        user_id=user_id,
+    )
+
+
+def set_active(org_id: str, user_id: str, *, is_active: bool) -> Operation[None]:
+    """Activate or deactivate: a deactivated user's tokens are refused everywhere within a second."""
+    yield from execute(
+        "UPDATE users SET is_active = :is_active WHERE org_id = :org_id AND id = :user_id",
+        is_active=int(is_active),
+        org_id=org_id,
+        user_id=user_id,
+    )
+    yield from announce(org_id, "user", user_id)
+
+
+def is_active_sql(column: str) -> str:
+    """A condition for another module's statement: the user that this column names is active."""
+    return f"EXISTS (SELECT 1 FROM users u WHERE u.id = {column} AND u.is_active = 1)"

@@ -1,0 +1,94 @@
+"""The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatelodge.core.mcp_servers import McpServer, resource
+from gatelodge.core.orgs import Org
+from gatelodge.core.scopes import MCP_API
+from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.protected_resource import Gate, Turned, document, turned_away
+from gatelodge.web.routes import Route
+from gatelodge.web.site import Site
+
+if TYPE_CHECKING:
+    from gatelodge.gateway.records.server import RecordsServer
+
+CACHED = {"Cache-Control": "public, max-age=300"}
+
+
+class Gateway:
+    """The MCP servers of this node. A hosted one is started by its first call, so that a start stays lean."""
+
+    def __init__(self, site: Site) -> None:
+        self._gate = Gate(site)
+        self._started: dict[str, "RecordsServer"] = {}
+        self._starting = asyncio.Lock()
+        self.routes = (
+            Route(path="/mcp/{server}", methods=("POST", "GET", "DELETE"), answer=self.call),
+            Route(
+                path="/.well-known/oauth-protected-resource/mcp/{server}",
+                methods=("GET",),
+                answer=self.metadata,
+                any_origin=True,
+            ),
+            Route(
+                path="/.well-known/oauth-protected-resource", methods=("GET",), answer=issuer_metadata, any_origin=True
+            ),
+        )
+
+    async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
+        """One request of an MCP client to one server."""
+        name = request.path_params["server"]
+        try:
+            caller = await self._gate.check(org, request, name)
+        except Turned as turned:
+            return turned_away(org, name, turned)
+        server = (await site.live.servers(org.id))[name]
+        return _Served(await self._records(server), caller)
+
+    async def metadata(self, site: Site, org: Org, request: Request) -> Response:
+        """Protected resource metadata of one server; one that is unknown or inactive has none."""
+        name = request.path_params["server"]
+        server = (await site.live.servers(org.id)).get(name)
+        if server is None:
+            return PlainTextResponse(f"This org has no active MCP server named {name:.60}\n", 404)
+        body = document(org, resource(org, name), server.label, [MCP_API])
+        return Response(body, headers=CACHED, media_type="application/json")
+
+    async def _records(self, server: McpServer) -> "RecordsServer":
+        if server.id not in self._started:
+            async with self._starting:
+                if server.id not in self._started:
+                    # The MCP library takes longer to import than the whole node to start.
+                    from gatelodge.gateway.records.server import RecordsServer  # noqa: PLC0415
+
+                    records = RecordsServer(server.name, server.label, Path(server.source))
+                    await records.start()
+                    self._started[server.id] = records
+        return self._started[server.id]
+
+    async def stop(self) -> None:
+        """Stop the servers that were started."""
+        for server in self._started.values():
+            await server.stop()
+
+
+class _Served:
+    """A hosted server's answer to one caller, as the ASGI application that a row returns."""
+
+    def __init__(self, server: "RecordsServer", caller: Caller) -> None:
+        self._server, self._caller = server, caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._server.serve(scope, receive, send, self._caller)
+
+
+async def issuer_metadata(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+    """The root document describes the issuer, whose tokens open no MCP server."""
+    return Response(document(org, org.issuer, org.label, []), headers=CACHED, media_type="application/json")

@@ -1,0 +1,20 @@
+"""Who is calling an MCP server, after every check has passed. Servers get this and never the token."""
+
+import msgspec
+
+from gatelodge.core.permissions import Access
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A named user, through a named app, at one MCP server of one org."""
+
+    org_id: str
+    user_id: str
+    username: str
+    user_label: str
+    email: str
+    time_zone: str
+    client_id: str
+    scopes: tuple[str, ...]
+    server: str
+    access: Access

@@ -1,0 +1,264 @@
+"""The serving side of a node: what is live, from memory, kept true by following the feed (architecture section 4).
+
+A node that could not read the feed for three seconds answers nothing from here: stale is worse than unavailable.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+from joserfc.jwk import ECKey
+
+from gatelodge.core import authorizations, connections, keys, mcp_servers, orgs, permissions, propagation, tokens, users
+from gatelodge.core.clock import Clock
+from gatelodge.core.errors import Unavailable
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.operation import Operation
+from gatelodge.core.orgs import Org
+from gatelodge.core.propagation import LiveClient, Received, Release
+from gatelodge.core.secrets import KeyRing
+from gatelodge.store import Store
+
+log = structlog.get_logger()
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+POLL = 1.0
+"""Seconds between two looks at the feed, whatever wakes us earlier: the floor of propagation."""
+HEARTBEAT = 3.0
+STALE_AFTER = 3.0
+"""Seconds without a look at the feed after which nothing is served from memory."""
+MOST_CACHED = 10_000
+KEY_SHAPE = re.compile(r"3MVG9[A-Za-z0-9._]{80}")
+
+
+class LiveUser(msgspec.Struct, frozen=True):
+    """A user with everything that permission sets add up to."""
+
+    user: users.User
+    access: permissions.Access
+
+
+class OrgKeys(msgspec.Struct, frozen=True):
+    """The org's key that signs, unsealed, and all its keys that verify."""
+
+    kid: str
+    signing: ECKey
+    verifying: dict[str, ECKey]
+    published: bytes
+
+
+class Cache(Generic[K, V]):
+    """A bounded memory of answers. A fill that overlapped an applied change is used once and not kept."""
+
+    def __init__(self, applied: Callable[[], int], fill: Callable[[K], Awaitable[V]]) -> None:
+        self._applied, self._fill = applied, fill
+        self._entries: dict[K, V] = {}
+
+    async def get(self, key: K) -> V:
+        """The answer from memory, or from the database."""
+        if key in self._entries:
+            return self._entries[key]
+        seen = self._applied()
+        value = await self._fill(key)
+        if self._applied() == seen:
+            if len(self._entries) >= MOST_CACHED:
+                self._entries.pop(next(iter(self._entries)))
+            self._entries[key] = value
+        return value
+
+    def drop(self, key: K) -> None:
+        """Forget one answer."""
+        self._entries.pop(key, None)
+
+
+class LiveNode:
+    """What this node serves, and the task that keeps it true."""
+
+    def __init__(self, store: Store, clock: Clock, ring: KeyRing, *, node_id: str, name: str, public_url: str) -> None:
+        self._store, self._clock, self._ring = store, clock, ring
+        self.node_id, self._name, self._public_url = node_id, name, public_url
+        self.applied = 0
+        self._read_at = float("-inf")
+        self._beat_at = float("-inf")
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Lock = asyncio.Lock()
+        self._orgs: dict[str, Org] = {}
+        self._ended: dict[str, int] = {}
+        applied = lambda: self.applied  # noqa: E731 - the caches ask for today's value
+        self._clients = Cache[tuple[str, str], list[Release]](applied, self._read_releases)
+        self._users = Cache[tuple[str, str], LiveUser | None](applied, self._read_user)
+        self._servers = Cache[str, dict[str, McpServer]](applied, self._read_servers)
+        self._keys = Cache[str, OrgKeys](applied, self._read_keys)
+
+    # --- what is live -------------------------------------------------------------------------------------------
+
+    def org_at(self, name: str) -> Org | None:
+        """The org of this name; "" is the first one."""
+        return self._orgs.get(name)
+
+    def orgs(self) -> list[Org]:
+        """Every org of the deployment."""
+        return list(self._orgs.values())
+
+    async def client(self, org_id: str, client_id: str) -> LiveClient | None:
+        """The live client with this id; an unknown one is looked up before it is refused, so a new app works at once."""
+        if not KEY_SHAPE.fullmatch(client_id):
+            return None
+        await self._be_fresh()
+        found = await self._clients.get((org_id, client_id))
+        now = self._clock.now_ms()
+        return next((each.client for each in found if each.live_from <= now), None)
+
+    async def seconds_until_live(self, org_id: str, client_id: str) -> int:
+        """How long a released client is still held back by the propagation delay; 0: it is not."""
+        if not KEY_SHAPE.fullmatch(client_id):
+            return 0
+        found = await self._clients.get((org_id, client_id))
+        waits = min((each.live_from for each in found), default=0) - self._clock.now_ms()
+        return max(0, -(-waits // 1000))
+
+    async def user(self, org_id: str, user_id: str) -> LiveUser | None:
+        """The user with their permissions; None when unknown or deactivated."""
+        await self._be_fresh()
+        return await self._users.get((org_id, user_id))
+
+    async def servers(self, org_id: str) -> dict[str, McpServer]:
+        """The org's active MCP servers by name."""
+        await self._be_fresh()
+        return await self._servers.get(org_id)
+
+    async def keys(self, org_id: str) -> OrgKeys:
+        """The org's keys."""
+        return await self._keys.get(org_id)
+
+    async def has_ended(self, *record_ids: str) -> bool:
+        """Whether any of these authorizations and connections has ended."""
+        await self._be_fresh()
+        return any(record_id in self._ended for record_id in record_ids)
+
+    # --- following the feed -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load what must be known before the first request, and follow the feed from there."""
+        self._store.on_change(self._woken.set)
+        self.applied = await self._store.read(propagation.newest_change)
+        await self._load_orgs()
+        then = self._clock.now() - tokens.LIFETIME - tokens.LEEWAY
+        for ended in (authorizations.ended_since, connections.ended_since):
+            self._remember_ended(await self._store.read(ended, then))
+        await self._beat()
+        self._read_at = asyncio.get_running_loop().time()
+        self._task = asyncio.create_task(self._follow(), name="feed")
+
+    async def stop(self) -> None:
+        """Stop following, and say so to the other nodes."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(Unavailable):
+            await self._store.run(propagation.leave, self.node_id)
+
+    def is_fresh(self) -> bool:
+        """Whether the feed was read in the last three seconds."""
+        return asyncio.get_running_loop().time() - self._read_at < STALE_AFTER
+
+    async def _be_fresh(self) -> None:
+        if not self.is_fresh():
+            await self._catch_up()
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), POLL)
+            self._woken.clear()
+            try:
+                await self._catch_up()
+                if asyncio.get_running_loop().time() - self._beat_at >= HEARTBEAT:
+                    await self._beat()
+            except Unavailable as error:
+                log.warning("feed.unavailable", reason=str(error))
+            except Exception:
+                log.exception("feed.failed")
+
+    async def _catch_up(self) -> None:
+        async with self._reading:
+            asked_at = asyncio.get_running_loop().time()
+            received = await self._store.read(propagation.changes_after, self.applied)
+            for change in received:
+                await self._apply(change)
+            if received:
+                self.applied = received[-1].seq
+            self._read_at = asked_at
+        if any(change.kind == "client" for change in received):
+            await self._store.run(propagation.acknowledge, self.node_id, self.applied, self._clock.now_ms())
+
+    async def _apply(self, change: Received) -> None:
+        match change.kind:
+            case "client":
+                self._clients.drop((change.org_id, change.key))
+            case "authorization" | "connection":
+                self._remember_ended([change.key])
+            case "user":
+                self._users.drop((change.org_id, change.key))
+            case "server":
+                self._servers.drop(change.org_id)
+            case "keys":
+                self._keys.drop(change.org_id)
+            case _:
+                await self._load_orgs()
+
+    async def _beat(self) -> None:
+        measured = await self._store.database_time()
+        if measured is not None:
+            self._clock.correct(measured)
+        now_ms = self._clock.now_ms()
+        await self._store.run(propagation.heartbeat, self.node_id, self._name, self.applied, now_ms)
+        self._beat_at = asyncio.get_running_loop().time()
+        self._forget_ended(now_ms // 1000 - tokens.LIFETIME - 2 * tokens.LEEWAY)
+
+    def _remember_ended(self, record_ids: list[str]) -> None:
+        now = self._clock.now()
+        self._ended.update(dict.fromkeys(record_ids, now))
+
+    def _forget_ended(self, then: int) -> None:
+        for record_id in [each for each, ended_at in self._ended.items() if ended_at < then]:
+            del self._ended[record_id]
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def _load_orgs(self) -> None:
+        self._orgs = {org.name: org for org in await self._store.read(orgs.all_orgs, self._public_url)}
+
+    async def _read_releases(self, key: tuple[str, str]) -> list[Release]:
+        return await self._store.read(propagation.releases, *key)
+
+    async def _read_user(self, key: tuple[str, str]) -> LiveUser | None:
+        return await self._store.read(read_user, *key)
+
+    async def _read_servers(self, org_id: str) -> dict[str, McpServer]:
+        servers = await self._store.read(mcp_servers.of_org, org_id)
+        return {server.name: server for server in servers if server.is_active}
+
+    async def _read_keys(self, org_id: str) -> OrgKeys:
+        stored = await self._store.read(keys.of_org, org_id)
+        return OrgKeys(
+            kid=stored[0].kid,
+            signing=keys.unseal(self._ring, stored[0]),
+            verifying={key.kid: keys.public_key(key) for key in stored},
+            published=msgspec.json.encode(keys.jwk_set(stored)),
+        )
+
+
+def read_user(org_id: str, user_id: str) -> Operation[LiveUser | None]:
+    """An active user with their permissions."""
+    user = yield from users.find(org_id, user_id)
+    if user is None or not user.is_active:
+        return None
+    return LiveUser(user, (yield from permissions.access_of(org_id, user_id)))

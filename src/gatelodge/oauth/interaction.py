@@ -1,0 +1,216 @@
+"""The pages between a request and its code. All of them post back here, and here alone the next one is chosen."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gatelodge.core import authorizations, connections, refresh, secrets
+from gatelodge.core.mcp_servers import resource
+from gatelodge.core.orgs import DEVELOPER_HUB, Org
+from gatelodge.core.scopes import BY_NAME
+from gatelodge.oauth import messages, requests
+from gatelodge.oauth.authorize import Standing, check_client, issue, new_code, standing
+from gatelodge.oauth.errors import OAuthError, ToldToTheUser
+from gatelodge.oauth.requests import Asked, AuthorizeRequest
+from gatelodge.oauth.steps import AskConsent, Issue, Refuse, SignIn
+from gatelodge.oauth.way_back import back, back_with_refusal, form_action, host_in_words
+from gatelodge.web import browser, forms, pages
+from gatelodge.web.sign_in import try_password
+from gatelodge.web.site import Site
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A held request that was found again, checked anew: its app may have changed meanwhile."""
+
+    request_id: str
+    held_at: int
+    asked: Asked
+
+
+async def show(site: Site, org: Org, request: Request) -> Response:
+    """GET /flow: the page that this request is at."""
+    request_id = forms.once(forms.parse(request.scope["query_string"])).get("request", "")
+    return await _with_waiting(site, org, request, request_id, {})
+
+
+async def answer(site: Site, org: Org, request: Request) -> Response:
+    """POST /flow: what the person typed or clicked."""
+    fields = forms.once(await forms.read_form(request))
+    session = await browser.session_of(site, org, request)
+    browser.check_form(site, org, request, fields, session)
+    return await _with_waiting(site, org, request, fields.get("request_id", ""), fields)
+
+
+async def _with_waiting(
+    site: Site, org: Org, request: Request, request_id: str, fields: dict[str, str]
+) -> Response:
+    try:
+        waiting = await _find(site, org, request, request_id)
+    except ToldToTheUser as refused:
+        return await messages.refusal_page(site, org, request, refused)
+    try:
+        for check in requests.TOLD_TO_THE_CLIENT:
+            check(waiting.asked)
+        stands = await standing(site, org, request, waiting.asked, waiting.held_at)
+        return await _react(site, org, request, waiting, stands, fields)
+    except OAuthError as refused:
+        return back_with_refusal(site, request, waiting.asked, refused)
+
+
+async def _find(site: Site, org: Org, request: Request, request_id: str) -> Waiting:
+    tie = secrets.digest(browser.browser_of(site, org, request))
+    held = await site.store.read(authorizations.find_held, org.id, secrets.digest(request_id), tie, site.clock.now())
+    if held is None:
+        raise ToldToTheUser(
+            "expired_request",
+            "This sign-in is over",
+            what="The request that brought you here was answered, is older than 10 minutes, or was begun in another"
+            " browser.",
+            fix="Go back to the client and connect again.",
+        )
+    asked = await check_client(site, org, msgspec.json.decode(held.request, type=AuthorizeRequest))
+    return Waiting(request_id=request_id, held_at=held.created_at, asked=asked)
+
+
+async def _react(  # noqa: PLR0913 - one request and what is known of it
+    site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, fields: dict[str, str]
+) -> Response:
+    match fields.get("answer", ""):
+        case "deny":
+            return await _deny(site, org, request, waiting)
+        case "switch":
+            return await _switch(site, org, request, waiting)
+        case "allow" if isinstance(stands.step, AskConsent):
+            return await _allow(site, org, request, waiting, stands)
+    if "username" in fields and isinstance(stands.step, SignIn):
+        return await _sign_in(site, org, request, waiting, fields)
+    return await _page(site, org, request, waiting, stands)
+
+
+async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
+    match stands.step:
+        case SignIn():
+            return _sign_in_page(site, org, request, waiting, waiting.asked.request.login_hint, "")
+        case AskConsent(is_new):
+            return _consent_page(site, org, request, waiting, stands, is_new=is_new)
+        case Refuse(why):
+            return _not_permitted_page(site, org, request, waiting, stands, why)
+        case Issue():
+            return await issue(site, request, waiting.asked, stands)
+
+
+async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fields: dict[str, str]) -> Response:
+    username = fields["username"]
+    user_id = await try_password(site, org, username, fields.get("password", ""))
+    if user_id is None:
+        error = "The username or the password isn't right. Check both and try again."
+        return _sign_in_page(site, org, request, waiting, username, error, status=400)
+    response = _again(org, waiting)
+    await browser.sign_in(site, org, response, user_id)
+    return response
+
+
+async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> Response:
+    response = _again(org, waiting)
+    await browser.sign_out(site, org, request, response)
+    return response
+
+
+async def _deny(site: Site, org: Org, request: Request, waiting: Waiting) -> Response:
+    await _release(site, org, request, waiting)
+    return back_with_refusal(site, request, waiting.asked, OAuthError("access_denied", "end-user denied authorization"))
+
+
+async def _allow(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
+    now = site.clock.now()
+    value, code = new_code(waiting.asked, stands, now)
+    was_first = await site.store.run(
+        connections.approve,
+        waiting=secrets.digest(waiting.request_id),
+        browser=secrets.digest(browser.browser_of(site, org, request)),
+        approved=code,
+        now=now,
+    )
+    if not was_first:  # a double click: the first one is on its way back
+        return _again(org, waiting)
+    return back(site, request, waiting.asked, {"code": value})
+
+
+async def _release(site: Site, org: Org, request: Request, waiting: Waiting) -> bool:
+    tie = secrets.digest(browser.browser_of(site, org, request))
+    return await site.store.run(
+        authorizations.release_held, org.id, secrets.digest(waiting.request_id), tie, site.clock.now()
+    )
+
+
+def _again(org: Org, waiting: Waiting) -> Response:
+    return RedirectResponse(f"{org.issuer}/flow?request={waiting.request_id}", 303)
+
+
+def _sign_in_page(  # noqa: PLR0913 - what the page shows
+    site: Site, org: Org, request: Request, waiting: Waiting, username: str, error: str, status: int = 200
+) -> Response:
+    return pages.render(
+        site,
+        org,
+        request,
+        "web/sign_in.html",
+        status=status,
+        is_flow=True,
+        form_action=(form_action(waiting.asked.redirect_uri),),
+        client_name=waiting.asked.client.name,
+        action=f"{org.path}/flow",
+        request_id=waiting.request_id,
+        username=username,
+        error=error,
+        hints=messages.sign_in_hints(org.kind == DEVELOPER_HUB),
+        next="",
+    )
+
+
+def _consent_page(  # noqa: PLR0913 - what the page shows
+    site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, *, is_new: bool
+) -> Response:
+    assert stands.session is not None  # the step was AskConsent
+    asked = waiting.asked
+    labels = {resource(org, server.name): server.label for server in asked.servers.values()}
+    return pages.render(
+        site,
+        org,
+        request,
+        "oauth/consent.html",
+        is_flow=True,
+        session=stands.session,
+        form_action=(form_action(asked.redirect_uri),),
+        client=asked.client,
+        registered_by=asked.client.registered_by,
+        return_host=host_in_words(asked.redirect_uri),
+        is_assured=asked.redirect_uri.startswith("https:"),
+        needs_consent=is_new,
+        scopes=tuple(BY_NAME[scope] for scope in asked.scopes),
+        server_label=labels.get(asked.resource, ""),
+        user=stands.session.user,
+        action=f"{org.path}/flow",
+        request_id=waiting.request_id,
+        lifetime_days=refresh.IDLE_LIFETIME // 86400,
+        adds_refresh=asked.adds_refresh,
+    )
+
+
+def _not_permitted_page(  # noqa: PLR0913 - what the page shows
+    site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, why: str
+) -> Response:
+    return pages.render(
+        site,
+        org,
+        request,
+        "oauth/not_permitted.html",
+        status=403,
+        is_flow=True,
+        session=stands.session,
+        form_action=(form_action(waiting.asked.redirect_uri),),
+        client=waiting.asked.client,
+        why=why,
+        action=f"{org.path}/flow",
+        request_id=waiting.request_id,
+    )

@@ -1,0 +1,267 @@
+"""An authorization request, parsed once, and the two ordered lists of checks that decide who is told of a refusal."""
+
+from collections import Counter
+
+import msgspec
+
+from gatelodge.core import scopes as scope_words
+from gatelodge.core.apps import callbacks
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.orgs import Org
+from gatelodge.core.propagation import LiveClient
+from gatelodge.core.scopes import REFRESH_TOKEN
+from gatelodge.oauth import audience, pkce
+from gatelodge.oauth.errors import OAuthError, ToldToTheUser
+
+PROMPTS = ("none", "login", "consent", "select_account")
+LONGEST_STATE = 2048
+
+
+class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for at the authorization endpoint. ``repeated`` names the parameters that came twice."""
+
+    client_id: str = ""
+    redirect_uri: str = ""
+    response_type: str = ""
+    response_mode: str = ""
+    scope: str | None = None
+    state: str | None = None
+    code_challenge: str = ""
+    code_challenge_method: str = ""
+    resource: str | None = None
+    prompt: tuple[str, ...] = ()
+    max_age: int | None = None
+    max_age_is_bad: bool = False
+    login_hint: str = ""
+    has_request_object: bool = False
+    repeated: tuple[str, ...] = ()
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose client is known and whose way back is registered, with what its client may be given."""
+
+    request: AuthorizeRequest
+    client: LiveClient
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    adds_refresh: bool
+    org: Org
+    servers: dict[str, McpServer]
+
+    @property
+    def resource(self) -> str:
+        """The audience of the tokens. Raises ``OAuthError`` (invalid_target)."""
+        return audience.decide(
+            self.request.resource, org=self.org, client=self.client, scopes=self.scopes, active=self.servers
+        )
+
+
+def parse(fields: list[tuple[str, str]]) -> AuthorizeRequest:
+    """The request that these parameters make. Unknown ones are ignored (RFC 6749 §3.1), empty ones are absent."""
+    sent = {name: value for name, value in reversed(fields) if value}
+    twice = tuple(name for name, count in Counter(name for name, value in fields if value).items() if count > 1)
+    max_age = sent.get("max_age", "")
+    return AuthorizeRequest(
+        client_id=sent.get("client_id", ""),
+        redirect_uri=sent.get("redirect_uri", ""),
+        response_type=sent.get("response_type", ""),
+        response_mode=sent.get("response_mode", ""),
+        scope=sent.get("scope"),
+        state=sent.get("state"),
+        code_challenge=sent.get("code_challenge", ""),
+        code_challenge_method=sent.get("code_challenge_method", ""),
+        resource=sent.get("resource"),
+        prompt=tuple(sent.get("prompt", "").split()),
+        max_age=int(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 10 else None,  # noqa: PLR2004
+        max_age_is_bad=bool(max_age) and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10),  # noqa: PLR2004
+        login_hint=sent.get("login_hint", ""),
+        has_request_object="request" in sent or "request_uri" in sent,
+        repeated=twice,
+    )
+
+
+def granted_scopes(request: AuthorizeRequest, client: LiveClient) -> tuple[tuple[str, ...], bool]:
+    """What may be granted, and whether ``refresh_token`` was added to it.
+
+    Scopes that the app lacks are dropped. None sent: all the app's. An app with ``refresh_token`` always gets a refresh
+    token, since clients that follow the challenge ask only for ``mcp_api``.
+    """
+    if request.scope is None:
+        return client.scopes, False
+    asked = scope_words.parse(request.scope)
+    granted = tuple(scope for scope in asked if scope in client.scopes)
+    if not granted or REFRESH_TOKEN not in client.scopes or REFRESH_TOKEN in granted:
+        return granted, False
+    return (*granted, REFRESH_TOKEN), True
+
+
+# --- told to the user: nothing is sent to a place that is not registered (RFC 6749 §4.1.2.1) --------------------------
+
+
+def client_and_way_back_come_once(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+    """Two values of one parameter could be read differently by two programs (RFC 6749 §3.1)."""
+    for name in ("client_id", "redirect_uri"):
+        if name in request.repeated:
+            raise ToldToTheUser(
+                "invalid_request",
+                "The request is ambiguous",
+                what=f"The client sent the parameter {name} more than once.",
+                fix="Report this to the maker of the client: RFC 6749 §3.1 forbids it.",
+            )
+
+
+def client_is_live(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+    """The client must be an External Client App of this org that is released and enabled."""
+    if not request.client_id:
+        raise ToldToTheUser(
+            "invalid_client_id",
+            "The client didn't say who it is",
+            what="The request has no client_id.",
+            fix="Paste the app's Consumer Key into the client as its client id.",
+        )
+    if client is None and waits:
+        raise ToldToTheUser(
+            "invalid_client_id",
+            "This app isn't live yet",
+            what=f"The app with this consumer key was just created; it is live in {waits} seconds.",
+            asked=request.client_id,
+            fix="Wait for it, then connect again. The app's page in Setup shows when it is live.",
+        )
+    if client is None:
+        raise ToldToTheUser(
+            "invalid_client_id",
+            "No app has this consumer key",
+            what="client identifier invalid: this org has no External Client App with the client_id that was sent.",
+            asked=request.client_id,
+            fix="Copy the Consumer Key from the app's page in Setup into the client, whole, and check that the app"
+            " belongs to this org.",
+        )
+
+
+def redirect_uri_is_registered(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+    """Exact characters, but for the port of a loopback address (RFC 9700 §4.1.3, RFC 8252 §7.3)."""
+    assert client is not None  # client_is_live came before
+    registered = client.redirect_uris
+    if not request.redirect_uri and len(registered) == 1:
+        return
+    if not request.redirect_uri:
+        raise ToldToTheUser(
+            "redirect_uri_missing",
+            "The client didn't say where to return to",
+            what=f"redirect_uri not provided: {client.name} has {len(registered)} callback URLs, so one must be named.",
+            allowed=registered,
+            fix="Have the client send redirect_uri with one of these.",
+            app_id=client.app_id,
+        )
+    if any(callbacks.matches(url, request.redirect_uri) for url in registered):
+        return
+    near = callbacks.near_miss(registered, request.redirect_uri)
+    raise ToldToTheUser(
+        "redirect_uri_mismatch",
+        "The callback URL doesn't match",
+        what=f"redirect_uri must match configuration: {client.name} may not return to the URL that the client sent.",
+        asked=request.redirect_uri,
+        allowed=(near[0], *(url for url in registered if url != near[0])) if near else registered,
+        difference=near[1] if near else "",
+        fix="If you trust this URL, an administrator adds it to the app's Callback URL in Setup; it works at once.",
+        app_id=client.app_id,
+    )
+
+
+TOLD_TO_THE_USER = (client_and_way_back_come_once, client_is_live, redirect_uri_is_registered)
+
+
+# --- told to the client, through the registered redirect ---------------------------------------------------------------
+
+
+def parameters_come_once(asked: Asked) -> None:
+    """RFC 6749 §3.1. A second ``resource`` is a second audience, and ours are always one."""
+    repeated = asked.request.repeated
+    if "resource" in repeated:
+        raise OAuthError("invalid_target", "send one resource: a token here opens one MCP server")
+    if repeated:
+        raise OAuthError("invalid_request", f"sent more than once: {', '.join(sorted(repeated)):.200}")
+
+
+def client_is_enabled(asked: Asked) -> None:
+    """An administrator may turn an app off (Policies), or its OAuth (Settings)."""
+    if not asked.client.is_enabled:
+        raise OAuthError("unauthorized_client", "app_blocked: an administrator has disabled this app")
+
+
+def response_type_is_code(asked: Asked) -> None:
+    """RFC 9700 §2.1.2: no tokens in the front channel."""
+    if not asked.request.response_type:
+        raise OAuthError("invalid_request", "response_type is missing; send response_type=code")
+    if asked.request.response_type != "code":
+        raise OAuthError("unsupported_response_type", "response type not supported; send response_type=code")
+
+
+def response_mode_is_query(asked: Asked) -> None:
+    """The only mode our metadata lists."""
+    if asked.request.response_mode not in ("", "query"):
+        raise OAuthError("invalid_request", "response_mode must be query")
+
+
+def request_objects_are_not_used(asked: Asked) -> None:
+    """OpenID Core §6: a server without request objects says so."""
+    if asked.request.has_request_object:
+        raise OAuthError("request_not_supported", "send the parameters themselves: request objects are not supported")
+
+
+def pkce_is_used_when_required(asked: Asked) -> None:
+    """RFC 7636 §4.4.1; plain is never accepted (RFC 9700 §2.1.1)."""
+    request = asked.request
+    if not request.code_challenge and not request.code_challenge_method:
+        if asked.client.requires_pkce:
+            raise OAuthError("invalid_request", "this app requires PKCE: send code_challenge and code_challenge_method=S256")
+        return
+    if request.code_challenge_method != "S256":
+        raise OAuthError("invalid_request", "code_challenge_method must be S256; left out it means plain (RFC 7636 4.3)")
+    if not pkce.is_challenge(request.code_challenge):
+        raise OAuthError("invalid_request", "code_challenge must be the 43 base64url characters of a SHA-256")
+
+
+def prompt_makes_sense(asked: Asked) -> None:
+    """OpenID Core §3.1.2.1: none stands alone."""
+    prompt = asked.request.prompt
+    if "none" in prompt and len(prompt) > 1:
+        raise OAuthError("invalid_request", "prompt=none can't be combined with another value")
+    if asked.request.max_age_is_bad:
+        raise OAuthError("invalid_request", "max_age must be a number of seconds")
+
+
+def state_is_bounded(asked: Asked) -> None:
+    """It comes back in a Location header."""
+    if len(asked.request.state or "") > LONGEST_STATE:
+        raise OAuthError("invalid_request", f"state has more than {LONGEST_STATE} characters")
+
+
+def scopes_are_allowed(asked: Asked) -> None:
+    """Nothing left of what was asked for is a refusal (RFC 6749 §3.3); something left is told in ``scope``."""
+    if not asked.scopes:
+        raise OAuthError(
+            "invalid_scope",
+            f"the app has none of the scopes asked for ({asked.request.scope or 'none':.200});"
+            f" it has: {scope_words.to_wire(asked.client.scopes) or 'none'}",
+        )
+
+
+def resource_is_known(asked: Asked) -> None:
+    """RFC 8707 §2."""
+    if not asked.resource:
+        raise AssertionError("an audience is never empty")
+
+
+TOLD_TO_THE_CLIENT = (
+    state_is_bounded,
+    parameters_come_once,
+    client_is_enabled,
+    response_type_is_code,
+    response_mode_is_query,
+    request_objects_are_not_used,
+    pkce_is_used_when_required,
+    prompt_makes_sense,
+    scopes_are_allowed,
+    resource_is_known,
+)

@@ -1,0 +1,73 @@
+"""The master key's file: made at the first start, and refused where it could not keep its secret."""
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from gatelodge.core import secrets
+from gatelodge.core.secrets import KEY_BYTES, KeyRing
+
+
+class KeyRefused(Exception):
+    """The key file can't be used; the message says why and what to do."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One line of the list: a name that tokens carry, and 32 bytes in base64."""
+
+    id: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
+
+
+def load_or_make(path: Path, *, database_exists: bool) -> KeyRing:
+    """The key ring of this file, made when neither it nor the database exists. Raises ``KeyRefused``."""
+    if not path.exists():
+        if database_exists:
+            raise KeyRefused(
+                f"{path} is missing, and the database beside it can't be read without it: restore it from the backup"
+            )
+        _make(path)
+    return load(path)
+
+
+def load(path: Path) -> KeyRing:
+    """The key ring of an existing file: the first key is the newest. Raises ``KeyRefused``."""
+    try:
+        mode = path.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise KeyRefused(f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}")
+        keys = msgspec.json.decode(path.read_bytes(), type=list[Key])
+    except OSError as error:
+        raise KeyRefused(f"the master key {path} can't be read: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise KeyRefused(f"the master key {path} is not a list of keys: {error}") from None
+    for key in keys:
+        if len(key.key) < KEY_BYTES or len(set(key.key)) < KEY_BYTES // 4:
+            raise KeyRefused(f"the key {key.id!r} in {path} is too short or not random; it must be {KEY_BYTES} bytes")
+    if not keys or len({key.id for key in keys}) != len(keys):
+        raise KeyRefused(f"the master key {path} must list at least one key, each with an id of its own")
+    return KeyRing({key.id: key.key for key in keys})
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = msgspec.json.encode([Key(f"k{secrets.new_token()[:6]}", secrets.random_bytes(KEY_BYTES))])
+    # Written whole under another name and linked into place: of two first starts one makes the key, both read it.
+    fresh = path.with_name(f"{path.name}.{secrets.new_token()[:8]}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, content)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()

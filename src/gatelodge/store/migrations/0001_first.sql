@@ -1,0 +1,228 @@
+-- One text for both databases: TEXT, BIGINT and BLOB columns; times are epoch seconds unless a comment says so.
+
+CREATE TABLE orgs (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  label TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  refresh_window BIGINT NOT NULL,
+  created_at BIGINT NOT NULL
+);
+
+CREATE TABLE users (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  username TEXT NOT NULL,
+  username_key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  email TEXT NOT NULL,
+  time_zone TEXT NOT NULL,
+  password_hash TEXT NOT NULL,
+  password_is_seeded BIGINT NOT NULL,
+  is_active BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (org_id, username_key)
+);
+
+CREATE TABLE permission_sets (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  api_name TEXT NOT NULL,
+  label TEXT NOT NULL,
+  document TEXT NOT NULL,
+  UNIQUE (org_id, api_name)
+);
+
+CREATE TABLE permission_set_assignments (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  permission_set_id TEXT NOT NULL REFERENCES permission_sets (id),
+  PRIMARY KEY (org_id, user_id, permission_set_id)
+);
+
+CREATE TABLE sessions (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  signed_in_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+CREATE TABLE setup_links (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT
+);
+
+CREATE TABLE apps (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  consumer_key TEXT NOT NULL UNIQUE,
+  revision BIGINT NOT NULL,
+  api_name_key TEXT NOT NULL,
+  label_key TEXT NOT NULL,
+  settings TEXT NOT NULL,
+  policies TEXT NOT NULL,
+  preset TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  UNIQUE (org_id, api_name_key)
+);
+
+-- live_from and released_at are epoch milliseconds.
+CREATE TABLE live_clients (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  client_id TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  live_from BIGINT NOT NULL,
+  released_at BIGINT NOT NULL,
+  document TEXT NOT NULL,
+  PRIMARY KEY (org_id, client_id, revision)
+);
+
+CREATE TABLE mcp_servers (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  name TEXT NOT NULL,
+  label TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  source TEXT NOT NULL,
+  is_active BIGINT NOT NULL,
+  UNIQUE (org_id, name)
+);
+
+CREATE TABLE signing_keys (
+  kid TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  algorithm TEXT NOT NULL,
+  public_jwk TEXT NOT NULL,
+  sealed BLOB NOT NULL,
+  created_at BIGINT NOT NULL
+);
+
+CREATE INDEX signing_keys_by_org ON signing_keys (org_id, created_at);
+
+CREATE TABLE held_requests (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  client_id TEXT NOT NULL,
+  browser TEXT NOT NULL,
+  address TEXT NOT NULL,
+  request TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+
+CREATE INDEX held_requests_by_address ON held_requests (org_id, address);
+
+CREATE INDEX held_requests_by_end ON held_requests (expires_at);
+
+CREATE TABLE authorizations (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  client_id TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  resources TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  ended_at BIGINT
+);
+
+CREATE UNIQUE INDEX authorizations_live ON authorizations (org_id, user_id, client_id) WHERE ended_at IS NULL;
+
+CREATE INDEX authorizations_ended ON authorizations (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE codes (
+  digest TEXT PRIMARY KEY,
+  connection_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  authorization_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  signed_in_at BIGINT NOT NULL,
+  redirect_uri TEXT NOT NULL,
+  code_challenge TEXT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT
+);
+
+CREATE INDEX codes_by_end ON codes (expires_at);
+
+CREATE TABLE connections (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  authorization_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  signed_in_at BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  ended_at BIGINT,
+  ended_by TEXT
+);
+
+CREATE INDEX connections_ended ON connections (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE refresh_families (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  salt TEXT NOT NULL,
+  n BIGINT NOT NULL,
+  recent TEXT NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+
+-- at is epoch milliseconds.
+CREATE TABLE audit_events (
+  org_id TEXT NOT NULL,
+  at BIGINT NOT NULL,
+  actor TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  details TEXT NOT NULL
+);
+
+CREATE INDEX audit_events_by_time ON audit_events (org_id, at);
+
+-- The feed: its one row's lock makes the order of sequence numbers the order of commits on both databases.
+CREATE TABLE feed (
+  id BIGINT PRIMARY KEY,
+  seq BIGINT NOT NULL
+);
+
+INSERT INTO feed (id, seq) VALUES (1, 0);
+
+CREATE TABLE changes (
+  seq BIGINT NOT NULL,
+  position BIGINT NOT NULL,
+  org_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  PRIMARY KEY (seq, position)
+);
+
+CREATE INDEX changes_by_key ON changes (org_id, kind, key, seq);
+
+-- seen_at and at are epoch milliseconds.
+CREATE TABLE nodes (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  seen_at BIGINT NOT NULL,
+  applied_seq BIGINT NOT NULL
+);
+
+CREATE TABLE applied_changes (
+  node_id TEXT NOT NULL,
+  seq BIGINT NOT NULL,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (node_id, seq)
+);

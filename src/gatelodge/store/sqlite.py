@@ -1,0 +1,178 @@
+"""SQLite: operations that wait are run one after another in one transaction, and answered after its COMMIT.
+
+Group commit makes a durable commit (synchronous=FULL) as cheap as the cheapest: one sync for all who wait. Statements
+run on the event loop, where they cost microseconds; only the COMMIT, which waits for the disk, has a thread.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from gatelodge.core.errors import Unavailable
+from gatelodge.core.operation import Change, Operation, Row, Statement
+from gatelodge.store import migrations
+from gatelodge.store.driving import ADVANCE_FEED, check_values, drive, feed_statements
+from gatelodge.store.opening import StoreRefused
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_WAITING = 10_000
+BUSY_SECONDS = 5.0
+"""How long a program beside us (a backup) may hold the file before an operation answers 503."""
+
+Waiting = tuple[Callable[[], Operation[Any]], "asyncio.Future[Any]"]
+
+
+class SqliteStore:
+    """One database file, one process. Made by ``open``."""
+
+    def __init__(self, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self._writer, self._reader = writer, reader
+        self._waiting: deque[Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._callbacks: list[Callable[[], None]] = []
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, path: Path) -> "SqliteStore":
+        """Open the file, made and migrated where needed. Raises ``StoreRefused``."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = _connect(f"{path.resolve().as_uri()}?mode=rwc")
+        try:
+            migrations.apply_to_sqlite(writer)
+            reader = _connect(f"{path.resolve().as_uri()}?mode=ro")
+            reader.execute("PRAGMA query_only = ON").close()
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{path} can't be opened as a database: {error}") from error
+        return cls(writer, reader)
+
+    async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See ``Store.run``."""
+        if self._is_closed or len(self._waiting) >= MOST_WAITING:
+            raise Unavailable("the database is closing" if self._is_closed else "too many changes are waiting")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((lambda: operation(*args, **kwargs), future))
+        if self._worker is None:
+            self._worker = loop.create_task(self._work(), name="sqlite-writer")
+        return await future
+
+    async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See ``Store.read``. On the event loop: a point read costs less than the way to a thread."""
+        try:
+            return cast("T", drive(operation(*args, **kwargs), self._reading)[0])
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database can't be read: {error}") from error
+
+    async def database_time(self) -> None:
+        """The file has no clock but ours."""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """See ``Store.on_change``."""
+        self._callbacks.append(callback)
+
+    async def close(self) -> None:
+        """See ``Store.close``."""
+        self._is_closed = True
+        if self._worker is not None:
+            await self._worker
+        self._committer.shutdown()
+        self._reader.close()
+        self._writer.close()
+
+    # --- the writer -------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                await self._batch()
+        finally:
+            # No await between the last look at the queue and this line: a waiter can't be missed.
+            self._worker = None
+
+    async def _batch(self) -> None:
+        batch, self._waiting = self._waiting, deque()
+        answers: list[tuple[asyncio.Future[Any], object, Exception | None]] = []
+        has_changes = False
+        try:
+            self._writer.execute("BEGIN IMMEDIATE").close()
+            for make, future in batch:
+                value, error, changed = self._one(make)
+                answers.append((future, value, error))
+                has_changes = has_changes or changed
+            await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.commit)
+        except sqlite3.Error as error:
+            # SQLITE_FULL and its like end the whole transaction: nobody of the batch may be told of success.
+            self._roll_back()
+            for _, future in batch:
+                _refuse(future, Unavailable(f"the database can't be written: {error}"))
+            return
+        for future, value, error in answers:
+            if error is not None:
+                _refuse(future, error)
+            elif not future.done():  # a caller may have gone away; its change stays
+                future.set_result(value)
+        if has_changes:
+            for callback in self._callbacks:
+                callback()
+
+    def _one(self, make: Callable[[], Operation[Any]]) -> tuple[object, Exception | None, bool]:
+        """One operation in its savepoint. Raises ``sqlite3.Error`` when the transaction around it is gone."""
+        self._writer.execute("SAVEPOINT operation").close()
+        try:
+            value, changes = drive(make(), self._writing)
+            if changes:
+                self._feed(changes)
+            self._writer.execute("RELEASE operation").close()
+        except Exception as error:
+            if not self._writer.in_transaction:
+                raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
+            self._writer.execute("ROLLBACK TO operation").close()
+            self._writer.execute("RELEASE operation").close()
+            if isinstance(error, sqlite3.OperationalError):
+                return None, Unavailable(f"the database can't be written: {error}"), False
+            return None, error, False
+        return value, None, bool(changes)
+
+    def _feed(self, changes: list[Change]) -> None:
+        seq = self._writing(ADVANCE_FEED)[0]["seq"]
+        for statement in feed_statements(cast("int", seq), changes):
+            self._writing(statement)
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.rollback()
+
+    def _writing(self, statement: Statement) -> list[Row]:
+        check_values(statement.values)
+        return self._writer.execute(statement.sql, statement.values).fetchall()
+
+    def _reading(self, statement: Statement) -> list[Row]:
+        check_values(statement.values)
+        return self._reader.execute(statement.sql, statement.values).fetchall()
+
+
+def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY_SECONDS
+    )
+    connection.row_factory = _as_dict
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
+        if "mode=ro" not in uri or "journal" not in pragma:
+            connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
+    return dict(zip([column[0] for column in cursor.description], row, strict=True))

@@ -1,0 +1,85 @@
+"""A browser and who is signed in there: cookies, sessions, and the token that every form carries.
+
+Orgs by path share one browser origin, so a same-origin check can't tell them apart: each cookie's name carries its
+org, its row holds the org, and each form's token is bound to both.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatelodge.core import secrets, sessions
+from gatelodge.core.orgs import Org
+from gatelodge.core.sessions import Session
+from gatelodge.web.errors import BadRequest
+from gatelodge.web.site import Site
+
+SESSION = "gl"
+BROWSER = "gl-browser"
+TOKEN_FIELD = "form_token"
+
+
+def cookie_name(site: Site, org: Org, kind: str) -> str:
+    """``__Host-gl-<org>`` on https, ``gl-<org>`` on loopback http, where a Secure cookie would be lost."""
+    return f"{'__Host-' if site.config.public_url.startswith('https:') else ''}{kind}-{org.id}"
+
+
+def cookie(site: Site, org: Org, request: Request, kind: str) -> str:
+    """The value that this browser sends for this org, or ""."""
+    return request.cookies.get(cookie_name(site, org, kind), "")
+
+
+def set_cookie(site: Site, org: Org, response: Response, kind: str, value: str, max_age: int | None = None) -> None:
+    """HttpOnly, SameSite=Lax, Path=/ (the ``__Host-`` prefix demands it); with ``max_age`` 0 it is removed."""
+    secure = site.config.public_url.startswith("https:")
+    response.set_cookie(
+        cookie_name(site, org, kind), value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+async def session_of(site: Site, org: Org, request: Request) -> Session | None:
+    """The signed-in person of this browser at this org."""
+    value = cookie(site, org, request, SESSION)
+    if not value:
+        return None
+    return await site.store.read(sessions.find, org.id, secrets.digest(value), site.clock.now())
+
+
+async def sign_in(site: Site, org: Org, response: Response, user_id: str) -> None:
+    """Begin a session with a value of its own: whatever cookie the browser had before means nothing any more."""
+    value = secrets.new_token()
+    await site.store.run(
+        sessions.begin, secrets.digest(value), org_id=org.id, user_id=user_id, now=site.clock.now()
+    )
+    set_cookie(site, org, response, SESSION, value)
+
+
+async def sign_out(site: Site, org: Org, request: Request, response: Response) -> None:
+    """End the browser's session here."""
+    value = cookie(site, org, request, SESSION)
+    if value:
+        await site.store.run(sessions.end, org.id, secrets.digest(value))
+    set_cookie(site, org, response, SESSION, "", 0)
+
+
+def browser_of(site: Site, org: Org, request: Request) -> str:
+    """The value that ties forms and waiting requests to this browser; it outlives sign-in. "" before the first page."""
+    return cookie(site, org, request, BROWSER)
+
+
+def form_token(site: Site, org: Org, browser: str, session: Session | None) -> str:
+    """What a form of this org carries: nobody without this browser's cookies can make one."""
+    token = site.ring.mac("form", org.id, browser, session.digest if session else "")
+    assert token is not None  # the current key is on the ring
+    return token
+
+
+def check_form(site: Site, org: Org, request: Request, fields: dict[str, str], session: Session | None) -> None:
+    """Refuse a form that another site, another org or another browser made. Raises ``BadRequest`` (403)."""
+    origin = request.headers.get("origin")
+    here = org.issuer[: len(org.issuer) - len(org.path)]
+    if origin is not None and origin != here:
+        raise BadRequest(f"this form was sent from {origin!r:.100}; open it at {here} and send it from there", 403)
+    browser = browser_of(site, org, request)
+    expected = form_token(site, org, browser, session)
+    if not browser or not secrets.are_equal(fields.get(TOKEN_FIELD, ""), expected):
+        raise BadRequest("this form was made for another browser, another sign-in or another org: reload the page", 403)

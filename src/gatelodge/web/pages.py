@@ -1,0 +1,121 @@
+"""Rendering a page: the template, and the headers that keep a browser from doing what nobody meant."""
+
+import hashlib
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from gatelodge.core import secrets
+from gatelodge.core.orgs import Org
+from gatelodge.core.sessions import Session
+from gatelodge.web import browser
+from gatelodge.web.routes import Route
+from gatelodge.web.site import Site
+
+THEMES = ("light", "dark")
+THEME_COOKIE = "gl-theme"
+TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+def render(  # noqa: PLR0913 - what every page is made with
+    site: Site,
+    org: Org,
+    request: Request,
+    template: str,
+    /,
+    *,
+    status: int = 200,
+    session: Session | None = None,
+    is_flow: bool = False,
+    form_action: tuple[str, ...] = (),
+    **context: Any,
+) -> Response:
+    """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all; ``form_action`` names
+    where the browser may be sent after its form besides ourselves."""
+    tie = browser.browser_of(site, org, request)
+    fresh = "" if tie else secrets.new_token()
+    theme = request.cookies.get(THEME_COOKIE, "")
+    body = environment().get_template(template).render(
+        org=org,
+        base=org.path,
+        session=session,
+        theme=theme if theme in THEMES else "",
+        here=request.scope["path"],
+        form_token=browser.form_token(site, org, tie or fresh, session),
+        is_development=site.config.is_development,
+        static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
+        **context,
+    )
+    response = HTMLResponse(body, status, headers=_headers(is_flow=is_flow, form_action=form_action))
+    if fresh:
+        browser.set_cookie(site, org, response, browser.BROWSER, fresh)
+    return response
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The templates of all faces, each under its face's name. A name that a page doesn't give is an error."""
+    made = Environment(
+        loader=PrefixLoader(
+            {
+                "oauth": PackageLoader("gatelodge.oauth"),
+                "setup": PackageLoader("gatelodge.setup"),
+                "web": PackageLoader("gatelodge.web"),
+            }
+        ),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    return made
+
+
+def _headers(*, is_flow: bool, form_action: tuple[str, ...]) -> dict[str, str]:
+    script = "'none'" if is_flow else "'self'"
+    targets = " ".join(("'self'", *form_action))
+    policy = (
+        f"default-src 'none'; style-src 'self'; img-src 'self'; script-src {script}; connect-src {script};"
+        f" form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        # A page of the flow has the request's id in its URL, which is nobody else's business.
+        "Referrer-Policy": "no-referrer" if is_flow else "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+@lru_cache(maxsize=64)
+def _file(name: str) -> bytes | None:
+    found = resources.files("gatelodge.web").joinpath("static").joinpath(name)
+    return found.read_bytes() if "/" not in name and not name.startswith(".") and found.is_file() else None
+
+
+@lru_cache(maxsize=64)
+def _version(name: str) -> str:
+    content = _file(name)
+    assert content is not None, f"no static file {name}"  # templates name only files that ship
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+async def static(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+    """One file that ships with the program; its URL changes with its content."""
+    name = request.path_params["name"]
+    kind = TYPES.get(name.rpartition(".")[2])
+    content = _file(name) if kind else None
+    if content is None:
+        return PlainTextResponse("Not found\n", 404)
+    return Response(content, headers={**FOREVER, "X-Content-Type-Options": "nosniff"}, media_type=kind)
+
+
+STATIC_ROUTES = (Route(path="/static/{name}", methods=("GET",), answer=static, is_page=True),)

@@ -1,0 +1,138 @@
+"""From a request to the org and the row that answers it. Rows are data: ENDPOINTS of a face, PAGES of Setup.
+
+Absolute URLs come from configuration and never from headers: a Host that is not the deployment's gets 421.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatelodge.core.orgs import Org
+from gatelodge.web.errors import answer_for
+from gatelodge.web.site import Endpoint, Site
+
+WELL_KNOWN = re.compile(r"/\.well-known/[a-z-]+")
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. ``path`` is under the org's URL and may have ``{names}`` that match one segment each.
+
+    ``is_page``: for people in a browser, so that a wrong loopback name is redirected rather than refused.
+    ``any_origin``: any web page may read the answer, without credentials (CORS).
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    answer: Endpoint
+    is_page: bool = False
+    any_origin: bool = False
+
+
+Place = dict[str, Route]
+"""The rows of one path, by method."""
+
+
+class Dispatcher:
+    """The ASGI application behind every face: finds the org by the path's beginning, and the row by the rest."""
+
+    def __init__(self, site: Site, routes: Iterable[Route]) -> None:
+        self._site = site
+        self._exact: dict[str, Place] = {}
+        for route in routes:
+            self._exact.setdefault(route.path, {}).update(dict.fromkeys(route.methods, route))
+        self._patterns = [(_pattern(path), place) for path, place in self._exact.items() if "{" in path]
+        public = urlsplit(site.config.public_url)
+        self._host = public.netloc.lower()
+        self._base = public.path.rstrip("/")
+        self._aliases = _loopback_aliases(site.config.public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = Request(scope, receive, send)
+        try:
+            response = await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - the outermost wall: nothing of a bug reaches a stranger
+            response = answer_for(error, request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        path = request.scope["path"]
+        found = self._org_and_rest(path)
+        place, names = self._place(found[1]) if found else ({}, {})
+        host = request.headers.get("host", "").lower()
+        if host != self._host:
+            return self._misdirected(request, host, place)
+        if found is None or not place:
+            return PlainTextResponse("Not found\n", 404)
+        route = place.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            if request.method == "OPTIONS" and any(each.any_origin for each in place.values()):
+                return _preflight(place)
+            return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(place)})
+        request.scope["path_params"] = names
+        response = await route.answer(self._site, found[0], request)
+        if route.any_origin and isinstance(response, Response):
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
+        return response
+
+    def _org_and_rest(self, path: str) -> tuple[Org, str] | None:
+        """The org and what remains of the path under its URL. RFC 8414 §3.1 and RFC 9728 §3.1 put the well-known
+        part before the org's path; it is moved behind it here, so that each document has one row."""
+        well_known = WELL_KNOWN.match(path)
+        prefix, rest = (well_known[0], path[well_known.end() :]) if well_known else ("", path)
+        if not rest.startswith(self._base) or (self._base and rest[len(self._base) :][:1] not in ("", "/")):
+            return None
+        rest = rest[len(self._base) :]
+        name = ""
+        if rest.startswith("/o/"):
+            name, _, below = rest[3:].partition("/")
+            rest = f"/{below}" if below or rest.endswith("/") else ""
+        org = self._site.live.org_at(name)
+        return (org, prefix + rest) if org else None
+
+    def _place(self, rest: str) -> tuple[Place, dict[str, str]]:
+        place = self._exact.get(rest)
+        if place is not None and "{" not in rest:
+            return place, {}
+        for pattern, each in self._patterns:
+            if match := pattern.fullmatch(rest):
+                return each, match.groupdict()
+        return {}, {}
+
+    def _misdirected(self, request: Request, host: str, place: Place) -> Response:
+        right = f"{urlsplit(self._site.config.public_url).scheme}://{self._host}{request.scope['path']}"
+        query = request.scope["query_string"].decode("ascii", "replace")
+        if host in self._aliases and request.method in ("GET", "HEAD") and all(each.is_page for each in place.values()):
+            return RedirectResponse(right + (f"?{query}" if query else ""), 307)
+        return PlainTextResponse(
+            f"Misdirected request: no org answers at the host {host!r:.100}. This one is at {right}\n", 421
+        )
+
+
+def _loopback_aliases(public_url: str) -> frozenset[str]:
+    """The other names of this machine, when the deployment's own is one of them."""
+    parts = urlsplit(public_url)
+    if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return frozenset()
+    port = f":{parts.port}" if parts.port else ""
+    return frozenset(f"{name}{port}" for name in ("localhost", "127.0.0.1", "[::1]"))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+
+
+def _preflight(place: Place) -> Response:
+    headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Methods": ", ".join(place),
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
+        "Access-Control-Max-Age": "600",
+    }
+    return Response(status_code=204, headers=headers)

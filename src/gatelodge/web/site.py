@@ -1,0 +1,31 @@
+"""The site: what every face is handed. Made once, by ``app.build``."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from gatelodge.config import Config
+from gatelodge.core.clock import Clock
+from gatelodge.core.orgs import Org
+from gatelodge.core.secrets import KeyRing
+from gatelodge.live import LiveNode
+from gatelodge.store import Store
+from gatelodge.web.passwords import Passwords
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """One running node: its configuration, its database, its keys, its time, and what is live on it."""
+
+    config: Config
+    store: Store
+    clock: Clock
+    ring: KeyRing
+    live: LiveNode
+    passwords: Passwords
+
+
+Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]
+"""What a row of ENDPOINTS or PAGES names: it answers one request to one org
+(a Response is an ASGIApp; a streaming MCP server is one too)."""
