@@ -88,8 +88,8 @@ def _headers(*, is_flow: bool, form_action: tuple[str, ...]) -> dict[str, str]:
         "Content-Security-Policy": policy,
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
-        # A page of the flow has the request's id in its URL, which is nobody else's business.
-        "Referrer-Policy": "no-referrer" if is_flow else "same-origin",
+        # Not no-referrer: with it browsers send "Origin: null" with our own forms.
+        "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cache-Control": "no-store",
     }

@@ -1,0 +1,203 @@
+"""External Client App Manager: the list, and an app's page with Settings, Policies and its consumer key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from gatelodge.core import mcp_servers, propagation
+from gatelodge.core.apps import presets, registry
+from gatelodge.core.apps.policies import Policies
+from gatelodge.core.apps.registry import ExternalClientApp
+from gatelodge.core.apps.settings import FIELDS, SECTIONS, Field
+from gatelodge.core.errors import Invalid, Refused
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.propagation import LiveOn
+from gatelodge.core.scopes import BY_NAME
+from gatelodge.setup.app_form import checks_of, preset_of, revision_of
+from gatelodge.setup.frame import Visit
+from gatelodge.web import forms
+
+A_PAGE = 50
+WAITS = 20
+"""How often, 25 ms apart, a page just saved asks whether every node has the change before it is shown."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """An app's state in one word, with a shape and a colour, and why."""
+
+    kind: str
+    symbol: str
+    word: str
+    why: str = ""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One app of the list."""
+
+    app: ExternalClientApp
+    tile: str
+    status: Status
+    created: str
+
+
+async def show_list(visit: Visit) -> Response:
+    """A page of the org's apps."""
+    after = dict(forms.parse(visit.request.scope["query_string"])).get("after", "")
+    found = await visit.site.store.read(registry.in_order, visit.org.id, after=after, limit=A_PAGE + 1)
+    rows = [
+        Row(app, preset_of(app).tile, await status_of(visit, app, None), day(app.created_at)) for app in found[:A_PAGE]
+    ]
+    return visit.page(
+        "app_list.html",
+        title="External Client App Manager",
+        rows=rows,
+        presets=presets.PRESETS,
+        next_page=found[A_PAGE - 1].settings.api_name if len(found) > A_PAGE else "",
+    )
+
+
+async def status_of(visit: Visit, app: ExternalClientApp, live: LiveOn | None) -> Status:
+    """Ready, or what keeps the app from it."""
+    if not app.policies.is_enabled:
+        return Status("", "pause", "Disabled")
+    if live is not None and (live.waits or live.live_nodes < live.nodes):
+        return Status("warn", "clock", "Propagating")
+    missing = [check for check in await checks_of(visit, app.settings, app) if not check.is_met]
+    return Status("warn", "warn", "Not ready for MCP", missing[0].fix) if missing else Status("ok", "check", "Ready")
+
+
+def day(at: int) -> str:
+    """A date as Setup shows it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%b %-d, %Y")
+
+
+def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) -> Callable[[Visit], Awaitable[Response]]:
+    """A page of the app that the path names; another org's app is not found."""
+
+    async def found(visit: Visit) -> Response:
+        app = await visit.site.store.read(registry.find, visit.org.id, visit.request.path_params["app_id"])
+        if app is None:
+            return visit.page("not_found.html", title="Not found", status=404)
+        return await answer(visit, app)
+
+    return found
+
+
+async def show(visit: Visit, app: ExternalClientApp) -> Response:
+    """The Settings tab."""
+    sections = [
+        {"label": section, "rows": [_row(field, app) for field in FIELDS if field.section == section]}
+        for section in SECTIONS
+    ]
+    return await _app_page(visit, app, "app_page.html", tab="settings", sections=sections)
+
+
+async def show_policies(visit: Visit, app: ExternalClientApp) -> Response:
+    """The Policies tab."""
+    return await _policies_page(visit, app, app.policies, {})
+
+
+async def save_policies(visit: Visit, app: ExternalClientApp) -> Response:
+    """Save the app's policies: disabling bites at once."""
+    typed = Policies(
+        is_enabled=bool(visit.field("is_enabled")),
+        mcp_servers=visit.all("mcp_servers") or None,
+        default_mcp_server=visit.field("default_mcp_server"),
+    )
+    try:
+        await visit.site.store.run(
+            propagation.change_app,
+            visit.org.id,
+            app.id,
+            revision=revision_of(visit),
+            settings=app.settings,
+            policies=typed,
+            known_servers=await _server_names(visit),
+            actor=visit.session.user.username,
+            now_ms=visit.site.clock.now_ms(),
+            delay=visit.site.config.delay,
+        )
+    except Invalid as invalid:
+        return await _policies_page(visit, app, typed, invalid.errors)
+    except Refused as refused:
+        return await _policies_page(visit, app, typed, {refused.field: refused.message})
+    return visit.go(f"/setup/apps/{app.id}/policies")
+
+
+async def show_credentials(visit: Visit, app: ExternalClientApp) -> Response:
+    """Consumer Key and Secret."""
+    return visit.page("credentials.html", title="Consumer Key and Secret", app=app)
+
+
+async def _policies_page(
+    visit: Visit, app: ExternalClientApp, typed: Policies, errors: dict[str, str]
+) -> Response:
+    return await _app_page(
+        visit,
+        app,
+        "app_policies.html",
+        tab="policies",
+        status=422 if errors else 200,
+        policies=typed,
+        errors=errors,
+        server_names=await _server_names(visit),
+        can_edit_policies=visit.access.may(EDIT_POLICIES),
+    )
+
+
+async def _app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab: str, **context: Any) -> Response:
+    live = await _live_on(visit, app)
+    preset = preset_of(app)
+    servers = await visit.site.live.servers(visit.org.id)
+    urls = {name: mcp_servers.resource(visit.org, name) for name in servers}
+    words = {
+        name: preset.connect.format(url=url, key=app.consumer_key, name=f"gatelodge-{name}") for name, url in urls.items()
+    }
+    return visit.page(
+        template,
+        title=app.settings.label,
+        app=app,
+        tab=tab,
+        tile=preset.tile,
+        preset=preset,
+        live=live,
+        state=await status_of(visit, app, live),
+        checks=await checks_of(visit, app.settings, app),
+        connections=[{"name": name, "url": url, "words": words[name]} for name, url in urls.items()],
+        can_edit=visit.access.may(MANAGE_APPS),
+        **context,
+    )
+
+
+async def _live_on(visit: Visit, app: ExternalClientApp) -> LiveOn:
+    """How far the app's newest revision has come. A change takes milliseconds, so the page waits half a second for it
+    rather than be drawn with yesterday's news."""
+    store, clock = visit.site.store, visit.site.clock
+    for _ in range(WAITS):
+        live = await store.read(propagation.live_on, visit.org.id, app.consumer_key, clock.now_ms())
+        if live.waits or live.live_nodes >= live.nodes:
+            return live
+        await asyncio.sleep(0.025)
+    return live
+
+
+async def _server_names(visit: Visit) -> tuple[str, ...]:
+    return tuple(server.name for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id))
+
+
+def _row(field: Field, app: ExternalClientApp) -> dict[str, str]:
+    value = getattr(app.settings, field.name)
+    match field.kind:
+        case "flag":
+            shown = "On" if value else "Off"
+        case "list" if field.name == "scopes":
+            shown = "\n".join(f"{BY_NAME[name].label} ({name})" for name in value)
+        case "list":
+            shown = "\n".join(value)
+        case _:
+            shown = value
+    return {"label": field.label, "value": shown or "None"}

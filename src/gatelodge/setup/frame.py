@@ -1,0 +1,170 @@
+"""The frame of every Setup page: who may see it, the tree on its left, and Quick Find, which works without script."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, Org
+from gatelodge.core.permissions import (
+    EDIT_POLICIES,
+    MANAGE_APPS,
+    MANAGE_MCP_SERVERS,
+    MANAGE_USERS,
+    Access,
+)
+from gatelodge.core.sessions import Session
+from gatelodge.web import browser, forms, pages
+from gatelodge.web.site import Endpoint, Site
+
+LABELS = {
+    MANAGE_APPS: "Create, edit, and delete External Client Apps",
+    EDIT_POLICIES: "View all External Client Apps, view their settings, and edit their policies",
+    MANAGE_MCP_SERVERS: "Manage MCP servers",
+    MANAGE_USERS: "Manage users",
+}
+NEXT_THEME = {"": "dark", "dark": "light", "light": ""}
+TABS = (("/setup", "Home"), ("/setup/apps", "Apps and access"), ("/setup/mcp-servers", "MCP servers"))
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed-in person at one Setup page. ``fields`` are those of the posted form, empty on a GET."""
+
+    site: Site
+    org: Org
+    request: Request
+    session: Session
+    access: Access
+    fields: list[tuple[str, str]] = []
+
+    def field(self, name: str) -> str:
+        """The last value of a field, "" when it wasn't sent."""
+        return dict(self.fields).get(name, "")
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a field."""
+        return tuple(value for key, value in self.fields if key == name)
+
+    def go(self, path: str) -> Response:
+        """To another page of this org; 303, so that reloading sends nothing again."""
+        return RedirectResponse(f"{self.org.issuer}{path}", 303)
+
+    def page(self, template: str, *, title: str, status: int = 200, **context: Any) -> Response:
+        """The page in its frame."""
+        return pages.render(
+            self.site,
+            self.org,
+            self.request,
+            f"setup/{template}",
+            status=status,
+            session=self.session,
+            title=title,
+            **_frame(self),
+            **context,
+        )
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One leaf of the tree. ``words`` are what Quick Find knows it by besides its title."""
+
+    path: str
+    title: str
+    group: str
+    words: str
+
+
+class Leaf(msgspec.Struct, frozen=True, kw_only=True):
+    """A leaf as it is drawn: its title cut at the match."""
+
+    path: str
+    words: str
+    before: str
+    match: str
+    after: str
+    is_here: bool
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A branch of the tree."""
+
+    label: str
+    leaves: list[Leaf]
+
+
+APPS = Page(
+    path="/setup/apps",
+    title="External Client App Manager",
+    group="External Client Apps",
+    words="connected app oauth client redirect uri callback url consumer key client id",
+)
+SERVERS = Page(
+    path="/setup/mcp-servers", title="MCP Servers", group="Integrations", words="sobject-reads tools resource server url"
+)
+USERS = Page(path="/setup/users", title="Users", group="Users", words="people permission set profile")
+TREE = (APPS, SERVERS, USERS)
+
+Answer = Callable[[Visit], Awaitable[Response]]
+
+
+def guarded(answer: Answer, *permissions: str) -> Endpoint:
+    """A row's function: only for a signed-in person with one of these permissions (none named: anybody), and a posted
+    form only from this org, this browser and this sign-in."""
+
+    async def endpoint(site: Site, org: Org, request: Request) -> Response:
+        session = await browser.session_of(site, org, request)
+        if session is None:
+            below = request.scope["path"].removeprefix(org.path)
+            return RedirectResponse(f"{org.issuer}/login?next={quote(below)}", 303)
+        live_user = await site.live.user(org.id, session.user.id)
+        access = live_user.access if live_user else Access()
+        fields = await forms.read_form(request) if request.method == "POST" else []
+        if request.method == "POST":
+            browser.check_form(site, org, request, dict(fields), session)
+        visit = Visit(site=site, org=org, request=request, session=session, access=access, fields=fields)
+        if permissions and not any(access.may(permission) for permission in permissions):
+            return visit.page("forbidden.html", title="No permission", status=403, missing=LABELS[permissions[0]])
+        return await answer(visit)
+
+    return endpoint
+
+
+def _frame(visit: Visit) -> dict[str, Any]:
+    below = visit.request.scope["path"].removeprefix(visit.org.path)
+    find = dict(forms.parse(visit.request.scope["query_string"])).get("find", "")[:80]
+    tree = _tree(find, below)
+    theme = visit.request.cookies.get(pages.THEME_COOKIE, "")
+    return {
+        "find": find,
+        "found": sum(len(group.leaves) for group in tree),
+        "tree": tree,
+        "tabs": [
+            {"path": path, "label": label, "is_here": below == path or (path != "/setup" and below.startswith(path))}
+            for path, label in TABS
+        ],
+        "next_theme": NEXT_THEME.get(theme, "dark"),
+        "org_class": {DEVELOPER_HUB: "dev", PRODUCTION: "production"}.get(visit.org.kind, ""),
+    }
+
+
+def _tree(find: str, here: str) -> list[Group]:
+    wanted = " ".join(find.lower().split())
+    groups: dict[str, list[Leaf]] = {}
+    for page in TREE:
+        at = page.title.lower().find(wanted) if wanted else -1
+        if wanted and at < 0 and wanted not in page.words:
+            continue
+        end = at + len(wanted)
+        cut = (page.title[:at], page.title[at:end], page.title[end:]) if at >= 0 else (page.title, "", "")
+        leaf = Leaf(
+            path=page.path,
+            words=page.words,
+            before=cut[0],
+            match=cut[1],
+            after=cut[2],
+            is_here=here.startswith(page.path),
+        )
+        groups.setdefault(page.group, []).append(leaf)
+    return [Group(label, leaves) for label, leaves in groups.items()]

@@ -1,0 +1,92 @@
+"""Setup's other pages: home, MCP servers, users, and one's own password."""
+
+from starlette.responses import Response
+
+from gatelodge.core import mcp_servers, permissions, users
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.setup.frame import Visit
+from gatelodge.web import forms, pages
+from gatelodge.web.sign_in import LONGEST_PASSWORD, try_password
+
+A_PAGE = 50
+SHORTEST_PASSWORD = 12
+
+
+async def home(visit: Visit) -> Response:
+    """What this org is, and the next step."""
+    servers = await visit.site.live.servers(visit.org.id)
+    return visit.page(
+        "home.html",
+        title="Home",
+        may_manage=visit.access.may(MANAGE_APPS) or visit.access.may(EDIT_POLICIES),
+        server_urls=[mcp_servers.resource(visit.org, name) for name in servers],
+    )
+
+
+async def show_servers(visit: Visit) -> Response:
+    """The org's MCP servers with their URLs."""
+    servers = await visit.site.store.read(mcp_servers.of_org, visit.org.id)
+    rows = [{"server": server, "url": mcp_servers.resource(visit.org, server.name)} for server in servers]
+    return visit.page("mcp_servers.html", title="MCP Servers", servers=rows)
+
+
+async def change_server(visit: Visit) -> Response:
+    """Activate or deactivate one."""
+    is_active = visit.field("act") == "activate"
+    await visit.site.store.run(mcp_servers.set_active, visit.org.id, visit.field("name"), is_active=is_active)
+    return visit.go("/setup/mcp-servers")
+
+
+async def show_users(visit: Visit) -> Response:
+    """A page of the org's users with their permission sets."""
+    after = dict(forms.parse(visit.request.scope["query_string"])).get("after", "")
+    found = await visit.site.store.read(users.in_order, visit.org.id, after=after, limit=A_PAGE + 1)
+    rows = []
+    for user in found[:A_PAGE]:
+        access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
+        rows.append({"user": user, "sets": [each.label for each in access.sets]})
+    next_page = found[A_PAGE - 1].username if len(found) > A_PAGE else ""
+    return visit.page("users.html", title="Users", rows=rows, next_page=next_page)
+
+
+async def show_password(visit: Visit) -> Response:
+    """The form for one's own password."""
+    return visit.page("password.html", title="Change Password", errors={}, is_changed=False)
+
+
+async def change_password(visit: Visit) -> Response:
+    """Set one's own password, with the current one as proof."""
+    site, fresh = visit.site, visit.field("fresh")
+    errors: dict[str, str] = {}
+    if problem := password_problem(fresh):
+        errors["fresh"] = problem
+    elif await try_password(site, visit.org, visit.session.user.username, visit.field("current")) is None:
+        errors["current"] = "This isn't your current password."
+    if not errors:
+        await site.store.run(
+            users.set_password, visit.org.id, visit.session.user.id, await site.passwords.hash(fresh)
+        )
+    return visit.page(
+        "password.html", title="Change Password", status=422 if errors else 200, errors=errors, is_changed=not errors
+    )
+
+
+def password_problem(password: str) -> str:
+    """Why this can't be a password, "" when it can (NIST SP 800-63B: length, and no rules of composition)."""
+    if len(password) < SHORTEST_PASSWORD:
+        return f"The password has {len(password)} characters; at least {SHORTEST_PASSWORD} are needed."
+    if len(password) > LONGEST_PASSWORD:
+        return f"The password has {len(password)} characters; at most {LONGEST_PASSWORD} are allowed."
+    return ""
+
+
+async def change_theme(visit: Visit) -> Response:
+    """Keep the colour scheme in this browser, and go back to the page."""
+    theme = visit.field("theme")
+    here = visit.field("next").removeprefix(visit.org.path)
+    response = visit.go(here if here.startswith("/setup") and "\\" not in here else "/setup")
+    if theme in pages.THEMES:
+        response.set_cookie(pages.THEME_COOKIE, theme, max_age=31536000, path="/", httponly=True, samesite="lax")
+    else:
+        response.delete_cookie(pages.THEME_COOKIE)
+    return response
