@@ -1,7 +1,6 @@
 """What a first start makes: a development org with everything in it, or a production org and the way into it."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ async def _records(site: Site, org: Org) -> None:
         name=SERVER,
         label="SObject Reads",
         kind=mcp_servers.RECORDS,
-        source=str((Path(site.config.data) / "sample.db").resolve()),
+        source=f"sample:{(Path(site.config.data) / 'sample.db').resolve()}",
         is_active=False,
     )
     await site.store.run(mcp_servers.register, made)
@@ -228,8 +227,3 @@ async def _told(site: Site, org: Org, found: list[users.User]) -> Told:
             if app.preset in CLIENTS
         ],
     )
-
-
-def today(site: Site) -> str:
-    """The date that sample data is laid around."""
-    return datetime.fromtimestamp(site.clock.now(), UTC).date().isoformat()

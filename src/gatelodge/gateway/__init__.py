@@ -1,7 +1,6 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -26,6 +25,7 @@ class Gateway:
     """The MCP servers of this node. A hosted one is started by its first call, so that a start stays lean."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
         self._gate = Gate(site)
         self._started: dict[str, "RecordsServer"] = {}
         self._starting = asyncio.Lock()
@@ -68,7 +68,7 @@ class Gateway:
                     # The MCP library takes longer to import than the whole node to start.
                     from gatelodge.gateway.records.server import RecordsServer  # noqa: PLC0415
 
-                    records = RecordsServer(server.name, server.label, Path(server.source))
+                    records = RecordsServer(server.name, server.label, server.source, now=self._site.clock.exact)
                     await records.start()
                     self._started[server.id] = records
         return self._started[server.id]

@@ -1,0 +1,58 @@
+# Two commands do everything: `make run` starts a development org, `make test` passes the tests.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+NODE := .tools/node/bin/node
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock bench
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: .venv/setup.stamp ## set up and start the development org
+	@exec $(BIN)/gatelodge dev
+
+setup: .venv/setup.stamp ## the setting-up alone: a virtual environment in .venv
+
+.venv/setup.stamp: requirements.lock pyproject.toml
+	@tools/venv $(PYTHON)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/setup.stamp requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.tools/node.stamp: package.json package-lock.json tools/node
+	@tools/node
+	@touch $@
+
+.tools/services.stamp: tools/services
+	@tools/services
+	@mkdir -p .tools && touch $@
+
+test: .venv/dev.stamp .tools/node.stamp .tools/services.stamp ## set up and pass all tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -q --require-all
+
+check: .venv/dev.stamp .tools/node.stamp lint ## format, lint, types, import contracts, fast tests
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+.PHONY: lint
+lint: .venv/dev.stamp .tools/node.stamp
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-cache > .tools/imports.txt || (cat .tools/imports.txt; exit 1)
+	@$(NODE) node_modules/pyright/dist/index.js --pythonpath $(BIN)/python > .tools/types.txt || (cat .tools/types.txt; exit 1)
+
+format: .venv/dev.stamp ## put the code into shape
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+bench: .venv/dev.stamp .tools/node.stamp ## what the figures in the docs are made by
+	@$(BIN)/python bench/cold_start.py && $(BIN)/python bench/flows.py
+
+lock: .venv/dev.stamp ## resolve the pins anew (needs uv); the locks name no registry
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group pyproject.toml:build pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+	@npm install --package-lock-only --ignore-scripts --silent

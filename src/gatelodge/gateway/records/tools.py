@@ -1,0 +1,271 @@
+"""The six read tools under the original's names: what they say of themselves, and what each does with its arguments."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.records.errors import INVALID_ARGUMENT, NOT_FOUND, RecordError
+from gatelodge.gateway.records.finding import find
+from gatelodge.gateway.records.schema import Catalogue, Field, SObject
+from gatelodge.gateway.records.soql.parsing import parse, parse_search
+from gatelodge.gateway.records.soql.running import run, shown
+from gatelodge.gateway.records.soql.tree import Comparison, Ordered, Path, Query, Selected
+
+MOST_RECENT = 2000
+RECENT = 50
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool works with: one connection, what its caller may see, and who that is."""
+
+    connection: sa.Connection
+    catalogue: Catalogue
+    caller: Caller
+    today: dt.date
+    now: dt.datetime
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool. ``arguments`` are its properties by name (JSON Schema), ``aliases`` other names that clients use."""
+
+    name: str
+    title: str
+    description: str
+    arguments: dict[str, dict[str, Any]]
+    required: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+    run: Callable[[Work, dict[str, Any]], Any]
+
+    def schema(self) -> dict[str, Any]:
+        """Its input schema. Aliases are accepted and not shown."""
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": self.arguments,
+            "required": list(self.required),
+        }
+
+    def read(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments under their own names. Raises ``RecordError`` (INVALID_ARGUMENT)."""
+        named = {self.aliases.get(name, name): value for name, value in given.items()}
+        for name, value in named.items():
+            if name not in self.arguments:
+                known = ", ".join(self.arguments) or "none"
+                raise RecordError(INVALID_ARGUMENT, f"{self.name} has no argument {name!r:.60}; it takes: {known}.")
+            allowed = str | list | int if name == "limit" else str | list
+            if not isinstance(value, allowed) or isinstance(value, bool):
+                raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a string.")
+        for name in self.required:
+            if not named.get(name):
+                raise RecordError(INVALID_ARGUMENT, f"{self.name} needs the argument {name}.")
+        return named
+
+
+def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Every object, or the fields and relationships of those named."""
+    named = arguments.get("sobject-name") or ()
+    names = [named] if isinstance(named, str) else list(named)
+    if not names:
+        return {"sobjects": [_headline(each) for each in work.catalogue.visible()]}
+    if len(names) > len(work.catalogue.objects) or not all(isinstance(name, str) for name in names):
+        raise RecordError(INVALID_ARGUMENT, "sobject-name must be a name, or a list of names.")
+    described = [_description(work.catalogue, work.catalogue.object(name)) for name in names]
+    return described[0] if isinstance(named, str) else {"sobjects": described}
+
+
+def _headline(of: SObject) -> dict[str, Any]:
+    return {"name": of.name, "label": of.label, "labelPlural": of.plural, "queryable": True}
+
+
+def _description(catalogue: Catalogue, of: SObject) -> dict[str, Any]:
+    return _headline(of) | {
+        "fields": [_field(catalogue, field, of) for field in catalogue.fields(of)],
+        "childRelationships": [
+            {"childSObject": child.object.name, "field": child.field.name, "relationshipName": name}
+            for name, child in catalogue.children(of)
+        ],
+    }
+
+
+def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
+    described = {"name": field.name, "label": field.label or field.name, "type": field.type}
+    if field.name == of.name_field:
+        described["nameField"] = True
+    if field.parent and catalogue.access.can_read(field.parent):
+        described |= {"referenceTo": [field.parent], "relationshipName": field.relationship}
+    return described
+
+
+def soql_query(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Run a query."""
+    return run(work.connection, work.catalogue, parse(_string(arguments, "q")), work.today)
+
+
+def search(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Look words up."""
+    return find(work.connection, work.catalogue, parse_search(_string(arguments, "q")), work.today)
+
+
+def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401, ARG001 - JSON; a tool's arguments
+    """Who is signed in here."""
+    caller = work.caller
+    return {
+        "id": caller.user_id,
+        "username": caller.username,
+        "name": caller.user_label,
+        "email": caller.email,
+        "timeZone": caller.time_zone,
+        "utcTime": shown(work.now, "datetime"),
+        "organizationId": caller.org_id,
+        "permissionSets": [each.label for each in caller.access.sets],
+    }
+
+
+def list_recent(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """The records of an object that changed last."""
+    of = work.catalogue.object(_string(arguments, "sobject-name"))
+    limit = arguments.get("limit", RECENT)
+    if not isinstance(limit, int) or not 1 <= limit <= MOST_RECENT:
+        raise RecordError(INVALID_ARGUMENT, f"limit must be a number from 1 to {MOST_RECENT}.")
+    query = Query(
+        selected=_all_fields(work.catalogue, of),
+        source=of.name,
+        order=(Ordered(Path(("LastModifiedDate",)), is_descending=True, nulls_first=False),),
+        limit=limit,
+    )
+    return {"objectDescribe": _headline(of), "recentItems": run(work.connection, work.catalogue, query, work.today)["records"]}
+
+
+def get_related(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Follow relationships from one record, up to parents and at last down to children."""
+    of, record_id = work.catalogue.object(_string(arguments, "sobject-name")), _string(arguments, "id")
+    steps = [step for step in _string(arguments, "relationship-path").replace(".", "/").split("/") if step]
+    if not 1 <= len(steps) <= 5:  # noqa: PLR2004 - as deep as the original goes
+        raise RecordError(INVALID_ARGUMENT, "relationship-path must name one to five relationships, parted by /.")
+    _one(work, of, record_id)
+    for step in steps[:-1]:
+        of, record_id = _up(work, of, record_id, step)
+    return _last(work, of, record_id, steps[-1])
+
+
+def _last(work: Work, of: SObject, record_id: str, step: str) -> Any:  # noqa: ANN401 - JSON
+    if step.lower() in (name.lower() for name, _ in work.catalogue.children(of)):
+        child = work.catalogue.child(of, step)
+        query = Query(
+            selected=_all_fields(work.catalogue, child.object),
+            source=child.object.name,
+            where=Comparison(Path((child.field.name,)), "=", record_id),
+        )
+        return run(work.connection, work.catalogue, query, work.today)
+    parent, parent_id = _up(work, of, record_id, step)
+    return _one(work, parent, parent_id)
+
+
+def _up(work: Work, of: SObject, record_id: str, step: str) -> tuple[SObject, str]:
+    reference, parent = work.catalogue.parent(of, step)
+    parent_id = _one(work, of, record_id).get(reference.name)
+    if parent_id is None:
+        raise RecordError(NOT_FOUND, f"this {of.name} has no {reference.relationship}.")
+    return parent, parent_id
+
+
+def _one(work: Work, of: SObject, record_id: str) -> dict[str, Any]:
+    query = Query(
+        selected=_all_fields(work.catalogue, of), source=of.name, where=Comparison(Path(("Id",)), "=", record_id)
+    )
+    found = run(work.connection, work.catalogue, query, work.today)["records"]
+    if not found:
+        raise RecordError(NOT_FOUND, f"there is no {of.name} with the id {record_id:.40}, or you may not see it.")
+    return found[0]
+
+
+def _all_fields(catalogue: Catalogue, of: SObject) -> tuple[Selected, ...]:
+    return tuple(Selected(Path((field.name,))) for field in catalogue.fields(of))
+
+
+def _string(arguments: dict[str, Any], name: str) -> str:
+    value = arguments[name]
+    if not isinstance(value, str):
+        raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a string.")
+    return value
+
+
+OBJECT = {"type": "string", "description": "The API name of an object, for example Account."}
+OBJECT_ALIASES = dict.fromkeys(("object-name", "objects", "sobject", "object", "sObject", "sobjectName"), "sobject-name")
+
+TOOLS = (
+    Tool(
+        name="getObjectSchema",
+        title="Get Object Schema",
+        description="Lists the objects that you may query; with sobject-name, the fields and relationships of that"
+        " object (or of several). Ask this before writing a query.",
+        arguments={
+            "sobject-name": {
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                "description": "An object's API name, or a list of them. Left out: all objects.",
+            }
+        },
+        aliases=OBJECT_ALIASES,
+        run=get_object_schema,
+    ),
+    Tool(
+        name="soqlQuery",
+        title="SOQL Query",
+        description="Runs a SOQL query as you and answers with totalSize, done and records. Example: SELECT Id, Name,"
+        " Owner.Name FROM Account WHERE Industry = 'Energy' ORDER BY Name LIMIT 20",
+        arguments={"q": {"type": "string", "description": "The SOQL query.", "maxLength": 20_000}},
+        required=("q",),
+        aliases={"query": "q", "soql": "q"},
+        run=soql_query,
+    ),
+    Tool(
+        name="find",
+        title="Find",
+        description="Searches the text of records. Give words, or SOSL: FIND {acme} IN NAME FIELDS RETURNING"
+        " Account(Id, Name), Contact LIMIT 20",
+        arguments={"q": {"type": "string", "description": "Words, or a SOSL search.", "maxLength": 20_000}},
+        required=("q",),
+        aliases={"search": "q", "query": "q", "sosl": "q"},
+        run=search,
+    ),
+    Tool(
+        name="getUserInfo",
+        title="Get User Info",
+        description="Tells who you are signed in as: id, name, e-mail, time zone and permission sets.",
+        arguments={},
+        run=get_user_info,
+    ),
+    Tool(
+        name="listRecentSobjectRecords",
+        title="List Recent Records",
+        description="Lists the records of an object that were changed last.",
+        arguments={
+            "sobject-name": OBJECT,
+            "limit": {"type": "integer", "minimum": 1, "maximum": MOST_RECENT, "description": "How many. Default 50."},
+        },
+        required=("sobject-name",),
+        aliases=OBJECT_ALIASES,
+        run=list_recent,
+    ),
+    Tool(
+        name="getRelatedRecords",
+        title="Get Related Records",
+        description="Follows a relationship of one record, for example Contacts or Owner of an Account; several are"
+        " parted by /.",
+        arguments={
+            "sobject-name": OBJECT,
+            "id": {"type": "string", "description": "The record's id."},
+            "relationship-path": {"type": "string", "description": "For example Contacts, Owner, or Account/Owner."},
+        },
+        required=("sobject-name", "id", "relationship-path"),
+        aliases=OBJECT_ALIASES | {"relationshipPath": "relationship-path", "relationship": "relationship-path"},
+        run=get_related,
+    ),
+)
+BY_NAME = {tool.name: tool for tool in TOOLS}
