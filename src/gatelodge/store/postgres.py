@@ -1,0 +1,216 @@
+"""PostgreSQL: a transaction for each operation, started again after a deadlock or a serialization failure."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, ParamSpec, TypeVar
+
+import asyncpg
+import structlog
+
+from gatelodge.core.errors import Unavailable
+from gatelodge.core.operation import Change, Operation, Row, Statement
+from gatelodge.store import migrations
+from gatelodge.store.driving import ADVANCE_FEED, check_values, feed_statements
+from gatelodge.store.opening import StoreRefused
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CHANNEL = "gatelodge_feed"
+TRIES = 3
+STATEMENT_SECONDS = 5
+CONNECT_SECONDS = 5
+RECONNECT_SECONDS = 1.0
+MOST_CONNECTIONS = 20
+LOCK = 0x6761_7465  # the advisory lock of migrations: "gate"
+NAMED = re.compile(r"'(?:[^']|'')*'|::|:([A-Za-z_][A-Za-z0-9_]*)")
+AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,
+)
+
+
+class Connection(asyncpg.Connection):  # type: ignore[type-arg] - asyncpg's own generics
+    """A pooled connection that sends nothing when it is released: our transactions leave nothing behind."""
+
+    def get_reset_query(self) -> str:
+        """No query."""
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """``:named`` values as PostgreSQL's ``$1``: the text, and the names in order. One name is one number."""
+    names: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else found[0]
+
+    return NAMED.sub(number, sql), tuple(names)
+
+
+class PostgresStore:
+    """A pool of connections, and one that listens. Made by ``open``."""
+
+    def __init__(self, pool: asyncpg.Pool, url: str) -> None:
+        self._pool, self._url = pool, url
+        self._callbacks: list[Callable[[], None]] = []
+        self._listening = asyncio.create_task(self._listen(), name="postgres-listener")
+
+    @classmethod
+    async def open(cls, url: str) -> "PostgresStore":
+        """Connect, and bring the schema up to date. Raises ``StoreRefused``."""
+        try:
+            connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+            try:
+                await _migrate(connection)
+            finally:
+                await connection.close()
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=MOST_CONNECTIONS,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                connection_class=Connection,
+                statement_cache_size=512,
+                max_cached_statement_lifetime=0,
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise StoreRefused(f"the PostgreSQL database can't be opened: {error}") from None
+        return cls(pool, url)
+
+    async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See ``Store.run``."""
+        for attempt in range(TRIES):
+            try:
+                async with self._acquired() as connection, connection.transaction():
+                    value, changes = await _drive(connection, operation(*args, **kwargs))
+                    if changes:
+                        await _feed(connection, changes)
+            except AGAIN:
+                if attempt == TRIES - 1:
+                    raise Unavailable("the database is too busy with this change") from None
+                continue
+            if changes:
+                self._changed()
+            return value
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See ``Store.read``."""
+        async with self._acquired() as connection, connection.transaction(readonly=True):
+            value, _ = await _drive(connection, operation(*args, **kwargs))
+        return value
+
+    async def database_time(self) -> float | None:
+        """See ``Store.database_time``."""
+        async with self._acquired() as connection:
+            return await connection.fetchval("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """See ``Store.on_change``."""
+        self._callbacks.append(callback)
+
+    async def close(self) -> None:
+        """See ``Store.close``."""
+        self._listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listening
+        try:
+            await asyncio.wait_for(self._pool.close(), STATEMENT_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def _acquired(self) -> Any:
+        """A connection. Raises ``Unavailable`` while the database is away, and reconnects by itself."""
+        try:
+            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                yield connection
+        except AWAY as error:
+            raise Unavailable(f"the database is away: {type(error).__name__}") from error
+
+    def _changed(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    async def _listen(self) -> None:
+        """Be woken by other nodes' commits, on a connection of its own; the poll is the floor while it is lost."""
+        while True:
+            try:
+                connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                await connection.add_listener(CHANNEL, lambda *_: self._changed())
+                try:
+                    await lost.wait()
+                finally:
+                    if not connection.is_closed():
+                        await connection.close(timeout=1)
+            except (*AWAY, asyncpg.PostgresError) as error:
+                log.warning("listener.lost", reason=type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _drive(connection: Any, steps: Operation[T]) -> tuple[T, list[Change]]:
+    """Run an operation to its end, one statement after another."""
+    changes: list[Change] = []
+    rows: list[Row] = []
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Change):
+                changes.append(step)
+                rows = []
+            else:
+                rows = await _fetch(connection, step)
+            step = steps.send(rows)
+    except StopIteration as stop:
+        return stop.value, changes
+
+
+async def _fetch(connection: Any, statement: Statement) -> list[Row]:
+    check_values(statement.values)
+    sql, names = numbered(statement.sql)
+    return [dict(row) for row in await connection.fetch(sql, *(statement.values[name] for name in names))]
+
+
+async def _feed(connection: Any, changes: list[Change]) -> None:
+    """The row's lock makes the order of numbers the order of commits; NOTIFY goes out with the commit."""
+    seq = (await _fetch(connection, ADVANCE_FEED))[0]["seq"]
+    assert isinstance(seq, int)  # a BIGINT
+    for statement in feed_statements(seq, changes):
+        await _fetch(connection, statement)
+    await connection.execute(f"NOTIFY {CHANNEL}")
+
+
+async def _migrate(connection: Any) -> None:
+    known = migrations.all_migrations()
+    async with connection.transaction():
+        # Of two nodes that start at once one applies, the other waits here and finds it done.
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        await connection.execute(migrations.RECEIPTS)
+        applied = [tuple(row.values()) for row in await connection.fetch(migrations.APPLIED)]
+        for migration in migrations.missing(applied, known):
+            for statement in migration.statements:
+                await connection.execute(re.sub(r"\bBLOB\b", "BYTEA", statement))
+            await connection.execute(
+                "INSERT INTO schema_version (version, name, digest) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.digest,
+            )
