@@ -44,7 +44,7 @@ check: .venv/dev.stamp .tools/node.stamp lint ## format, lint, types, import con
 lint: .venv/dev.stamp .tools/node.stamp
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-cache > .tools/imports.txt || (cat .tools/imports.txt; exit 1)
-	@$(NODE) node_modules/pyright/dist/index.js --pythonpath $(BIN)/python > .tools/types.txt || (cat .tools/types.txt; exit 1)
+	@$(NODE) node_modules/pyright/index.js --pythonpath $(BIN)/python > .tools/types.txt || (cat .tools/types.txt; exit 1)
 
 format: .venv/dev.stamp ## put the code into shape
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .

@@ -107,5 +107,3 @@ def gatelodge() -> Callable[..., subprocess.CompletedProcess[str]]:
         )  # fmt: skip
 
     return run
-
-

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -25,7 +24,12 @@ class House:
         data.mkdir(parents=True, exist_ok=True)
         key_file = str(data / "master.key") if is_postgres(database) else ""
         self.config = Config(
-            public_url=public_url, data=str(data), database=database, master_key_file=key_file, is_development=True, **options
+            public_url=public_url,
+            data=str(data),
+            database=database,
+            master_key_file=key_file,
+            is_development=True,
+            **options,
         )
         self.time = START
         self._loop = asyncio.new_event_loop()
@@ -39,7 +43,7 @@ class House:
         self.run(self.app.start())
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.run(self.app.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -118,7 +118,9 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True):
         return self.token(**{"grant_type": "refresh_token", "refresh_token": token} | changes)
 
     def token(self, **parameters: str | None) -> httpx2.Response:
-        sent = {name: value for name, value in ({"client_id": self.client_id} | parameters).items() if value is not None}
+        sent = {
+            name: value for name, value in ({"client_id": self.client_id} | parameters).items() if value is not None
+        }
         return self.front.post(f"{self.issuer}/services/oauth2/token", data=sent)
 
 
@@ -129,7 +131,11 @@ def tools_list(front: Any, url: str, token: str | None, **headers: str) -> httpx
         "io.modelcontextprotocol/clientCapabilities": {},
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     }
-    sent = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list", "Accept": "application/json, text/event-stream"}
+    sent = {
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/list",
+        "Accept": "application/json, text/event-stream",
+    }
     sent |= {"Authorization": f"Bearer {token}"} if token is not None else {}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
     return front.post(url, json=body, headers=sent | headers)

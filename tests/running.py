@@ -68,7 +68,10 @@ def running(command: list[str], url: str) -> Iterator[tuple[subprocess.Popen[str
 def _answers(url: str) -> bool:
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
-        with contextlib.suppress(OSError), urlopen(f"{url}/.well-known/oauth-authorization-server", timeout=1) as answer:
+        with (
+            contextlib.suppress(OSError),
+            urlopen(f"{url}/.well-known/oauth-authorization-server", timeout=1) as answer,
+        ):
             return answer.status == 200
     return False
 
@@ -78,9 +81,10 @@ def running_dev(data: Path, *flags: str, path: str = "") -> Iterator[Dev]:
     """``gatelodge dev`` on a free port; ``path`` is put behind its public URL."""
     port = free_port()
     url = f"http://localhost:{port}{path}"
-    with running(
-        ["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], url
-    ) as (process, line):
+    with running(["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], url) as (
+        process,
+        line,
+    ):
         yield Dev(process, json.loads(line), data)
 
 

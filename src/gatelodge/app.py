@@ -104,9 +104,7 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
     check(config)
     is_file = not is_postgres(config.database_name)
     lock = FolderLock.take(Path(config.data)) if is_file else None
-    ring = load_or_make(
-        config.master_key_path, database_exists=is_file and Path(config.database_name).exists()
-    )
+    ring = load_or_make(config.master_key_path, database_exists=is_file and Path(config.database_name).exists())
     clock = Clock(read_clock)
     store: Store = await open_store(config.database_name)
     live = LiveNode(
@@ -117,6 +115,4 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
         name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
         public_url=config.public_url,
     )
-    return App(
-        Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords()), lock
-    )
+    return App(Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords()), lock)

@@ -1,5 +1,6 @@
 """Every option once: its name, default and help. Flags win over the environment, that over the file, that over the
-defaults; a name that nobody knows refuses to start."""
+defaults; a name that nobody knows refuses to start.
+"""
 
 import difflib
 import ipaddress
@@ -22,7 +23,7 @@ class ConfigRefused(Exception):
     """An option can't be used: the message names it, its value, what is allowed, and where it came from."""
 
 
-def option(help: str) -> msgspec.Meta:  # noqa: A002 - the word of every command line
+def option(help: str) -> msgspec.Meta:
     """The help of one option."""
     return msgspec.Meta(description=help)
 
@@ -33,9 +34,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str, option("The URL under which people and clients reach the first org: its issuer. It may have a path.")
     ] = ""
-    bind: Annotated[
-        tuple[str, ...], option("Addresses to listen on, as HOST:PORT.")
-    ] = ()
+    bind: Annotated[tuple[str, ...], option("Addresses to listen on, as HOST:PORT.")] = ()
     port: Annotated[int, option("The port of `gatelodge dev` on 127.0.0.1 and [::1].")] = 8765
     data: Annotated[str, option("The folder of the database, the master key and the lock.")] = ".gatelodge"
     database: Annotated[
@@ -46,14 +45,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     refresh_grace: Annotated[
         str,
-        option("How long a superseded refresh token still leads to the newest one, 0 to 120 s. Default: the org's, 30s."),
+        option(
+            "How long a superseded refresh token still leads to the newest one, 0 to 120 s. Default: the org's, 30s."
+        ),
     ] = ""
     propagation_delay: Annotated[
         str, option("Imitate the original: changes of an app go live after this long, for example 30s.")
     ] = "0s"
     trusted_proxy: Annotated[
         tuple[str, ...],
-        option("Networks whose X-Forwarded-For is believed, as CIDR. Default none: the client's address is the peer's."),
+        option(
+            "Networks whose X-Forwarded-For is believed, as CIDR. Default none: the client's address is the peer's."
+        ),
     ] = ()
     node_name: Annotated[str, option("How this node is called in Setup. Default: the machine's name.")] = ""
     is_development: bool = False

@@ -66,7 +66,7 @@ def _failed(error: Exception, code: int) -> int:
     return code
 
 
-def _as_text(answer: Any) -> str:  # noqa: ANN401 - what verbs answer
+def _as_text(answer: Any) -> str:
     if isinstance(answer, list):
         return "\n".join(_as_line(row) for row in answer) or "none"
     return "\n".join(f"{name:<16}{_as_word(value)}" for name, value in answer.items())
@@ -77,5 +77,5 @@ def _as_line(row: dict[str, Any]) -> str:
     return f"{first:<24}{'  '.join(rest)}"
 
 
-def _as_word(value: Any) -> str:  # noqa: ANN401 - a cell
+def _as_word(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

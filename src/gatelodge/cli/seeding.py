@@ -34,7 +34,7 @@ PEOPLE = (
 )
 CLIENTS = ("claude-code", "codex", "cursor", "vscode", "mcp-inspector", "postman")
 SERVER = "sobject-reads"
-PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - no letter that reads like another
+PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +210,9 @@ async def _told(site: Site, org: Org, found: list[users.User]) -> Told:
     people: list[dict[str, Any]] = [
         {
             "username": user.username,
-            "password": password_from(site.ring, org.id, user.username) if user.password_is_seeded else "(set by its owner)",
+            "password": password_from(site.ring, org.id, user.username)
+            if user.password_is_seeded
+            else "(set by its owner)",
             "role": roles.get(user.username, "user"),
         }
         for user in found

@@ -42,7 +42,9 @@ def configured(arguments: argparse.Namespace) -> Config:
     file = Path(arguments.config) if arguments.config else None
     config = load({**flags, "is_development": arguments.command == "dev"}, os.environ, file)
     if config.is_development and not config.public_url:
-        config = load({**flags, "is_development": True, "public_url": f"http://localhost:{config.port}"}, os.environ, file)
+        config = load(
+            {**flags, "is_development": True, "public_url": f"http://localhost:{config.port}"}, os.environ, file
+        )
     return config
 
 
@@ -79,14 +81,15 @@ async def _run(config: Config, *, is_json: bool) -> int:
         told = await (seeding.development if config.is_development else seeding.production)(app.site)
         await app.start()
         http = server.make(app)
-        http.install_signal_handlers = lambda: None  # type: ignore[attr-defined] - ours come first
-        answering = None if is_postgres(config.database_name) else await control.serve(
-            Path(config.data), verbs.answering(app.site)
+        answering = (
+            None
+            if is_postgres(config.database_name)
+            else await control.serve(Path(config.data), verbs.answering(app.site))
         )
         serving = asyncio.create_task(http.serve(sockets))
         _stop_on_signals(app, http)
-        while not http.started and not serving.done():
-            await asyncio.sleep(0.001)
+        listening = asyncio.create_task(http.listening.wait())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         print(told.as_json() if is_json else told.as_text(), flush=True)
         await serving
         if answering is not None:
@@ -96,7 +99,7 @@ async def _run(config: Config, *, is_json: bool) -> int:
     return 0
 
 
-def _stop_on_signals(app: App, http: "server.uvicorn.Server") -> None:
+def _stop_on_signals(app: App, http: server.Server) -> None:
     """Readiness goes first, then nothing new is taken, and what is in flight is finished."""
 
     def stop() -> None:

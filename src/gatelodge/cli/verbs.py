@@ -63,13 +63,11 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
         Settings,
     )
     made = new_app(site, org.id, settings, preset=preset.name, created_by="the command line")
-    stored = await site.store.run(
-        propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay
-    )
+    stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
     return _app(stored)
 
 
-async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The org's apps by API Name."""
     return [_app(app) for app in await site.store.read(registry.in_order, org.id, limit=MOST_LISTED)]
 
@@ -104,12 +102,12 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
     return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})
 
 
-async def user_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+async def user_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The org's users by name."""
     return [_user(user) for user in await site.store.read(users.in_order, org.id, limit=MOST_LISTED)]
 
 
-async def org_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+async def org_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Add an org at a path of the deployment. Raises ``Refused`` when the name is taken."""
     known = await site.store.read(orgs.all_orgs, site.config.public_url)
     if arguments["name"] in [each.name for each in known]:
@@ -120,7 +118,7 @@ async def org_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     return _org(made)
 
 
-async def org_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - a verb's arguments
+async def org_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The deployment's orgs."""
     return [_org(each) for each in await site.store.read(orgs.all_orgs, site.config.public_url)]
 

@@ -1,5 +1,6 @@
 """What one user lets one app do: one live row per org, user and app. Consent creates or widens it, ending it ends
-everything under it. Also the authorization requests that wait for the user's answer."""
+everything under it. Also the authorization requests that wait for the user's answer.
+"""
 
 import msgspec
 
@@ -64,8 +65,15 @@ def find_live(org_id: str, user_id: str, client_id: str) -> Operation[Authorizat
     )
 
 
-def consent(  # noqa: PLR0913 - what a consent is made of
-    *, id: str, org_id: str, user_id: str, client_id: str, scopes: tuple[str, ...], resource: str, now: int  # noqa: A002
+def consent(
+    *,
+    id: str,
+    org_id: str,
+    user_id: str,
+    client_id: str,
+    scopes: tuple[str, ...],
+    resource: str,
+    now: int,
 ) -> Operation[Authorization]:
     """The user said yes: the live authorization, created under ``id`` or widened."""
     # The upsert locks the row, so that two consents at once widen one after the other.
@@ -125,7 +133,7 @@ def ended_since(then: int) -> Operation[list[str]]:
     )
 
 
-def hold(  # noqa: PLR0913 - the columns of a held request
+def hold(
     *, digest: str, org_id: str, client_id: str, browser: str, address: str, request: str, now: int
 ) -> Operation[None]:
     """Keep a request until its user answers, at most 10 minutes.

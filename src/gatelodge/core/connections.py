@@ -43,7 +43,8 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What a redeemer of a code brings. ``code_challenge`` is the S256 of the verifier it sent ("" for none);
-    ``redirect_uri`` and ``resource`` are None when they were not sent."""
+    ``redirect_uri`` and ``resource`` are None when they were not sent.
+    """
 
     client_id: str
     redirect_uri: str | None
@@ -56,7 +57,7 @@ def connection(*, scopes: str, **columns: object) -> Connection:
     return msgspec.convert({**columns, "scopes": scopes.split()}, Connection)
 
 
-def code(  # noqa: PLR0913 - the columns of a code
+def code(
     *,
     digest: str,
     connection_id: str,

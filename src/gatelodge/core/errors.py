@@ -1,6 +1,5 @@
 """What a rule says when the answer is no, and what the house says when it cannot answer."""
 
-
 import msgspec
 
 

@@ -54,9 +54,11 @@ def public_key(key: SigningKey) -> ECKey:
 
 def jwk_set(keys: list[SigningKey]) -> dict[str, list[dict[str, Any]]]:
     """The JWK Set of an org (RFC 7517 §5): public members, algorithm and use."""
-    published = (cast("dict[str, Any]", msgspec.json.decode(key.public_jwk)) | {
-        "kid": key.kid, "alg": key.algorithm, "use": "sig"
-    } for key in keys)
+    published = (
+        cast("dict[str, Any]", msgspec.json.decode(key.public_jwk))
+        | {"kid": key.kid, "alg": key.algorithm, "use": "sig"}
+        for key in keys
+    )
     return {"keys": list(published)}
 
 

@@ -79,7 +79,8 @@ def of_org(org_id: str) -> Operation[list[McpServer]]:
 
 def canonical(uri: str) -> str:
     """A resource as we write it: scheme and host in lower case, without one slash at the end (MCP: Canonical Server
-    URI accepts both)."""
+    URI accepts both).
+    """
     scheme, separator, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme.lower()}{separator}{host.lower()}{slash}{path}".removesuffix("/")

@@ -57,7 +57,7 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     )
 
 
-def create(*, id: str, name: str, label: str, kind: str, refresh_window: int, now: int) -> Operation[None]:  # noqa: A002 - the column's name
+def create(*, id: str, name: str, label: str, kind: str, refresh_window: int, now: int) -> Operation[None]:
     """Make an org. Raises ``Refused`` when the name is taken or has another shape."""
     if name and not NAME_SHAPE.fullmatch(name):
         raise Refused(f"the org name {name!r} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter", "name")
@@ -79,7 +79,7 @@ def create(*, id: str, name: str, label: str, kind: str, refresh_window: int, no
     yield from announce(id, "org", id)
 
 
-def str_id(id: str) -> str:  # noqa: A002 - the column's name
+def str_id(id: str) -> str:
     """For statements that return only an id."""
     return id
 

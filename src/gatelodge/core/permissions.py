@@ -83,7 +83,7 @@ ADMINISTRATOR = PermissionSet(
 )
 
 
-def create(org_id: str, id: str, made: PermissionSet) -> Operation[None]:  # noqa: A002 - the column's name
+def create(org_id: str, id: str, made: PermissionSet) -> Operation[None]:
     """Add a permission set to the org."""
     yield from execute(
         "INSERT INTO permission_sets (id, org_id, api_name, label, document)"

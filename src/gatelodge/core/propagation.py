@@ -63,7 +63,8 @@ class Received(msgspec.Struct, frozen=True):
 
 class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
     """How far a change has come: on how many of the nodes, in how many milliseconds, and how many are left if it is
-    held back by the org's propagation delay."""
+    held back by the org's propagation delay.
+    """
 
     nodes: int
     live_nodes: int
@@ -82,7 +83,7 @@ def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation
     return stored
 
 
-def change_app(  # noqa: PLR0913 - what a change is made of
+def change_app(
     org_id: str,
     app_id: str,
     *,
@@ -102,7 +103,9 @@ def change_app(  # noqa: PLR0913 - what a change is made of
     app_policies.check(policies, known_servers)
     before = yield from registry.find(org_id, app_id)
     if before is not None and before.settings.api_name != settings.api_name:
-        raise Refused(f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name")
+        raise Refused(
+            f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name"
+        )
     saved = yield from registry.save(
         org_id, app_id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
     )
@@ -208,7 +211,9 @@ def acknowledge(node_id: str, seq: int, now_ms: int) -> Operation[None]:
         seq=seq,
         now=now_ms,
     )
-    yield from execute("UPDATE nodes SET applied_seq = :seq, seen_at = :now WHERE id = :id", id=node_id, seq=seq, now=now_ms)
+    yield from execute(
+        "UPDATE nodes SET applied_seq = :seq, seen_at = :now WHERE id = :id", id=node_id, seq=seq, now=now_ms
+    )
 
 
 def leave(node_id: str) -> Operation[None]:

@@ -36,7 +36,8 @@ class Presented(msgspec.Struct, frozen=True):
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """The one row of a refresh family. ``n`` is the newest token's number; ``recent`` are (number, superseded at in
-    epoch milliseconds) of those before it; ``expires_at`` is in epoch seconds."""
+    epoch milliseconds) of those before it; ``expires_at`` is in epoch seconds.
+    """
 
     id: str
     org_id: str

@@ -45,14 +45,14 @@ def user(*, is_active: int, password_is_seeded: int, **columns: object) -> User:
     return msgspec.convert({**columns, **flags}, User)
 
 
-def credential(id: str, password_hash: str, is_active: int) -> Credential:  # noqa: A002 - the column's name
+def credential(id: str, password_hash: str, is_active: int) -> Credential:
     """A ``Credential`` from its row."""
     return Credential(id, password_hash, bool(is_active))
 
 
-def create(  # noqa: PLR0913 - the columns of a user
+def create(
     *,
-    id: str,  # noqa: A002 - the column's name
+    id: str,
     org_id: str,
     username: str,
     name: str,

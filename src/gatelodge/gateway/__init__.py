@@ -27,7 +27,7 @@ class Gateway:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._gate = Gate(site)
-        self._started: dict[str, "RecordsServer"] = {}
+        self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
         self.routes = (
             Route(path="/mcp/{server}", methods=("POST", "GET", "DELETE"), answer=self.call),
@@ -89,6 +89,6 @@ class _Served:
         await self._server.serve(scope, receive, send, self._caller)
 
 
-async def issuer_metadata(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+async def issuer_metadata(site: Site, org: Org, request: Request) -> Response:
     """The root document describes the issuer, whose tokens open no MCP server."""
     return Response(document(org, org.issuer, org.label, []), headers=CACHED, media_type="application/json")

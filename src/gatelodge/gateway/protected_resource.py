@@ -110,7 +110,9 @@ def _bearer(request: Request) -> str:
         raise Turned(401, "", "an access token is needed")
     scheme, _, token = headers[0].partition(" ")
     if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
-        raise Turned(401, "invalid_request" if len(headers) > 1 else "", "send Authorization: Bearer and one access token")
+        raise Turned(
+            401, "invalid_request" if len(headers) > 1 else "", "send Authorization: Bearer and one access token"
+        )
     return token.strip()
 
 

@@ -24,8 +24,12 @@ def decide(
         if wanted in uris or wanted == org.issuer:
             return wanted
         if MCP_API not in scopes and wanted in [resource(org, name) for name in active]:
-            raise OAuthError("invalid_target", f"an MCP server needs the scope mcp_api, and {client.api_name} asks for none")
-        raise OAuthError("invalid_target", f"{asked:.200} is no MCP server that {client.api_name} may use; {_list(uris)}")
+            raise OAuthError(
+                "invalid_target", f"an MCP server needs the scope mcp_api, and {client.api_name} asks for none"
+            )
+        raise OAuthError(
+            "invalid_target", f"{asked:.200} is no MCP server that {client.api_name} may use; {_list(uris)}"
+        )
     if MCP_API not in scopes:
         return org.issuer
     if len(uris) == 1:

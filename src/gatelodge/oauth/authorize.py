@@ -71,9 +71,7 @@ async def standing(site: Site, org: Org, request: Request, asked: Asked, held_at
     """Look again at everything that decides the next page."""
     session, authorization, access = await browser.session_of(site, org, request), None, Access()
     if session is not None:
-        authorization = await site.store.read(
-            authorizations.find_live, org.id, session.user.id, asked.client.client_id
-        )
+        authorization = await site.store.read(authorizations.find_live, org.id, session.user.id, asked.client.client_id)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
     step = next_step(asked, session, access, authorization, held_at=held_at, now=site.clock.now())

@@ -1,5 +1,6 @@
 """Which client is at the token endpoint. Apps here are public clients: they say who they are and prove it by PKCE or
-by the refresh token itself (RFC 6749 §2.3)."""
+by the refresh token itself (RFC 6749 §2.3).
+"""
 
 import base64
 import binascii
@@ -25,7 +26,9 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     if client is None:
         raise OAuthError("invalid_client", "client identifier invalid: no app of this org has it", 401, challenge)
     if secret:  # a secret that is sent is checked even where none is needed, and these apps have none
-        raise OAuthError("invalid_client", "invalid client credentials: this app has no secret; send none", 401, challenge)
+        raise OAuthError(
+            "invalid_client", "invalid client credentials: this app has no secret; send none", 401, challenge
+        )
     if not client.is_enabled:
         raise OAuthError("invalid_client", "app_blocked: an administrator has disabled this app", 401, challenge)
     return client

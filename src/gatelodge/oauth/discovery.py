@@ -42,11 +42,11 @@ def document(issuer: str) -> bytes:
     )
 
 
-async def metadata(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+async def metadata(site: Site, org: Org, request: Request) -> Response:
     """Both well-known forms answer with the same document."""
     return Response(document(org.issuer), headers=CACHED, media_type="application/json")
 
 
-async def jwks(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+async def jwks(site: Site, org: Org, request: Request) -> Response:
     """The public keys of the org."""
     return Response((await site.live.keys(org.id)).published, headers=CACHED, media_type="application/json")

@@ -21,7 +21,7 @@ class ToldToTheUser(Exception):
     ``allowed`` what would have passed, ``difference`` the near miss in words and ``fix`` the way out.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a good refusal
+    def __init__(
         self,
         code: str,
         title: str,

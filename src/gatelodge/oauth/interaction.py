@@ -41,9 +41,7 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
     return await _with_waiting(site, org, request, fields.get("request_id", ""), fields)
 
 
-async def _with_waiting(
-    site: Site, org: Org, request: Request, request_id: str, fields: dict[str, str]
-) -> Response:
+async def _with_waiting(site: Site, org: Org, request: Request, request_id: str, fields: dict[str, str]) -> Response:
     try:
         waiting = await _find(site, org, request, request_id)
     except ToldToTheUser as refused:
@@ -72,7 +70,7 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
     return Waiting(request_id=request_id, held_at=held.created_at, asked=asked)
 
 
-async def _react(  # noqa: PLR0913 - one request and what is known of it
+async def _react(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, fields: dict[str, str]
 ) -> Response:
     match fields.get("answer", ""):
@@ -147,7 +145,7 @@ def _again(org: Org, waiting: Waiting) -> Response:
     return RedirectResponse(f"{org.issuer}/flow?request={waiting.request_id}", 303)
 
 
-def _sign_in_page(  # noqa: PLR0913 - what the page shows
+def _sign_in_page(
     site: Site, org: Org, request: Request, waiting: Waiting, username: str, error: str, status: int = 200
 ) -> Response:
     return pages.render(
@@ -168,7 +166,7 @@ def _sign_in_page(  # noqa: PLR0913 - what the page shows
     )
 
 
-def _consent_page(  # noqa: PLR0913 - what the page shows
+def _consent_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, *, is_new: bool
 ) -> Response:
     assert stands.session is not None  # the step was AskConsent
@@ -197,7 +195,7 @@ def _consent_page(  # noqa: PLR0913 - what the page shows
     )
 
 
-def _not_permitted_page(  # noqa: PLR0913 - what the page shows
+def _not_permitted_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, why: str
 ) -> Response:
     return pages.render(

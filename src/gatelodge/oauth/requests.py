@@ -214,10 +214,14 @@ def pkce_is_used_when_required(asked: Asked) -> None:
     request = asked.request
     if not request.code_challenge and not request.code_challenge_method:
         if asked.client.requires_pkce:
-            raise OAuthError("invalid_request", "this app requires PKCE: send code_challenge and code_challenge_method=S256")
+            raise OAuthError(
+                "invalid_request", "this app requires PKCE: send code_challenge and code_challenge_method=S256"
+            )
         return
     if request.code_challenge_method != "S256":
-        raise OAuthError("invalid_request", "code_challenge_method must be S256; left out it means plain (RFC 7636 4.3)")
+        raise OAuthError(
+            "invalid_request", "code_challenge_method must be S256; left out it means plain (RFC 7636 4.3)"
+        )
     if not pkce.is_challenge(request.code_challenge):
         raise OAuthError("invalid_request", "code_challenge must be the 43 base64url characters of a SHA-256")
 

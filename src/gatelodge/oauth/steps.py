@@ -35,7 +35,13 @@ Step = SignIn | AskConsent | Refuse | Issue
 
 
 def next_step(
-    asked: Asked, session: Session | None, access: Access, authorization: Authorization | None, *, held_at: int | None, now: int
+    asked: Asked,
+    session: Session | None,
+    access: Access,
+    authorization: Authorization | None,
+    *,
+    held_at: int | None,
+    now: int,
 ) -> Step:
     """The next page of this request for this browser. ``held_at``: when the request came, None before it is held."""
     request = asked.request

@@ -65,7 +65,7 @@ async def _render(site: Site, org: Org, granted: Granted) -> TokenAnswer:
     claims = tokens.claims(connection, issuer=org.issuer, jti=secrets.new_token()[:22], now=site.clock.now())
     return TokenAnswer(
         access_token=tokens.sign(keys.signing, keys.kid, claims),
-        token_type="Bearer",  # noqa: S106 - the type's name
+        token_type="Bearer",
         expires_in=tokens.LIFETIME,
         scope=claims.scope,
         refresh_token=refresh.write(site.ring, granted.family) if granted.family else "",

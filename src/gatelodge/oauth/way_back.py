@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.apps import callbacks
-from gatelodge.core.orgs import Org
 from gatelodge.oauth.errors import NO_STORE, OAuthError, ascii_text
 from gatelodge.oauth.requests import LONGEST_STATE, Asked
 from gatelodge.web import pages
@@ -15,7 +14,8 @@ from gatelodge.web.site import Site
 
 def form_action(redirect_uri: str) -> str:
     """The source that CSP's ``form-action`` needs so that Chromium follows the redirect after a form: the origin, the
-    scheme alone for a custom scheme, ``http:`` for ``[::1]``, which CSP can't name."""
+    scheme alone for a custom scheme, ``http:`` for ``[::1]``, which CSP can't name.
+    """
     scheme, _, rest = redirect_uri.partition(":")
     if callbacks.is_custom_scheme(redirect_uri) or rest.startswith("//[::1]"):
         return f"{scheme}:"
@@ -52,6 +52,4 @@ def back(site: Site, request: Request, asked: Asked, parameters: dict[str, str])
 
 def back_with_refusal(site: Site, request: Request, asked: Asked, refused: OAuthError) -> Response:
     """Tell the client why, by the registered way back (RFC 6749 §4.1.2.1)."""
-    return back(
-        site, request, asked, {"error": refused.error, "error_description": ascii_text(refused.description)}
-    )
+    return back(site, request, asked, {"error": refused.error, "error_description": ascii_text(refused.description)})

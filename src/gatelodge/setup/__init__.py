@@ -22,7 +22,7 @@ def _setup(method: str, path: str, answer: Answer, *permissions: str) -> Route:
     return _row(method, f"/setup{path}", guarded(answer, *permissions))
 
 
-async def front_door(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+async def front_door(site: Site, org: Org, request: Request) -> Response:
     """The org's own URL leads to Setup."""
     return RedirectResponse(f"{org.issuer}/setup", 303)
 

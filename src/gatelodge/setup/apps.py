@@ -133,9 +133,7 @@ async def show_credentials(visit: Visit, app: ExternalClientApp) -> Response:
     return visit.page("credentials.html", title="Consumer Key and Secret", app=app)
 
 
-async def _policies_page(
-    visit: Visit, app: ExternalClientApp, typed: Policies, errors: dict[str, str]
-) -> Response:
+async def _policies_page(visit: Visit, app: ExternalClientApp, typed: Policies, errors: dict[str, str]) -> Response:
     return await _app_page(
         visit,
         app,
@@ -155,7 +153,8 @@ async def _app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab:
     servers = await visit.site.live.servers(visit.org.id)
     urls = {name: mcp_servers.resource(visit.org, name) for name in servers}
     words = {
-        name: preset.connect.format(url=url, key=app.consumer_key, name=f"gatelodge-{name}") for name, url in urls.items()
+        name: preset.connect.format(url=url, key=app.consumer_key, name=f"gatelodge-{name}")
+        for name, url in urls.items()
     }
     return visit.page(
         template,
@@ -175,14 +174,15 @@ async def _app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab:
 
 async def _live_on(visit: Visit, app: ExternalClientApp) -> LiveOn:
     """How far the app's newest revision has come. A change takes milliseconds, so the page waits half a second for it
-    rather than be drawn with yesterday's news."""
+    rather than be drawn with yesterday's news.
+    """
     store, clock = visit.site.store, visit.site.clock
     for _ in range(WAITS):
         live = await store.read(propagation.live_on, visit.org.id, app.consumer_key, clock.now_ms())
         if live.waits or live.live_nodes >= live.nodes:
             return live
         await asyncio.sleep(0.025)
-    return live
+    return await store.read(propagation.live_on, visit.org.id, app.consumer_key, clock.now_ms())
 
 
 async def _server_names(visit: Visit) -> tuple[str, ...]:

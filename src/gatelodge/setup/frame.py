@@ -101,7 +101,10 @@ APPS = Page(
     words="connected app oauth client redirect uri callback url consumer key client id",
 )
 SERVERS = Page(
-    path="/setup/mcp-servers", title="MCP Servers", group="Integrations", words="sobject-reads tools resource server url"
+    path="/setup/mcp-servers",
+    title="MCP Servers",
+    group="Integrations",
+    words="sobject-reads tools resource server url",
 )
 USERS = Page(path="/setup/users", title="Users", group="Users", words="people permission set profile")
 TREE = (APPS, SERVERS, USERS)
@@ -111,7 +114,8 @@ Answer = Callable[[Visit], Awaitable[Response]]
 
 def guarded(answer: Answer, *permissions: str) -> Endpoint:
     """A row's function: only for a signed-in person with one of these permissions (none named: anybody), and a posted
-    form only from this org, this browser and this sign-in."""
+    form only from this org, this browser and this sign-in.
+    """
 
     async def endpoint(site: Site, org: Org, request: Request) -> Response:
         session = await browser.session_of(site, org, request)

@@ -63,9 +63,7 @@ async def change_password(visit: Visit) -> Response:
     elif await try_password(site, visit.org, visit.session.user.username, visit.field("current")) is None:
         errors["current"] = "This isn't your current password."
     if not errors:
-        await site.store.run(
-            users.set_password, visit.org.id, visit.session.user.id, await site.passwords.hash(fresh)
-        )
+        await site.store.run(users.set_password, visit.org.id, visit.session.user.id, await site.passwords.hash(fresh))
     return visit.page(
         "password.html", title="Change Password", status=422 if errors else 200, errors=errors, is_changed=not errors
     )

@@ -83,7 +83,7 @@ async def use_first(site: Site, org: Org, request: Request) -> Response:
     return response
 
 
-def first_administrator(  # noqa: PLR0913 - the columns of a user
+def first_administrator(
     org_id: str, link: str, *, user_id: str, username: str, name: str, password_hash: str, now: int
 ) -> Operation[bool]:
     """Use the link up and make the administrator, in one transaction. True for exactly one caller."""
@@ -102,9 +102,7 @@ def first_administrator(  # noqa: PLR0913 - the columns of a user
     return True
 
 
-def _sign_in_page(  # noqa: PLR0913 - what the page shows
-    site: Site, org: Org, request: Request, target: str, username: str, error: str
-) -> Response:
+def _sign_in_page(site: Site, org: Org, request: Request, target: str, username: str, error: str) -> Response:
     hints = ("The names and passwords are printed where you started gatelodge dev.",)
     return pages.render(
         site,
@@ -123,7 +121,7 @@ def _sign_in_page(  # noqa: PLR0913 - what the page shows
     )
 
 
-def _first_page(  # noqa: PLR0913 - what the page shows
+def _first_page(
     site: Site, org: Org, request: Request, link: str, fields: dict[str, str], errors: dict[str, str]
 ) -> Response:
     return pages.render(

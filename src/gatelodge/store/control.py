@@ -77,7 +77,7 @@ async def _answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         return Told(error=str(error) or type(error).__name__, kind=type(error).__name__)
 
 
-async def ask(data: Path, verb: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - what the verb answers
+async def ask(data: Path, verb: str, arguments: dict[str, Any]) -> Any:
     """The running server's answer. Raises ``ControlRefused``, or ``OSError`` when none listens."""
     reader, writer = await asyncio.open_unix_connection(data / NAME, limit=LONGEST)
     try:

@@ -5,9 +5,7 @@ from collections.abc import Callable, Generator
 from gatelodge.core.operation import Change, Row, Statement, Value
 
 ADVANCE_FEED = Statement("UPDATE feed SET seq = seq + 1 WHERE id = 1 RETURNING seq", {})
-INSERT_CHANGE = (
-    "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
-)
+INSERT_CHANGE = "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
 
 
 def check_values(values: dict[str, Value]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
@@ -136,7 +136,7 @@ class PostgresStore:
             self._pool.terminate()
 
     @contextlib.asynccontextmanager
-    async def _acquired(self) -> Any:
+    async def _acquired(self) -> AsyncIterator[Any]:
         """A connection. Raises ``Unavailable`` while the database is away, and reconnects by itself."""
         try:
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:

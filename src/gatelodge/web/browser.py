@@ -47,9 +47,7 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
 async def sign_in(site: Site, org: Org, response: Response, user_id: str) -> None:
     """Begin a session with a value of its own: whatever cookie the browser had before means nothing any more."""
     value = secrets.new_token()
-    await site.store.run(
-        sessions.begin, secrets.digest(value), org_id=org.id, user_id=user_id, now=site.clock.now()
-    )
+    await site.store.run(sessions.begin, secrets.digest(value), org_id=org.id, user_id=user_id, now=site.clock.now())
     set_cookie(site, org, response, SESSION, value)
 
 

@@ -1,5 +1,6 @@
 """Logs: one JSON line per event on stderr, or coloured lines for a person. What is logged are ids and reasons: never a
-query string, a header, a token or a password."""
+query string, a header, a token or a password.
+"""
 
 import logging
 import sys

@@ -22,7 +22,7 @@ TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def render(  # noqa: PLR0913 - what every page is made with
+def render(
     site: Site,
     org: Org,
     request: Request,
@@ -36,20 +36,25 @@ def render(  # noqa: PLR0913 - what every page is made with
     **context: Any,
 ) -> Response:
     """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all; ``form_action`` names
-    where the browser may be sent after its form besides ourselves."""
+    where the browser may be sent after its form besides ourselves.
+    """
     tie = browser.browser_of(site, org, request)
     fresh = "" if tie else secrets.new_token()
     theme = request.cookies.get(THEME_COOKIE, "")
-    body = environment().get_template(template).render(
-        org=org,
-        base=org.path,
-        session=session,
-        theme=theme if theme in THEMES else "",
-        here=request.scope["path"],
-        form_token=browser.form_token(site, org, tie or fresh, session),
-        is_development=site.config.is_development,
-        static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
-        **context,
+    body = (
+        environment()
+        .get_template(template)
+        .render(
+            org=org,
+            base=org.path,
+            session=session,
+            theme=theme if theme in THEMES else "",
+            here=request.scope["path"],
+            form_token=browser.form_token(site, org, tie or fresh, session),
+            is_development=site.config.is_development,
+            static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
+            **context,
+        )
     )
     response = HTMLResponse(body, status, headers=_headers(is_flow=is_flow, form_action=form_action))
     if fresh:
@@ -60,7 +65,7 @@ def render(  # noqa: PLR0913 - what every page is made with
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The templates of all faces, each under its face's name. A name that a page doesn't give is an error."""
-    made = Environment(
+    return Environment(
         loader=PrefixLoader(
             {
                 "oauth": PackageLoader("gatelodge.oauth"),
@@ -74,7 +79,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    return made
 
 
 def _headers(*, is_flow: bool, form_action: tuple[str, ...]) -> dict[str, str]:
@@ -108,7 +112,7 @@ def _version(name: str) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-async def static(site: Site, org: Org, request: Request) -> Response:  # noqa: ARG001 - an endpoint's arguments
+async def static(site: Site, org: Org, request: Request) -> Response:
     """One file that ships with the program; its URL changes with its content."""
     name = request.path_params["name"]
     kind = TYPES.get(name.rpartition(".")[2])

@@ -29,7 +29,8 @@ class Passwords:
 
     async def is_right(self, stored: str | None, password: str) -> bool:
         """Whether this is the password. Without a stored hash the same work is done, so that an unknown user takes
-        as long as a known one. Raises ``Unavailable`` when too many wait."""
+        as long as a known one. Raises ``Unavailable`` when too many wait.
+        """
         return await self._in_thread(lambda: self._compare(stored, password))
 
     def _compare(self, stored: str | None, password: str) -> bool:

@@ -83,7 +83,8 @@ class Dispatcher:
 
     def _org_and_rest(self, path: str) -> tuple[Org, str] | None:
         """The org and what remains of the path under its URL. RFC 8414 §3.1 and RFC 9728 §3.1 put the well-known
-        part before the org's path; it is moved behind it here, so that each document has one row."""
+        part before the org's path; it is moved behind it here, so that each document has one row.
+        """
         well_known = WELL_KNOWN.match(path)
         prefix, rest = (well_known[0], path[well_known.end() :]) if well_known else ("", path)
         if not rest.startswith(self._base) or (self._base and rest[len(self._base) :][:1] not in ("", "/")):

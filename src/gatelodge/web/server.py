@@ -1,8 +1,10 @@
 """The HTTP server: uvicorn, with the limits that it lacks. A client that is slow or large costs nobody else anything."""
 
 import asyncio
+import contextlib
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -22,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def protocol(limits: Limits) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, held to these limits."""
+    """Uvicorn's protocol, held to these limits."""
     open_by_address: Counter[str] = Counter()
 
     class LimitedProtocol(HttpToolsProtocol):
@@ -142,7 +144,25 @@ def listen(addresses: tuple[tuple[str, int], ...]) -> list[socket.socket]:
     return sockets
 
 
-def make(app: Any, limits: Limits | None = None) -> uvicorn.Server:  # noqa: ANN401 - an ASGI application
+class Server(uvicorn.Server):
+    """Uvicorn's server; ``listening`` is set when it takes connections. Signals are the command line's business."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None: readiness goes first, then the server (``cli.starting``)."""
+        yield
+
+
+def make(app: Any, limits: Limits | None = None) -> Server:
     """A server for this application: in flight requests get 30 seconds to finish at the end."""
     config = uvicorn.Config(
         app,
@@ -158,4 +178,4 @@ def make(app: Any, limits: Limits | None = None) -> uvicorn.Server:  # noqa: ANN
         timeout_graceful_shutdown=30,
         backlog=2048,
     )
-    return uvicorn.Server(config)
+    return Server(config)

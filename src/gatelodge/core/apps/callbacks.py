@@ -7,7 +7,9 @@ registered URL matches the very same characters, and a loopback URL may differ i
 import re
 
 LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::(\d{1,5}))?((?:/[^#]*)?)")
-HTTPS = re.compile(r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?][^#]*)?")
+HTTPS = re.compile(
+    r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?][^#]*)?"
+)
 CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[^#]+")
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 UNSAFE = re.compile(r"""[\\"<>^`{|}*]|/\.{1,2}(?:[/?]|$)|%(?![0-9A-Fa-f]{2})|%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])""")

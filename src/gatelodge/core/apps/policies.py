@@ -10,6 +10,7 @@ from gatelodge.core.errors import Invalid
 APP = "App Policies"
 MCP = "MCP Servers"
 
+
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the app may be used at all, and which MCP servers it may call. ``mcp_servers`` None: every active one."""
 

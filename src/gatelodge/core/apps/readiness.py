@@ -28,6 +28,10 @@ def checks(settings: Settings, policies: Policies, active_servers: tuple[str, ..
             settings.jwt_access_tokens and settings.require_pkce,
             "Select both options under Security.",
         ),
-        Check("At least one MCP server is active", bool(allowed), "Activate one under MCP Servers, and allow it in Policies."),
+        Check(
+            "At least one MCP server is active",
+            bool(allowed),
+            "Activate one under MCP Servers, and allow it in Policies.",
+        ),
         Check("The app is enabled", policies.is_enabled, "Select Enable this app under Policies."),
     )

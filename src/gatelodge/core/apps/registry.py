@@ -1,5 +1,6 @@
 """The registry of External Client Apps as they are being edited. OAuth and the gateway never read it: they see an app
-only as it is live (``propagation``, decision 0004)."""
+only as it is live (``propagation``, decision 0004).
+"""
 
 import msgspec
 
@@ -11,7 +12,8 @@ from gatelodge.core.operation import Operation, many, one
 
 class ExternalClientApp(msgspec.Struct, frozen=True, kw_only=True):
     """An app with its Settings and Policies. ``revision`` counts its changes, so that two editors can't overwrite
-    each other unseen."""
+    each other unseen.
+    """
 
     id: str
     org_id: str

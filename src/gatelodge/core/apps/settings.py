@@ -1,8 +1,9 @@
 """Settings: what an app's developer decides. Each field carries its label, help, section and default; the form,
-the command line, the docs and the files all read them here. Settings travel in packages; they hold no secret."""
+the command line, the docs and the files all read them here. Settings travel in packages; they hold no secret.
+"""
 
 import re
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -24,7 +25,7 @@ EMAIL_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]
 PHONE_SHAPE = re.compile(r"[0-9+() ./x-]{3,40}")
 
 
-def option(label: str, *, section: str, help: str = "", coming: bool = False) -> msgspec.Meta:  # noqa: A002 - the field's word
+def option(label: str, *, section: str, help: str = "", coming: bool = False) -> msgspec.Meta:
     """The words of one field. ``coming``: shown, but it cannot be selected until its flow exists."""
     return msgspec.Meta(title=label, description=help, extra={"section": section, "coming": coming})
 
@@ -154,16 +155,17 @@ def fields() -> tuple[Field, ...]:
 
 def _field(info: msgspec.inspect.Field) -> Field:
     described = cast("msgspec.inspect.Metadata", info.type)
-    schema, extra = described.extra_json_schema or {}, described.extra or {}
+    schema = cast("dict[str, str] | None", described.extra_json_schema) or {}  # pyright: ignore[reportUnknownMemberType]
+    extra = cast("dict[str, Any] | None", described.extra) or {}  # pyright: ignore[reportUnknownMemberType]
     bare = described.type
     choices = tuple(str(each) for each in bare.values) if isinstance(bare, msgspec.inspect.LiteralType) else ()
-    kind = {msgspec.inspect.BoolType: "flag", msgspec.inspect.VarTupleType: "list"}.get(type(bare), "text")
+    is_flag, is_list = (isinstance(bare, each) for each in (msgspec.inspect.BoolType, msgspec.inspect.VarTupleType))
     return Field(
         name=info.name,
         label=schema.get("title", ""),
         help=schema.get("description", ""),
         section=extra["section"],
-        kind="choice" if choices else cast("Literal['text', 'flag', 'list']", kind),
+        kind="choice" if choices else "flag" if is_flag else "list" if is_list else "text",
         default=info.default,
         choices=choices,
         is_coming=extra["coming"],
@@ -197,7 +199,9 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
             found[name] = f"{LABELS[name]} has {len(value)} characters; at most {longest} are allowed."
     for name in ("description", "info_url", "contact_phone"):
         if len(getattr(settings, name)) > LONGEST_TEXT:
-            found[name] = f"{LABELS[name]} has {len(getattr(settings, name))} characters; at most {LONGEST_TEXT} are allowed."
+            found[name] = (
+                f"{LABELS[name]} has {len(getattr(settings, name))} characters; at most {LONGEST_TEXT} are allowed."
+            )
     for name in ("label", "description"):
         if not getattr(settings, name).replace("\n", " ").replace("\r", " ").isprintable():
             found[name] = f"{LABELS[name]} contains a control or formatting character; type it again as plain text."

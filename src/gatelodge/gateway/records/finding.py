@@ -36,8 +36,14 @@ def _plain(of: SObject, asked: Query | None = None) -> Query:
     )
 
 
-def _in_object(  # noqa: PLR0913 - one search in one object
-    connection: sa.Connection, catalogue: Catalogue, of: SObject, query: Query, search: Search, most: int, today: dt.date
+def _in_object(
+    connection: sa.Connection,
+    catalogue: Catalogue,
+    of: SObject,
+    query: Query,
+    search: Search,
+    most: int,
+    today: dt.date,
 ) -> list[dict[str, Any]]:
     scope = Scope(catalogue, of, of.table.alias(f"t_{of.name}"), today, "", {})
     columns = _selected(scope, query, is_named=query.source_at >= 0)
@@ -68,8 +74,8 @@ def _selected(scope: Scope, query: Query, *, is_named: bool) -> list[Field]:
     for each in query.selected:
         if not isinstance(each.what, Path) or len(each.what.parts) > 1:
             raise RecordError(MALFORMED_QUERY, "RETURNING names fields of the object itself.", query.source_at)
-        if is_named or scope.catalogue.access.can_read_field(scope.object.name, each.what.parts[0]):
-            fields.append(scope.catalogue.field(scope.object, each.what.parts[0], each.what.at))
+        if is_named or scope.catalogue.access.can_read_field(scope.object.name, each.what.text()):
+            fields.append(scope.catalogue.field(scope.object, each.what.text(), each.what.at))
     return fields
 
 

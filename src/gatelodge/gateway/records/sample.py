@@ -18,7 +18,10 @@ def _owner(children: str) -> Field:
 
 
 def _dates() -> tuple[Field, ...]:
-    return (Field("CreatedDate", "datetime", "Created Date"), Field("LastModifiedDate", "datetime", "Last Modified Date"))
+    return (
+        Field("CreatedDate", "datetime", "Created Date"),
+        Field("LastModifiedDate", "datetime", "Last Modified Date"),
+    )
 
 
 def _text(*names: str) -> tuple[Field, ...]:
@@ -78,16 +81,45 @@ TASK = SObject(
      _owner("OwnedTasks"), *_dates()),
 )  # fmt: skip
 OBJECTS = (ACCOUNT, CONTACT, OPPORTUNITY, CASE, LEAD, TASK, USER)
-PREFIXES = {"Account": "001", "Contact": "003", "Opportunity": "006", "Case": "500", "Lead": "00Q", "Task": "00T", "User": "005"}
+PREFIXES = {
+    "Account": "001",
+    "Contact": "003",
+    "Opportunity": "006",
+    "Case": "500",
+    "Lead": "00Q",
+    "Task": "00T",
+    "User": "005",
+}
 
-FIRST = "Ada Amara Bram Chloe Dmitri Elif Femi Greta Hana Ivo Jonas Kaya Liam Mei Nadia Oskar Priya Quinn Rosa Sven Tara Uma Viktor Wanda Ximena Yusuf Zofia".split()
-LAST = "Adeyemi Bauer Castillo Dubois Eriksen Fontaine Garcia Haddad Ito Jansen Kowalski Lindqvist Moreau Nair Okafor Petrov Quist Rossi Schmidt Tanaka Ueda Vogel Walsh Xu Yilmaz Zeller".split()
-STEMS = "Alder Birch Cobalt Delta Ember Fjord Granite Harbor Indigo Juniper Kestrel Lumen Meridian Northwind Orchard Pioneer Quarry Ridge Summit Tidal Umber Vertex Willow Zephyr".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+FIRST = _words(
+    "Ada Amara Bram Chloe Dmitri Elif Femi Greta Hana Ivo Jonas Kaya Liam Mei Nadia Oskar Priya Quinn "
+    "Rosa Sven Tara Uma Viktor Wanda Ximena Yusuf Zofia "
+)
+LAST = _words(
+    "Adeyemi Bauer Castillo Dubois Eriksen Fontaine Garcia Haddad Ito Jansen Kowalski Lindqvist Moreau "
+    "Nair Okafor Petrov Quist Rossi Schmidt Tanaka Ueda Vogel Walsh Xu Yilmaz Zeller "
+)
+STEMS = _words(
+    "Alder Birch Cobalt Delta Ember Fjord Granite Harbor Indigo Juniper Kestrel Lumen Meridian Northwind "
+    "Orchard Pioneer Quarry Ridge Summit Tidal Umber Vertex Willow Zephyr "
+)
 TRADES = ("Logistics", "Foods", "Robotics", "Textiles", "Energy", "Health", "Media", "Tools", "Optics", "Travel")
 INDUSTRIES = ("Manufacturing", "Retail", "Healthcare", "Energy", "Technology", "Transportation", "Media", "Finance")
 PLACES = (("Dublin", "Ireland"), ("Berlin", "Germany"), ("Lyon", "France"), ("Porto", "Portugal"), ("Oslo", "Norway"),
           ("Austin", "United States"), ("Toronto", "Canada"), ("Osaka", "Japan"), ("Lagos", "Nigeria"), ("Lima", "Peru"))  # fmt: skip
-STAGES = (("Prospecting", 10), ("Qualification", 20), ("Proposal", 50), ("Negotiation", 75), ("Closed Won", 100), ("Closed Lost", 0))
+STAGES = (
+    ("Prospecting", 10),
+    ("Qualification", 20),
+    ("Proposal", 50),
+    ("Negotiation", 75),
+    ("Closed Won", 100),
+    ("Closed Lost", 0),
+)
 PROBLEMS = ("Invoice shows the wrong amount", "Delivery is late", "Can't sign in", "Part arrived damaged",
             "Question about the warranty", "Export fails", "Address must be changed", "Price list is missing")  # fmt: skip
 SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Trade Show", "Other")
@@ -99,7 +131,7 @@ def make_sample(path: Path, today: dt.date) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     engine = sa.create_engine(f"sqlite:///{fresh}")
-    rows = _Company(random.Random(SEED), today).rows()  # noqa: S311 - invented people need no secrecy
+    rows = _Company(random.Random(SEED), today).rows()
     with engine.begin() as connection:
         for each in OBJECTS:
             each.table.create(connection)

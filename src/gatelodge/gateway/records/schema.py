@@ -1,7 +1,7 @@
 """What a records server shows of its database: objects, fields and relationships, under the names that SOQL uses."""
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ FieldType = Literal[
 ]  # fmt: skip
 TEXT_TYPES = ("string", "picklist", "textarea", "email", "phone", "url")
 NUMBER_TYPES = ("currency", "double", "int")
-COLUMNS: dict[str, sa.types.TypeEngine[object]] = {
+COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
     "currency": sa.Float(), "double": sa.Float(), "int": sa.Integer(), "boolean": sa.Boolean(),
     "date": sa.Date(), "datetime": sa.DateTime(),
 }  # fmt: skip
@@ -50,7 +50,9 @@ class SObject(msgspec.Struct, frozen=True, dict=True):
     def table(self) -> sa.Table:
         """The table, with the types that its columns have."""
         columns = [
-            sa.Column(field.name, COLUMNS.get(field.type, sa.String()), primary_key=field.type == "id", index=_indexed(field))
+            sa.Column(
+                field.name, COLUMNS.get(field.type, sa.String()), primary_key=field.type == "id", index=_indexed(field)
+            )
             for field in self.fields
         ]
         return sa.Table(self.name, sa.MetaData(), *columns)
@@ -99,7 +101,9 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         """The field of this name. Raises ``RecordError`` (INVALID_FIELD)."""
         found = of.by_name.get(name.lower())
         if found is None or not self.access.can_read_field(of.name, found.name):
-            raise RecordError(INVALID_FIELD, f"No such column '{name:.80}' on entity '{of.name}', or you may not see it.", at)
+            raise RecordError(
+                INVALID_FIELD, f"No such column '{name:.80}' on entity '{of.name}', or you may not see it.", at
+            )
         return found
 
     def parent(self, of: SObject, relationship: str, at: int = -1) -> tuple[Field, SObject]:
@@ -110,7 +114,9 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
                 if self.access.can_read(parent.name):
                     return field, parent
         raise RecordError(
-            INVALID_FIELD, f"Didn't understand relationship '{relationship:.80}' of '{of.name}', or you may not see it.", at
+            INVALID_FIELD,
+            f"Didn't understand relationship '{relationship:.80}' of '{of.name}', or you may not see it.",
+            at,
         )
 
     def child(self, of: SObject, relationship: str, at: int = -1) -> Child:
@@ -120,7 +126,9 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
                 if field.parent == of.name and field.children.lower() == relationship.lower():
                     return Child(each, field)
         raise RecordError(
-            INVALID_FIELD, f"Didn't understand relationship '{relationship:.80}' of '{of.name}', or you may not see it.", at
+            INVALID_FIELD,
+            f"Didn't understand relationship '{relationship:.80}' of '{of.name}', or you may not see it.",
+            at,
         )
 
     def children(self, of: SObject) -> list[tuple[str, Child]]:

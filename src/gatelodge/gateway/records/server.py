@@ -16,6 +16,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
+from sqlalchemy.exc import OperationalError
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import __version__
@@ -104,7 +105,7 @@ class RecordsServer:
             return _answer([{"errorCode": error.code, "message": pointed(error, query)}], is_error=True)
         return _answer(found, is_error=False)
 
-    def _work(self, tool: Tool, arguments: dict[str, Any], caller: Caller) -> Any:  # noqa: ANN401 - JSON
+    def _work(self, tool: Tool, arguments: dict[str, Any], caller: Caller) -> Any:
         """Run a tool on a connection of its own, for so many seconds at most."""
         assert self._engine is not None  # started
         read = tool.read(arguments)
@@ -119,7 +120,7 @@ class RecordsServer:
             )
             try:
                 return tool.run(work, read)
-            except sa.exc.OperationalError as error:
+            except OperationalError as error:
                 if "interrupted" in str(error.orig):
                     raise RecordError(QUERY_TIMEOUT, f"the query ran longer than {SECONDS:.0f} s; narrow it.") from None
                 raise
@@ -147,6 +148,6 @@ def _described(tool: Tool) -> types.Tool:
     )
 
 
-def _answer(body: Any, *, is_error: bool) -> types.CallToolResult:  # noqa: ANN401 - JSON
+def _answer(body: Any, *, is_error: bool) -> types.CallToolResult:
     text = msgspec.json.encode(body).decode()
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)

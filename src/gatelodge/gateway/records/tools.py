@@ -67,7 +67,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         return named
 
 
-def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
     """Every object, or the fields and relationships of those named."""
     named = arguments.get("sobject-name") or ()
     names = [named] if isinstance(named, str) else list(named)
@@ -94,7 +94,7 @@ def _description(catalogue: Catalogue, of: SObject) -> dict[str, Any]:
 
 
 def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
-    described = {"name": field.name, "label": field.label or field.name, "type": field.type}
+    described: dict[str, Any] = {"name": field.name, "label": field.label or field.name, "type": field.type}
     if field.name == of.name_field:
         described["nameField"] = True
     if field.parent and catalogue.access.can_read(field.parent):
@@ -102,17 +102,17 @@ def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
     return described
 
 
-def soql_query(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def soql_query(work: Work, arguments: dict[str, Any]) -> Any:
     """Run a query."""
     return run(work.connection, work.catalogue, parse(_string(arguments, "q")), work.today)
 
 
-def search(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def search(work: Work, arguments: dict[str, Any]) -> Any:
     """Look words up."""
     return find(work.connection, work.catalogue, parse_search(_string(arguments, "q")), work.today)
 
 
-def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401, ARG001 - JSON; a tool's arguments
+def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:
     """Who is signed in here."""
     caller = work.caller
     return {
@@ -127,7 +127,7 @@ def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
     }
 
 
-def list_recent(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def list_recent(work: Work, arguments: dict[str, Any]) -> Any:
     """The records of an object that changed last."""
     of = work.catalogue.object(_string(arguments, "sobject-name"))
     limit = arguments.get("limit", RECENT)
@@ -139,10 +139,13 @@ def list_recent(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 -
         order=(Ordered(Path(("LastModifiedDate",)), is_descending=True, nulls_first=False),),
         limit=limit,
     )
-    return {"objectDescribe": _headline(of), "recentItems": run(work.connection, work.catalogue, query, work.today)["records"]}
+    return {
+        "objectDescribe": _headline(of),
+        "recentItems": run(work.connection, work.catalogue, query, work.today)["records"],
+    }
 
 
-def get_related(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def get_related(work: Work, arguments: dict[str, Any]) -> Any:
     """Follow relationships from one record, up to parents and at last down to children."""
     of, record_id = work.catalogue.object(_string(arguments, "sobject-name")), _string(arguments, "id")
     steps = [step for step in _string(arguments, "relationship-path").replace(".", "/").split("/") if step]
@@ -154,7 +157,7 @@ def get_related(work: Work, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 -
     return _last(work, of, record_id, steps[-1])
 
 
-def _last(work: Work, of: SObject, record_id: str, step: str) -> Any:  # noqa: ANN401 - JSON
+def _last(work: Work, of: SObject, record_id: str, step: str) -> Any:
     if step.lower() in (name.lower() for name, _ in work.catalogue.children(of)):
         child = work.catalogue.child(of, step)
         query = Query(
@@ -197,7 +200,9 @@ def _string(arguments: dict[str, Any], name: str) -> str:
 
 
 OBJECT = {"type": "string", "description": "The API name of an object, for example Account."}
-OBJECT_ALIASES = dict.fromkeys(("object-name", "objects", "sobject", "object", "sObject", "sobjectName"), "sobject-name")
+OBJECT_ALIASES: dict[str, str] = dict.fromkeys(
+    ("object-name", "objects", "sobject", "object", "sObject", "sobjectName"), "sobject-name"
+)
 
 TOOLS = (
     Tool(

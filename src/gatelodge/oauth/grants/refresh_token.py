@@ -12,7 +12,9 @@ from gatelodge.oauth.errors import OAuthError
 from gatelodge.oauth.grants.granted import Granted
 from gatelodge.web.site import Site
 
-UNKNOWN = Denied("invalid_grant", "expired access/refresh token: it is not one of this org's, or its connection has ended")
+UNKNOWN = Denied(
+    "invalid_grant", "expired access/refresh token: it is not one of this org's, or its connection has ended"
+)
 
 
 async def exchange(site: Site, org: Org, client: LiveClient, form: dict[str, str]) -> Granted | Denied:

@@ -1,7 +1,7 @@
 """A tree to SQL, always through SQLAlchemy's expressions with bound values, and only over what the user may see."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +55,7 @@ class Scope(msgspec.Struct, dict=True):
     alias: str = ""
     joins: dict[str, tuple[SObject, Any, Any]] = {}
 
-    def source(self) -> Any:  # noqa: ANN401 - a FROM clause
+    def source(self) -> Any:
         """The table with its parents: a record without a parent stays."""
         source = self.table
         for _, parent, on in self.joins.values():
@@ -64,9 +64,7 @@ class Scope(msgspec.Struct, dict=True):
 
     def column(self, path: Path) -> Column:
         """The column of a path. Raises ``RecordError`` (INVALID_FIELD)."""
-        parts = path.parts
-        if len(parts) > 1 and parts[0].lower() in (self.alias.lower(), self.object.name.lower()):
-            parts = parts[1:]
+        parts = self.below(path)
         if len(parts) == 1:
             field = self.catalogue.field(self.object, parts[0], path.at)
             return Column(self.table.c[field.name], field.type, field)
@@ -75,6 +73,11 @@ class Scope(msgspec.Struct, dict=True):
         parent, table = self._parent(parts[0], path.at)
         field = self.catalogue.field(parent, parts[1], path.at)
         return Column(table.c[field.name], field.type, field)
+
+    def below(self, path: Path) -> Sequence[str]:
+        """The path without the object's own name or alias before it."""
+        own = (self.alias.lower(), self.object.name.lower())
+        return path.parts[1:] if len(path.parts) > 1 and path.parts[0].lower() in own else path.parts
 
     def _parent(self, relationship: str, at: int) -> tuple[SObject, Any]:
         reference, parent = self.catalogue.parent(self.object, relationship, at)
@@ -98,7 +101,9 @@ class Scope(msgspec.Struct, dict=True):
             return Column(sa.func.count(), "int")
         column = self.column(call.path)
         if call.name in ("SUM", "AVG") and column.type not in NUMBER_TYPES:
-            raise RecordError(INVALID_FIELD, f"{call.path.text()} is no number, so it has no {call.name}.", call.path.at)
+            raise RecordError(
+                INVALID_FIELD, f"{call.path.text()} is no number, so it has no {call.name}.", call.path.at
+            )
         is_count = call.name.startswith("COUNT")
         kind = "int" if is_count else "double" if call.name in ("SUM", "AVG") else column.type
         return Column(AGGREGATES[call.name](column.expression), kind)
@@ -110,7 +115,7 @@ def scope_of(catalogue: Catalogue, query: Query, today: dt.date) -> Scope:
     return Scope(catalogue, of, of.table.alias(f"t_{of.name}"), today, query.alias, {})
 
 
-def condition(scope: Scope, where: Condition) -> Any:  # noqa: ANN401 - a boolean expression
+def condition(scope: Scope, where: Condition) -> Any:
     """A condition of WHERE or HAVING."""
     match where:
         case Joined(by, of):
@@ -124,7 +129,7 @@ def condition(scope: Scope, where: Condition) -> Any:  # noqa: ANN401 - a boolea
             return _among(scope, where)
 
 
-def _comparison(scope: Scope, asked: Comparison) -> Any:  # noqa: ANN401 - a boolean expression
+def _comparison(scope: Scope, asked: Comparison) -> Any:
     column = scope.operand(asked.operand)
     at = asked.operand.at
     if isinstance(asked.value, DateLiteral):
@@ -150,7 +155,7 @@ def _comparison(scope: Scope, asked: Comparison) -> Any:  # noqa: ANN401 - a boo
     return compared[asked.by]
 
 
-def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:  # noqa: ANN401
+def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:
     if column.type not in ("date", "datetime"):
         raise RecordError(INVALID_FIELD, f"a date literal is for dates, and this field is {column.type}.", at)
     first, after = (dt.datetime.combine(day, dt.time()) if column.type == "datetime" else day for day in days)
@@ -171,7 +176,7 @@ def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], a
     raise RecordError(MALFORMED_QUERY, "a date literal can't be compared by LIKE.", at)
 
 
-def _among(scope: Scope, asked: Among) -> Any:  # noqa: ANN401 - a boolean expression
+def _among(scope: Scope, asked: Among) -> Any:
     column = scope.operand(asked.operand)
     expression = sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
     if isinstance(asked.values, Query):
@@ -183,7 +188,7 @@ def _among(scope: Scope, asked: Among) -> Any:  # noqa: ANN401 - a boolean expre
     return sa.not_(sa.func.coalesce(found, sa.false())) if asked.is_negated else found
 
 
-def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> Any:  # noqa: ANN401 - a select
+def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> Any:
     """``IN (SELECT AccountId FROM ...)``: one field, an id or a reference, as in the original."""
     if len(query.selected) != 1 or not isinstance(query.selected[0].what, Path):
         raise RecordError(MALFORMED_QUERY, "a subquery of IN selects one field.", query.source_at)
@@ -197,7 +202,7 @@ def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> Any:  # n
     return sa.select(selected.expression).select_from(inner.source()).where(where, selected.expression.is_not(None))
 
 
-def _converted(column: Column, value: Value, at: int) -> Any:  # noqa: ANN401 - a bound value
+def _converted(column: Column, value: Value, at: int) -> Any:
     """The value as the column's type has it. Raises ``RecordError`` (INVALID_FIELD) for one of another type."""
     kind = column.type
     if value is None:
@@ -210,13 +215,20 @@ def _converted(column: Column, value: Value, at: int) -> Any:  # noqa: ANN401 - 
         return value.lower()
     if kind == "boolean" and isinstance(value, bool):
         return value
-    if kind in NUMBER_TYPES and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
+    if (
+        kind in NUMBER_TYPES
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= LARGEST
+    ):
         return value
     if kind == "date" and isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if kind == "datetime" and isinstance(value, dt.datetime):
         return value
-    quoted = "and be enclosed in quotes" if kind in (*TEXT_TYPES, "id", "reference") else "and not be enclosed in quotes"
+    quoted = (
+        "and be enclosed in quotes" if kind in (*TEXT_TYPES, "id", "reference") else "and not be enclosed in quotes"
+    )
     raise RecordError(INVALID_FIELD, f"the value compared with this field must be of type {kind} {quoted}.", at)
 
 

@@ -9,7 +9,9 @@ DAY = dt.timedelta(days=1)
 UNITS = ("DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
 LARGEST_N = 5000
 NAMED = {"TODAY": ("DAY", 0), "YESTERDAY": ("DAY", -1), "TOMORROW": ("DAY", 1)}
-NAMED |= {f"{word}_{unit}": (unit, step) for unit in UNITS[1:] for word, step in (("LAST", -1), ("THIS", 0), ("NEXT", 1))}
+NAMED |= {
+    f"{word}_{unit}": (unit, step) for unit in UNITS[1:] for word, step in (("LAST", -1), ("THIS", 0), ("NEXT", 1))
+}
 
 
 def days_of(literal: DateLiteral, today: dt.date) -> tuple[dt.date, dt.date]:
@@ -23,7 +25,9 @@ def days_of(literal: DateLiteral, today: dt.date) -> tuple[dt.date, dt.date]:
     unit = rest.removesuffix("S")
     if word in ("LAST", "NEXT") and unit in UNITS and literal.n is not None and literal.n <= LARGEST_N:
         return _several(word, unit, literal.n, today)
-    raise RecordError(MALFORMED_QUERY, f"{literal.name} is no value: use a 'string', a date or a date literal.", literal.at)
+    raise RecordError(
+        MALFORMED_QUERY, f"{literal.name} is no value: use a 'string', a date or a date literal.", literal.at
+    )
 
 
 def _several(word: str, unit: str, n: int, today: dt.date) -> tuple[dt.date, dt.date]:

@@ -49,7 +49,7 @@ def parse_search(text: str) -> Search:
     return Search(words=_words(text, 0))
 
 
-def _parse(text: str, start: str) -> Any:  # noqa: ANN401 - a Query or a Search
+def _parse(text: str, start: str) -> Any:
     if len(text) > LONGEST:
         raise RecordError(MALFORMED_QUERY, f"the query has {len(text)} characters; at most {LONGEST} are allowed.")
     _check_depth(text)
@@ -78,9 +78,11 @@ def _explained(text: str, error: lark.exceptions.UnexpectedInput) -> RecordError
     for found in UNSUPPORTED.finditer(text):
         if found.start() >= at or found.end() > at:
             words = " ".join(found[0].upper().split())
-            return RecordError(MALFORMED_QUERY, f"{words} is not supported here; see the SOQL reference.", found.start())
+            return RecordError(
+                MALFORMED_QUERY, f"{words} is not supported here; see the SOQL reference.", found.start()
+            )
     names = getattr(error, "accepts", None) or getattr(error, "allowed", None) or getattr(error, "expected", None) or ()
-    expected = sorted({EXPECTED.get(name, name.lstrip("_")) for name in names})
+    expected = sorted({EXPECTED.get(name, str(name).lstrip("_")) for name in names})
     token = re.match(r"\s*('?[\w.]+|\S)?", text[at:])
     got = f"unexpected token: '{token[1]:.40}'" if token and token[1] else "the query ends too early"
     return RecordError(MALFORMED_QUERY, f"{got}; expected {', '.join(expected[:12])}.", at)
@@ -88,11 +90,9 @@ def _explained(text: str, error: lark.exceptions.UnexpectedInput) -> RecordError
 
 @lru_cache(maxsize=1)
 def _parser() -> lark.Lark:
-    grammar = resources.files(__package__).joinpath("grammar.lark").read_text("utf-8")
+    grammar = resources.files("gatelodge.gateway.records.soql").joinpath("grammar.lark").read_text("utf-8")
     # With LALR the tree is made while reading, so no text can nest deeper than Python does.
-    return lark.Lark(
-        grammar, parser="lalr", start=["start", "sosl"], transformer=_Reader(), maybe_placeholders=True
-    )
+    return lark.Lark(grammar, parser="lalr", start=["start", "sosl"], transformer=_Reader(), maybe_placeholders=True)
 
 
 def _words(text: str, at: int) -> tuple[str, ...]:
@@ -201,7 +201,7 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
         operand, by, value = items
         if isinstance(value, lark.Token):  # LIKE takes the string itself
             value = _string(value)
-        return Comparison(operand, {"<>": "!="}.get(by, by.upper()), value)
+        return Comparison(operand, "!=" if by == "<>" else by.upper(), value)
 
     def among(self, items: list[Any]) -> Among:
         return Among(items[0], items[1] is not None, tuple(items[2:]))
@@ -219,15 +219,17 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
         return float(token) if token.type == "NUMBER" else int(token)
 
     def date(self, items: list[Any]) -> dt.date:
-        return _dated(items[0], lambda text: dt.date.fromisoformat(text))
+        return _dated(items[0], dt.date.fromisoformat)
 
     def datetime(self, items: list[Any]) -> dt.datetime:
-        return _dated(items[0], lambda text: dt.datetime.fromisoformat(text.upper()).astimezone(dt.UTC).replace(tzinfo=None))
+        return _dated(
+            items[0], lambda text: dt.datetime.fromisoformat(text.upper()).astimezone(dt.UTC).replace(tzinfo=None)
+        )
 
-    def true(self, items: list[Any]) -> bool:  # noqa: ARG002 - a rule's arguments
+    def true(self, items: list[Any]) -> bool:
         return True
 
-    def false(self, items: list[Any]) -> bool:  # noqa: ARG002 - a rule's arguments
+    def false(self, items: list[Any]) -> bool:
         return False
 
     def null(self, items: list[Any]) -> None:
@@ -240,12 +242,12 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
 
 def _bounded(token: lark.Token) -> int:
     if len(token) > 9 or int(token) < 0:  # noqa: PLR2004 - larger than any answer
-        raise RecordError(MALFORMED_QUERY, f"{token:.20} must be a number from 0 to 999999999.", token.start_pos)
+        raise RecordError(MALFORMED_QUERY, f"{token:.20} must be a number from 0 to 999999999.", token.start_pos or 0)
     return int(token)
 
 
-def _dated(token: lark.Token, read: Any) -> Any:  # noqa: ANN401 - a date or a datetime
+def _dated(token: lark.Token, read: Any) -> Any:
     try:
         return read(str(token))
     except (ValueError, OverflowError):
-        raise RecordError(MALFORMED_QUERY, f"{token} is not a date of the calendar.", token.start_pos) from None
+        raise RecordError(MALFORMED_QUERY, f"{token} is not a date of the calendar.", token.start_pos or 0) from None

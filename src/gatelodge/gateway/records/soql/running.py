@@ -34,7 +34,9 @@ def run(connection: sa.Connection, catalogue: Catalogue, query: Query, today: dt
             _add_children(connection, scope, each.what, records, today)
     answer: Record = {"totalSize": len(records), "done": not is_cut, "records": [row for row, _ in records]}
     if is_cut:
-        answer["note"] = f"Only the first {MOST_ROWS} records are shown; narrow the query with WHERE, or use LIMIT and OFFSET."
+        answer["note"] = (
+            f"Only the first {MOST_ROWS} records are shown; narrow the query with WHERE, or use LIMIT and OFFSET."
+        )
     return answer
 
 
@@ -90,7 +92,7 @@ def _labelled(columns: list[tuple[Path, Column]]) -> list[Any]:
     return [column.expression.label(f"c{n}") for n, (_, column) in enumerate(columns)]
 
 
-def _shape(scope: Scope, columns: list[tuple[Path, Column]], row: Any) -> Record:  # noqa: ANN401 - a row
+def _shape(scope: Scope, columns: list[tuple[Path, Column]], row: Any) -> Record:
     record: Record = attributes(scope.object, str(row[0]))
     for n, (path, column) in enumerate(columns):
         assert column.field is not None  # paths lead to fields
@@ -105,9 +107,7 @@ def _shape(scope: Scope, columns: list[tuple[Path, Column]], row: Any) -> Record
 
 
 def _relationship(scope: Scope, path: Path) -> tuple[SObject, str] | None:
-    parts = path.parts
-    if len(parts) > 1 and parts[0].lower() in (scope.alias.lower(), scope.object.name.lower()):
-        parts = parts[1:]
+    parts = scope.below(path)
     if len(parts) == 1:
         return None
     reference, parent = scope.catalogue.parent(scope.object, parts[0])
@@ -119,7 +119,7 @@ def attributes(of: SObject, record_id: str) -> Record:
     return {"attributes": {"type": of.name, "url": f"/services/data/{VERSION}/sobjects/{of.name}/{record_id}"}}
 
 
-def shown(value: Any, kind: str) -> Any:  # noqa: ANN401 - a cell
+def shown(value: Any, kind: str) -> Any:
     """A value as JSON has it: datetimes in the original's form, in UTC."""
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
@@ -143,7 +143,9 @@ def _add_children(
     owner = scope.table.c[child.field.name]
     place = sa.func.row_number().over(partition_by=owner, order_by=[*ordering(scope, query.order), scope.table.c["Id"]])
     ranked = (
-        sa.select(scope.table.c["Id"].label("record_id"), *_labelled(columns), owner.label("owner"), place.label("place"))
+        sa.select(
+            scope.table.c["Id"].label("record_id"), *_labelled(columns), owner.label("owner"), place.label("place")
+        )
         .select_from(scope.source())
         .where(where, owner.in_([record_id for _, record_id in parents]))
         .subquery()
@@ -164,7 +166,13 @@ def _aggregated(connection: sa.Connection, catalogue: Catalogue, query: Query, t
     scope = scope_of(catalogue, query, today)
     where = condition(scope, query.where) if query.where else sa.true()
     first = query.selected[0].what
-    if len(query.selected) == 1 and isinstance(first, Call) and first.name == "COUNT" and first.path is None and not query.group:
+    if (
+        len(query.selected) == 1
+        and isinstance(first, Call)
+        and first.name == "COUNT"
+        and first.path is None
+        and not query.group
+    ):
         counted = connection.execute(sa.select(sa.func.count()).select_from(scope.source()).where(where)).scalar_one()
         return {"totalSize": counted, "done": True, "records": []}
     names, columns = _aggregate_columns(scope, query)
@@ -197,7 +205,9 @@ def _aggregate_columns(scope: Scope, query: Query) -> tuple[list[str], list[Colu
             raise RecordError(
                 INVALID_FIELD, f"Field must be grouped or aggregated: {each.what.text():.80}", each.what.at
             )
-        unnamed = each.what.parts[-1] if isinstance(each.what, Path) else f"expr{sum(n.startswith('expr') for n in names)}"
+        unnamed = (
+            each.what.parts[-1] if isinstance(each.what, Path) else f"expr{sum(n.startswith('expr') for n in names)}"
+        )
         names.append(each.alias or unnamed)
         columns.append(scope.operand(each.what))
     return names, columns

@@ -101,8 +101,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     offset: int | None = None
 
 
-
-
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """A SOSL search. ``fields`` is ALL, NAME, EMAIL or PHONE; no ``returned``: every object."""
 
