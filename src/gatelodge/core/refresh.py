@@ -134,6 +134,8 @@ def rotate(held: Family, n: int, client_id: str, *, window: int, now_ms: int) ->
     if advanced is not None:
         return Refreshed(family=advanced, connection=connection)
     newest = yield from find(held.org_id, held.id)
+    if newest is not None and newest.n == n:  # not lost to a rotation: what it hangs on ended in this very moment
+        return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
     if newest is not None and _is_forgiven(newest, n, window, now_ms):
         return Refreshed(family=newest, connection=connection)
     # RFC 9700 §4.14.2. Also a number above the row's: a restored backup cannot tell its own future from a forgery.

@@ -6,6 +6,8 @@ from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
 from gatelodge.oauth.errors import OAuthError
 
+MOST_LISTED = 20
+
 
 def servers_for(client: LiveClient, active: dict[str, McpServer]) -> dict[str, McpServer]:
     """The active MCP servers that the app's policies let it use, by name."""
@@ -40,4 +42,6 @@ def decide(
 
 
 def _list(uris: list[str]) -> str:
-    return f"it may use: {' '.join(uris)}" if uris else "no MCP server is active for it"
+    """The servers by URI, as many as fit into a Location header."""
+    more = f" and {len(uris) - MOST_LISTED} more" if len(uris) > MOST_LISTED else ""
+    return f"it may use: {' '.join(uris[:MOST_LISTED])}{more}" if uris else "no MCP server is active for it"

@@ -17,8 +17,8 @@ from gatelodge.core.permissions import Access
 from gatelodge.core.sessions import Session
 from gatelodge.oauth import messages, requests
 from gatelodge.oauth.errors import NO_STORE, OAuthError, ToldToTheUser
-from gatelodge.oauth.requests import Asked, AuthorizeRequest
-from gatelodge.oauth.steps import Issue, Step, next_step, refusal_without_pages
+from gatelodge.oauth.requests import Asked, AuthorizeRequest, Held
+from gatelodge.oauth.steps import Arrival, Issue, Step, next_step, refusal_without_pages
 from gatelodge.oauth.way_back import back, back_with_refusal
 from gatelodge.web import browser, forms
 from gatelodge.web.addresses import client_address
@@ -51,7 +51,7 @@ async def check_client(site: Site, org: Org, request: AuthorizeRequest) -> Asked
     return Asked(
         request=request,
         client=client,
-        redirect_uri=request.redirect_uri or client.redirect_uris[0],
+        redirect_uri=requests.way_back(request, client),
         scopes=scopes,
         adds_refresh=adds_refresh,
         org=org,
@@ -67,29 +67,30 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
 
 
-async def standing(site: Site, org: Org, request: Request, asked: Asked, held_at: int | None) -> Standing:
-    """Look again at everything that decides the next page."""
+async def standing(site: Site, org: Org, request: Request, asked: Asked, came: Arrival | None = None) -> Standing:
+    """Look again at everything that decides the next page. ``came`` None: the request comes just now."""
     session, authorization, access = await browser.session_of(site, org, request), None, Access()
     if session is not None:
         authorization = await site.store.read(authorizations.find_live, org.id, session.user.id, asked.client.client_id)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
-    step = next_step(asked, session, access, authorization, held_at=held_at, now=site.clock.now())
+    arrival = came or Arrival(site.clock.now(), session.digest if session else "")
+    step = next_step(asked, session, access, authorization, arrival)
     return Standing(session=session, authorization=authorization, step=step)
 
 
 async def _begin(site: Site, org: Org, request: Request, asked: Asked) -> Response:
-    stands = await standing(site, org, request, asked, None)
+    stands = await standing(site, org, request, asked)
     if isinstance(stands.step, Issue):
         return await issue(site, request, asked, stands)
     if "none" in asked.request.prompt:
         refused = refusal_without_pages(stands.step)
         assert refused is not None  # only Issue owes no refusal
         raise refused
-    return await _hold(site, org, request, asked)
+    return await _hold(site, org, request, asked, stands.session)
 
 
-async def _hold(site: Site, org: Org, request: Request, asked: Asked) -> Response:
+async def _hold(site: Site, org: Org, request: Request, asked: Asked, session: Session | None) -> Response:
     """Keep the request, bound to this browser, and go to the page that asks what is owed."""
     request_id, tie = secrets.new_token(), browser.browser_of(site, org, request) or secrets.new_token()
     try:
@@ -100,7 +101,9 @@ async def _hold(site: Site, org: Org, request: Request, asked: Asked) -> Respons
             client_id=asked.client.client_id,
             browser=secrets.digest(tie),
             address=client_address(request, site.config),
-            request=msgspec.json.encode(asked.request).decode(),
+            request=msgspec.json.encode(
+                Held(request=asked.request, session=session.digest if session else "")
+            ).decode(),
             now=site.clock.now(),
         )
     except Refused as refused:

@@ -18,29 +18,33 @@ METHODS = ("none",)
 
 async def authenticate(site: Site, org: Org, request: Request, form: dict[str, str]) -> LiveClient:
     """The live, enabled client of this request. Raises ``OAuthError`` (invalid_client, RFC 6749 §5.2)."""
+    # 401 and its challenge answer the Authorization header alone (RFC 6749 §5.2, RFC 9110 §15.5.2): many clients read no
+    # body behind a challenge, and so would not see why.
     challenge = f'Basic realm="{org.issuer}"' if "authorization" in request.headers else ""
     client_id, secret = _claimed(request, form, challenge)
     if not client_id:
-        raise OAuthError("invalid_client", "client_id is missing: send the app's consumer key", 401, challenge)
+        raise _invalid("client_id is missing: send the app's consumer key", challenge)
     client = await site.live.client(org.id, client_id)
     if client is None:
-        raise OAuthError("invalid_client", "client identifier invalid: no app of this org has it", 401, challenge)
+        raise _invalid("client identifier invalid: no app of this org has it", challenge)
     if secret:  # a secret that is sent is checked even where none is needed, and these apps have none
-        raise OAuthError(
-            "invalid_client", "invalid client credentials: this app has no secret; send none", 401, challenge
-        )
+        raise _invalid("invalid client credentials: this app has no secret; send none", challenge)
     if not client.is_enabled:
-        raise OAuthError("invalid_client", "app_blocked: an administrator has disabled this app", 401, challenge)
+        raise _invalid("app_blocked: an administrator has disabled this app", challenge)
     return client
 
 
+def _invalid(description: str, challenge: str) -> OAuthError:
+    return OAuthError("invalid_client", description, 401 if challenge else 400, challenge)
+
+
 def _claimed(request: Request, form: dict[str, str], challenge: str) -> tuple[str, str]:
-    header = request.headers.get("authorization", "")
-    if not header:
+    headers = request.headers.getlist("authorization")
+    if not headers:
         return form.get("client_id", ""), form.get("client_secret", "")
-    if "client_secret" in form:
+    if "client_secret" in form or len(headers) > 1:
         raise OAuthError("invalid_request", "use one way of client authentication, not two (RFC 6749 2.3)")
-    client_id, secret = _basic(header, challenge)
+    client_id, secret = _basic(headers[0], challenge)
     if form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request", "client_id in the body differs from the one in the Authorization header")
     return client_id, secret
@@ -55,5 +59,5 @@ def _basic(header: str, challenge: str) -> tuple[str, str]:
         text = ""
     client_id, separator, secret = text.partition(":")
     if not separator:
-        raise OAuthError("invalid_client", "invalid_basic_auth_header: Authorization must be Basic", 401, challenge)
+        raise _invalid("invalid_basic_auth_header: Authorization must be Basic", challenge)
     return unquote_plus(client_id), unquote_plus(secret)

@@ -5,14 +5,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core import authorizations, connections, refresh, secrets
+from gatelodge.core.apps import callbacks
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
 from gatelodge.core.scopes import BY_NAME
 from gatelodge.oauth import messages, requests
 from gatelodge.oauth.authorize import Standing, check_client, issue, new_code, standing
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
-from gatelodge.oauth.requests import Asked, AuthorizeRequest
-from gatelodge.oauth.steps import AskConsent, Issue, Refuse, SignIn
+from gatelodge.oauth.requests import Asked, Held
+from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn
 from gatelodge.oauth.way_back import back, back_with_refusal, form_action, host_in_words
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.sign_in import try_password
@@ -23,7 +24,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """A held request that was found again, checked anew: its app may have changed meanwhile."""
 
     request_id: str
-    held_at: int
+    came: Arrival
     asked: Asked
 
 
@@ -49,7 +50,7 @@ async def _with_waiting(site: Site, org: Org, request: Request, request_id: str,
     try:
         for check in requests.TOLD_TO_THE_CLIENT:
             check(waiting.asked)
-        stands = await standing(site, org, request, waiting.asked, waiting.held_at)
+        stands = await standing(site, org, request, waiting.asked, waiting.came)
         return await _react(site, org, request, waiting, stands, fields)
     except OAuthError as refused:
         return back_with_refusal(site, request, waiting.asked, refused)
@@ -66,8 +67,9 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
             " browser.",
             fix="Go back to the client and connect again.",
         )
-    asked = await check_client(site, org, msgspec.json.decode(held.request, type=AuthorizeRequest))
-    return Waiting(request_id=request_id, held_at=held.created_at, asked=asked)
+    kept = msgspec.json.decode(held.request, type=Held)
+    asked = await check_client(site, org, kept.request)
+    return Waiting(request_id=request_id, came=Arrival(held.created_at, kept.session), asked=asked)
 
 
 async def _react(
@@ -78,7 +80,7 @@ async def _react(
             return await _deny(site, org, request, waiting)
         case "switch":
             return await _switch(site, org, request, waiting)
-        case "allow" if isinstance(stands.step, AskConsent):
+        case "allow" if isinstance(stands.step, AskConsent) and fields.get("shown") == what_is_asked(waiting.asked):
             return await _allow(site, org, request, waiting, stands)
     if "username" in fields and isinstance(stands.step, SignIn):
         return await _sign_in(site, org, request, waiting, fields)
@@ -104,7 +106,7 @@ async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fie
         error = "The username or the password isn't right. Check both and try again."
         return _sign_in_page(site, org, request, waiting, username, error, status=400)
     response = _again(org, waiting)
-    await browser.sign_in(site, org, response, user_id)
+    await browser.sign_in(site, org, request, response, user_id)
     return response
 
 
@@ -115,7 +117,8 @@ async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> R
 
 
 async def _deny(site: Site, org: Org, request: Request, waiting: Waiting) -> Response:
-    await _release(site, org, request, waiting)
+    if not await _release(site, org, request, waiting):  # answered already: that answer is on its way back
+        return _again(org, waiting)
     return back_with_refusal(site, request, waiting.asked, OAuthError("access_denied", "end-user denied authorization"))
 
 
@@ -139,6 +142,13 @@ async def _release(site: Site, org: Org, request: Request, waiting: Waiting) -> 
     return await site.store.run(
         authorizations.release_held, org.id, secrets.digest(waiting.request_id), tie, site.clock.now()
     )
+
+
+def what_is_asked(asked: Asked) -> str:
+    """What an answer is given to: the page carries it, so that nobody agrees to what an administrator changed after
+    the page was shown. The form's own token keeps strangers from writing it.
+    """
+    return " ".join((*asked.scopes, asked.resource))
 
 
 def _again(org: Org, waiting: Waiting) -> Response:
@@ -183,7 +193,8 @@ def _consent_page(
         client=asked.client,
         registered_by=asked.client.registered_by,
         return_host=host_in_words(asked.redirect_uri),
-        is_assured=asked.redirect_uri.startswith("https:"),
+        is_assured=callbacks.has_assured_identity(asked.redirect_uri),
+        shown=what_is_asked(asked),
         needs_consent=is_new,
         scopes=tuple(BY_NAME[scope] for scope in asked.scopes),
         server_label=labels.get(asked.resource, ""),

@@ -13,7 +13,6 @@ from gatelodge.core.scopes import REFRESH_TOKEN
 from gatelodge.oauth import audience, pkce
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 
-PROMPTS = ("none", "login", "consent", "select_account")
 LONGEST_STATE = 2048
 
 
@@ -35,6 +34,15 @@ class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
     login_hint: str = ""
     has_request_object: bool = False
     repeated: tuple[str, ...] = ()
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a request that waits. ``session`` is the digest of the session that its browser had when it came
+    ("" for none), so that ``prompt=login`` knows a sign-in of its own.
+    """
+
+    request: AuthorizeRequest
+    session: str
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +86,11 @@ def parse(fields: list[tuple[str, str]]) -> AuthorizeRequest:
         has_request_object="request" in sent or "request_uri" in sent,
         repeated=twice,
     )
+
+
+def way_back(request: AuthorizeRequest, client: LiveClient) -> str:
+    """The redirect URI of this request: the one it names, or the only one registered (RFC 6749 §3.1.2.3). "": none."""
+    return request.redirect_uri or (client.redirect_uris[0] if len(client.redirect_uris) == 1 else "")
 
 
 def granted_scopes(request: AuthorizeRequest, client: LiveClient) -> tuple[tuple[str, ...], bool]:
@@ -142,27 +155,26 @@ def redirect_uri_is_registered(request: AuthorizeRequest, client: LiveClient | N
     """Exact characters, but for the port of a loopback address (RFC 9700 §4.1.3, RFC 8252 §7.3)."""
     assert client is not None  # client_is_live came before
     registered = client.redirect_uris
-    if not request.redirect_uri and len(registered) == 1:
-        return
-    if not request.redirect_uri:
+    asked = way_back(request, client)
+    if not asked:
         raise ToldToTheUser(
             "redirect_uri_missing",
             "The client didn't say where to return to",
             what=f"redirect_uri not provided: {client.name} has {len(registered)} callback URLs, so one must be named.",
             allowed=registered,
-            fix="Have the client send redirect_uri with one of these.",
+            fix="Have the client send redirect_uri with a Callback URL of the app.",
             app_id=client.app_id,
         )
-    if any(callbacks.matches(url, request.redirect_uri) for url in registered):
+    if any(callbacks.matches(url, asked) for url in registered):
         return
-    near = callbacks.near_miss(registered, request.redirect_uri)
+    near = callbacks.near_miss(registered, asked)
     raise ToldToTheUser(
         "redirect_uri_mismatch",
         "The callback URL doesn't match",
         what=f"redirect_uri must match configuration: {client.name} may not return to the URL that the client sent.",
-        asked=request.redirect_uri,
+        asked=asked,
         allowed=(near[0], *(url for url in registered if url != near[0])) if near else registered,
-        difference=near[1] if near else "",
+        difference=near[1] if near else callbacks.problem(asked) if asked in registered else "",
         fix="If you trust this URL, an administrator adds it to the app's Callback URL in Setup; it works at once.",
         app_id=client.app_id,
     )

@@ -34,27 +34,38 @@ class Issue(msgspec.Struct, frozen=True):
 Step = SignIn | AskConsent | Refuse | Issue
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """When a request came (epoch seconds), and with which session in its browser (its digest, "" for none)."""
+
+    at: int
+    session: str
+
+
+def must_sign_in(asked: Asked, session: Session, came: Arrival) -> bool:
+    """Whether the client wants a sign-in younger than this one (OpenID Core §3.1.2.1, ``prompt`` and ``max_age``).
+
+    Measured at the request's arrival: who signs in for it is not asked again, however long they read the next page.
+    """
+    if session.digest != came.session and session.signed_in_at >= came.at:
+        return False  # this very request had them sign in
+    max_age = asked.request.max_age
+    if "login" in asked.request.prompt or max_age == 0:  # two ways to say the same
+        return True
+    return max_age is not None and came.at - session.signed_in_at > max_age
+
+
 def next_step(
-    asked: Asked,
-    session: Session | None,
-    access: Access,
-    authorization: Authorization | None,
-    *,
-    held_at: int | None,
-    now: int,
+    asked: Asked, session: Session | None, access: Access, authorization: Authorization | None, came: Arrival
 ) -> Step:
-    """The next page of this request for this browser. ``held_at``: when the request came, None before it is held."""
+    """The next page of this request for this browser."""
     request = asked.request
-    if session is None:
-        return SignIn()
-    if "login" in request.prompt and (held_at is None or session.signed_in_at < held_at):
-        return SignIn()
-    if request.max_age is not None and now - session.signed_in_at > request.max_age:
+    if session is None or must_sign_in(asked, session, came):
         return SignIn()
     if MCP_API in asked.scopes and not access.may(USE_MCP_SERVERS):
         return Refuse(f"{session.user.username} has no permission set that allows MCP servers")
     covered = authorization is not None and authorization.covers(asked.scopes, asked.resource)
-    if not covered or "consent" in request.prompt:
+    # select_account: the page names who is signed in and offers to sign in as someone else.
+    if not covered or not {"consent", "select_account"}.isdisjoint(request.prompt):
         return AskConsent(is_new=not covered)
     if not callbacks.has_assured_identity(asked.redirect_uri):
         return AskConsent(is_new=False)  # RFC 8252 §8.6: another program can listen where this client does

@@ -14,10 +14,10 @@ from gatelodge.web.site import Site
 
 def form_action(redirect_uri: str) -> str:
     """The source that CSP's ``form-action`` needs so that Chromium follows the redirect after a form: the origin, the
-    scheme alone for a custom scheme, ``http:`` for ``[::1]``, which CSP can't name.
+    scheme alone for a custom scheme and for an IPv6 address such as ``[::1]``, which CSP can't name.
     """
     scheme, _, rest = redirect_uri.partition(":")
-    if callbacks.is_custom_scheme(redirect_uri) or rest.startswith("//[::1]"):
+    if callbacks.is_custom_scheme(redirect_uri) or rest.startswith("//["):
         return f"{scheme}:"
     return f"{scheme}://{rest.removeprefix('//').partition('/')[0].partition('?')[0]}"
 
@@ -27,7 +27,7 @@ def host_in_words(redirect_uri: str) -> str:
     if callbacks.is_custom_scheme(redirect_uri):
         return f"an app on this computer ({redirect_uri.partition(':')[0]}:)"
     authority = redirect_uri.partition("://")[2].partition("/")[0].partition("?")[0]
-    return f"{authority} (this computer)" if callbacks.is_loopback(redirect_uri) else authority
+    return f"{authority} (this computer)" if callbacks.is_on_this_computer(redirect_uri) else authority
 
 
 def location(redirect_uri: str, parameters: dict[str, str]) -> str:

@@ -44,9 +44,13 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     return await site.store.read(sessions.find, org.id, secrets.digest(value), site.clock.now())
 
 
-async def sign_in(site: Site, org: Org, response: Response, user_id: str) -> None:
-    """Begin a session with a value of its own: whatever cookie the browser had before means nothing any more."""
-    value = secrets.new_token()
+async def sign_in(site: Site, org: Org, request: Request, response: Response, user_id: str) -> None:
+    """Begin a session with a value of its own; the one that the browser had before is ended, so that nobody who knows
+    its value stays signed in (session fixation).
+    """
+    value, before = secrets.new_token(), cookie(site, org, request, SESSION)
+    if before:
+        await site.store.run(sessions.end, org.id, secrets.digest(before))
     await site.store.run(sessions.begin, secrets.digest(value), org_id=org.id, user_id=user_id, now=site.clock.now())
     set_cookie(site, org, response, SESSION, value)
 

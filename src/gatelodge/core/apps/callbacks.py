@@ -6,23 +6,33 @@ registered URL matches the very same characters, and a loopback URL may differ i
 
 import re
 
-LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::(\d{1,5}))?((?:/[^#]*)?)")
+LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:/[^#]*)?)")
 HTTPS = re.compile(
-    r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?][^#]*)?"
+    r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][^#]*)?"
 )
 CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[^#]+")
 VISIBLE_ASCII = re.compile(r"[!-~]+")
-UNSAFE = re.compile(r"""[\\"<>^`{|}*]|/\.{1,2}(?:[/?]|$)|%(?![0-9A-Fa-f]{2})|%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])""")
+# Dot segments also as %2e, which browsers resolve and exact comparison doesn't.
+UNSAFE = re.compile(
+    r"""[\\"<>^`{|}*]|/(?:\.|%2[Ee]){1,2}(?:[/?]|$)|%(?![0-9A-Fa-f]{2})|%(?:0[0-9A-Fa-f]|1[0-9A-Fa-f]|7[Ff])"""
+)
+PORT = re.compile(r"https?://(?:\[[^\]]*\]|[^:/?]*):([0-9]+)")
+THIS_COMPUTER = re.compile(
+    r"https?://(?:localhost|(?:[^/?:]*\.)localhost|127\.[0-9.]+|\[::1\])(?:[:/?]|$)", re.IGNORECASE
+)
 LONGEST = 512
 
+REVERSED_DOMAIN = re.compile(r"(?:[a-z]{2,}|xn--[a-z0-9-]+)(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
+
 # Schemes of known MCP clients. Any other custom scheme must be a reversed domain name (RFC 8252 §7.1), so that it
-# has an owner and cannot be one that the browser or the system gives a meaning of its own (javascript:, data:, ms-...).
+# has an owner and cannot be one that the browser or the system gives a meaning of its own (javascript:, data:, ms-...,
+# x-apple.systempreferences:).
 CLIENT_SCHEMES = frozenset({"cursor", "vscode", "vscode-insiders", "claude", "codex", "windsurf", "zed", "postman"})
 
 
 def is_https(url: str) -> bool:
     """Whether this is an https URL without user information or fragment."""
-    return bool(VISIBLE_ASCII.fullmatch(url) and HTTPS.fullmatch(url) and not UNSAFE.search(url))
+    return bool(VISIBLE_ASCII.fullmatch(url) and HTTPS.fullmatch(url) and not UNSAFE.search(url) and has_a_port(url))
 
 
 def is_loopback(url: str) -> bool:
@@ -35,9 +45,16 @@ def is_custom_scheme(url: str) -> bool:
     return not url.startswith(("http:", "https:"))
 
 
+def is_on_this_computer(url: str) -> bool:
+    """Whether the browser's own machine answers at this URL, under whichever of its names."""
+    return bool(THIS_COMPUTER.match(url))
+
+
 def has_assured_identity(url: str) -> bool:
-    """Whether reaching this URL proves which client is there: https only (RFC 8252 §8.6)."""
-    return url.startswith("https:")
+    """Whether reaching this URL proves which client is there: https, and not on the user's own machine, where any
+    program can listen (RFC 8252 §8.6).
+    """
+    return url.startswith("https:") and not is_on_this_computer(url)
 
 
 def problem(url: str) -> str:
@@ -52,8 +69,14 @@ def problem(url: str) -> str:
         return f"{url} has a wildcard; list each URL. For loopback addresses any port is accepted already."
     if UNSAFE.search(url):
         return f"{url} contains a character or a path segment (.. or a bare %) that programs read in different ways."
+    if not has_a_port(url):
+        return f"{url} names no TCP port; a port is 1 to 65535."
     if LOOPBACK.fullmatch(url) or HTTPS.fullmatch(url):
         return ""
+    if is_on_this_computer(url) and url.startswith("http:"):
+        return (
+            f"{url} is not a loopback URL that every program reads alike; an example is http://localhost:8080/callback."
+        )
     if url.startswith("http:"):
         return f"{url} is not encrypted: use https, or http with the host localhost, 127.0.0.1 or [::1]."
     if url.startswith("https:"):
@@ -66,7 +89,7 @@ def _scheme_problem(url: str) -> str:
     if custom is None:
         return f"{url} is not a URL; an example is https://client.example/callback."
     scheme = custom["scheme"]
-    if scheme in CLIENT_SCHEMES or ("." in scheme and not scheme.endswith(".")):
+    if scheme in CLIENT_SCHEMES or REVERSED_DOMAIN.fullmatch(scheme):
         return ""
     return (
         f"{url} has the scheme {scheme}:, which no known client uses; a custom scheme must be a reversed domain name"
@@ -77,19 +100,21 @@ def _scheme_problem(url: str) -> str:
 def matches(registered: str, asked: str) -> bool:
     """The one rule of the authorize endpoint: the same characters, or the same loopback URL on another port.
 
-    RFC 8252 §7.3: each loopback host stands only for itself, and the path is exact (RFC 9700 §4.1.3).
+    RFC 8252 §7.3: each loopback host stands only for itself, and the path is exact (RFC 9700 §4.1.3). What could not be
+    registered matches nothing, itself included: an app whose OAuth is off may hold any text.
     """
+    if problem(asked):
+        return False
     if registered == asked:
         return True
     ours, theirs = LOOPBACK.fullmatch(registered), LOOPBACK.fullmatch(asked)
-    if ours is None or theirs is None or problem(asked):
-        return False
-    return ours[1] == theirs[1] and ours[3] == theirs[3] and is_port(theirs[2])
+    return ours is not None and theirs is not None and ours[1] == theirs[1] and ours[3] == theirs[3]
 
 
-def is_port(digits: str | None) -> bool:
-    """Whether these digits name a TCP port (none: the scheme's own)."""
-    return digits is None or 0 < int(digits) < 65536  # noqa: PLR2004 - the range of ports
+def has_a_port(url: str) -> bool:
+    """Whether the digits behind the host name a TCP port (none: the scheme's own)."""
+    found = PORT.match(url)
+    return found is None or (found[1].strip("0") != "" and int(found[1][:6]) < 65536)  # noqa: PLR2004 - the range of ports
 
 
 def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None:
@@ -106,18 +131,19 @@ def _difference(registered: str, asked: str) -> str:
         return ""
     both_loopback = is_loopback(registered) and is_loopback(asked)
     differing = [name for name, a, b in zip(PARTS, ours, theirs, strict=True) if a != b]
-    if both_loopback and "port" in differing:
+    if both_loopback and "port" in differing and has_a_port(asked):
         differing.remove("port")  # RFC 8252 §7.3: never the reason
-    if registered.rstrip("/") == asked.rstrip("/"):
-        return "a slash at the end"
     if registered.lower() == asked.lower():
         return "upper and lower case"
     if differing == ["host"] and both_loopback:
         return "the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves"
+    if differing == ["path"] and ours[PATH].rstrip("/") == theirs[PATH].rstrip("/"):
+        return "a slash at the end"
     return f"the {differing[0]}" if len(differing) == 1 else ""
 
 
 PARTS = ("scheme", "host", "port", "path", "query")
+PATH = PARTS.index("path")
 ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\]/?#]*\]|[^:/?#\[\]@]*)(?::(\d*))?([^?#]*)(\?[^#]*)?")
 
 
