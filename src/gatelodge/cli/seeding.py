@@ -69,8 +69,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     def _connect(self, app: dict[str, str]) -> str:
         server = self.mcp_servers[0]
-        return presets.BY_NAME[app["preset"]].connect.format(
-            url=server["url"], key=app["consumer_key"], name=f"gatelodge-{server['name']}"
+        return presets.in_one_line(
+            presets.BY_NAME[app["preset"]],
+            url=server["url"],
+            key=app["consumer_key"],
+            name=f"gatelodge-{server['name']}",
         )
 
 

@@ -4,14 +4,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS, MANAGE_USERS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup import app_form, apps, org_pages, signing_in
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import Answer, guarded
+from gatelodge.setup.frame import APPS, SERVERS, USERS, Answer, guarded
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
-
-SEES_APPS = (MANAGE_APPS, EDIT_POLICIES)
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
@@ -36,18 +34,18 @@ ROUTES = (
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
     _setup("GET", "", org_pages.home),
-    _setup("GET", "/apps", apps.show_list, *SEES_APPS),
+    _setup("GET", "/apps", apps.show_list, *APPS.permissions),
     _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
     _setup("POST", "/apps/new", app_form.create, MANAGE_APPS),
-    _setup("GET", "/apps/{app_id}", of_app(apps.show), *SEES_APPS),
+    _setup("GET", "/apps/{app_id}", of_app(apps.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/edit", of_app(app_form.edit), MANAGE_APPS),
     _setup("POST", "/apps/{app_id}/edit", of_app(app_form.save), MANAGE_APPS),
-    _setup("GET", "/apps/{app_id}/policies", of_app(apps.show_policies), *SEES_APPS),
+    _setup("GET", "/apps/{app_id}/policies", of_app(apps.show_policies), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/policies", of_app(apps.save_policies), EDIT_POLICIES),
-    _setup("GET", "/apps/{app_id}/credentials", of_app(apps.show_credentials), *SEES_APPS),
-    _setup("GET", "/mcp-servers", org_pages.show_servers, MANAGE_MCP_SERVERS),
-    _setup("POST", "/mcp-servers", org_pages.change_server, MANAGE_MCP_SERVERS),
-    _setup("GET", "/users", org_pages.show_users, MANAGE_USERS),
+    _setup("GET", "/apps/{app_id}/credentials", of_app(apps.show_credentials), *APPS.permissions),
+    _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
     _setup("GET", "/password", org_pages.show_password),
     _setup("POST", "/password", org_pages.change_password),
     _setup("POST", "/theme", org_pages.change_theme),

@@ -171,6 +171,7 @@ async def _show(
         preset=preset,
         scopes=scopes.SCOPES,
         errors=errors or {},
+        is_open=bool(visit.fields) or values.oauth_enabled,
         delay=visit.site.config.delay,
         checks=await checks_of(visit, values, app),
     )

@@ -105,7 +105,7 @@ async def save_policies(visit: Visit, app: ExternalClientApp) -> Response:
     """Save the app's policies: disabling bites at once."""
     typed = Policies(
         is_enabled=bool(visit.field("is_enabled")),
-        mcp_servers=visit.all("mcp_servers") or None,
+        mcp_servers=visit.all("mcp_servers") if visit.field("which_servers") == "selected" else None,
         default_mcp_server=visit.field("default_mcp_server"),
     )
     try:
@@ -140,6 +140,7 @@ async def _policies_page(visit: Visit, app: ExternalClientApp, typed: Policies, 
         "app_policies.html",
         tab="policies",
         status=422 if errors else 200,
+        revision=revision_of(visit) or app.revision,
         policies=typed,
         errors=errors,
         server_names=await _server_names(visit),
@@ -153,7 +154,7 @@ async def _app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab:
     servers = await visit.site.live.servers(visit.org.id)
     urls = {name: mcp_servers.resource(visit.org, name) for name in servers}
     words = {
-        name: preset.connect.format(url=url, key=app.consumer_key, name=f"gatelodge-{name}")
+        name: presets.to_paste(preset, url=url, key=app.consumer_key, name=f"gatelodge-{name}")
         for name, url in urls.items()
     }
     return visit.page(
@@ -189,15 +190,10 @@ async def _server_names(visit: Visit) -> tuple[str, ...]:
     return tuple(server.name for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id))
 
 
-def _row(field: Field, app: ExternalClientApp) -> dict[str, str]:
+def _row(field: Field, app: ExternalClientApp) -> dict[str, Any]:
+    """A field as the page shows it: its label, and what stands beside it, line by line."""
     value = getattr(app.settings, field.name)
-    match field.kind:
-        case "flag":
-            shown = "On" if value else "Off"
-        case "list" if field.name == "scopes":
-            shown = "\n".join(f"{BY_NAME[name].label} ({name})" for name in value)
-        case "list":
-            shown = "\n".join(value)
-        case _:
-            shown = value
-    return {"label": field.label, "value": shown or "None"}
+    lines = value if field.kind == "list" else (value,) if value else ()
+    if field.name == "scopes":
+        lines = tuple(f"{BY_NAME[name].label} ({name})" for name in value)
+    return {"label": field.label, "kind": field.kind, "lines": lines, "is_url": field.name == "callback_urls"}

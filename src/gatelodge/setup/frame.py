@@ -18,6 +18,7 @@ from gatelodge.core.permissions import (
 )
 from gatelodge.core.sessions import Session
 from gatelodge.web import browser, forms, pages
+from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
 
 LABELS = {
@@ -27,7 +28,6 @@ LABELS = {
     MANAGE_USERS: "Manage users",
 }
 NEXT_THEME = {"": "dark", "dark": "light", "light": ""}
-TABS = (("/setup", "Home"), ("/setup/apps", "Apps and access"), ("/setup/mcp-servers", "MCP servers"))
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +68,16 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One leaf of the tree. ``words`` are what Quick Find knows it by besides its title."""
+    """One leaf of the tree. ``words`` are what Quick Find knows it by besides its title; ``permissions`` are those of
+    which one is needed to see it.
+    """
 
     path: str
     title: str
+    tab: str
     group: str
     words: str
+    permissions: tuple[str, ...]
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,16 +101,27 @@ class Group(msgspec.Struct, frozen=True):
 APPS = Page(
     path="/setup/apps",
     title="External Client App Manager",
+    tab="Apps and access",
     group="External Client Apps",
     words="connected app oauth client redirect uri callback url consumer key client id",
+    permissions=(MANAGE_APPS, EDIT_POLICIES),
 )
 SERVERS = Page(
     path="/setup/mcp-servers",
     title="MCP Servers",
+    tab="MCP servers",
     group="Integrations",
     words="sobject-reads tools resource server url",
+    permissions=(MANAGE_MCP_SERVERS,),
 )
-USERS = Page(path="/setup/users", title="Users", group="Users", words="people permission set profile")
+USERS = Page(
+    path="/setup/users",
+    title="Users",
+    tab="Users",
+    group="Users",
+    words="people permission set profile",
+    permissions=(MANAGE_USERS,),
+)
 TREE = (APPS, SERVERS, USERS)
 
 Answer = Callable[[Visit], Awaitable[Response]]
@@ -124,39 +139,54 @@ def guarded(answer: Answer, *permissions: str) -> Endpoint:
             return RedirectResponse(f"{org.issuer}/login?next={quote(below)}", 303)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
-        fields = await forms.read_form(request) if request.method == "POST" else []
-        if request.method == "POST":
-            browser.check_form(site, org, request, dict(fields), session)
-        visit = Visit(site=site, org=org, request=request, session=session, access=access, fields=fields)
-        if permissions and not any(access.may(permission) for permission in permissions):
-            return visit.page("forbidden.html", title="No permission", status=403, missing=LABELS[permissions[0]])
-        return await answer(visit)
+        visit = Visit(site=site, org=org, request=request, session=session, access=access)
+        try:
+            if request.method == "POST":
+                visit = msgspec.structs.replace(visit, fields=await _posted(visit))
+            if permissions and not _may(access, permissions):
+                missing = [LABELS[permission] for permission in permissions]
+                return visit.page("forbidden.html", title="No permission", status=403, missing=missing)
+            return await answer(visit)
+        except BadRequest as error:
+            return visit.page("problem.html", title="Not accepted", status=error.status, why=str(error))
 
     return endpoint
+
+
+async def _posted(visit: Visit) -> list[tuple[str, str]]:
+    """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
+    fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
+    browser.check_form(visit.site, visit.org, visit.request, dict(fields), visit.session)
+    return fields
+
+
+def _may(access: Access, permissions: tuple[str, ...]) -> bool:
+    return any(access.may(permission) for permission in permissions)
 
 
 def _frame(visit: Visit) -> dict[str, Any]:
     below = visit.request.scope["path"].removeprefix(visit.org.path)
     find = dict(forms.parse(visit.request.scope["query_string"])).get("find", "")[:80]
-    tree = _tree(find, below)
+    seen = [page for page in TREE if _may(visit.access, page.permissions)]
+    tree = _tree(seen, find, below)
     theme = visit.request.cookies.get(pages.THEME_COOKIE, "")
     return {
         "find": find,
         "found": sum(len(group.leaves) for group in tree),
         "tree": tree,
         "tabs": [
-            {"path": path, "label": label, "is_here": below == path or (path != "/setup" and below.startswith(path))}
-            for path, label in TABS
+            {"path": "/setup", "label": "Home", "is_here": below == "/setup"},
+            *({"path": page.path, "label": page.tab, "is_here": below.startswith(page.path)} for page in seen),
         ],
         "next_theme": NEXT_THEME.get(theme, "dark"),
         "org_class": {DEVELOPER_HUB: "dev", PRODUCTION: "production"}.get(visit.org.kind, ""),
     }
 
 
-def _tree(find: str, here: str) -> list[Group]:
+def _tree(seen: list[Page], find: str, here: str) -> list[Group]:
     wanted = " ".join(find.lower().split())
     groups: dict[str, list[Leaf]] = {}
-    for page in TREE:
+    for page in seen:
         at = page.title.lower().find(wanted) if wanted else -1
         if wanted and at < 0 and wanted not in page.words:
             continue

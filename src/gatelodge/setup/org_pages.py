@@ -3,9 +3,11 @@
 from starlette.responses import Response
 
 from gatelodge.core import mcp_servers, permissions, users
+from gatelodge.core.apps import presets
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms, pages
+from gatelodge.web.errors import BadRequest
 from gatelodge.web.sign_in import LONGEST_PASSWORD, try_password
 
 A_PAGE = 50
@@ -18,7 +20,9 @@ async def home(visit: Visit) -> Response:
     return visit.page(
         "home.html",
         title="Home",
-        may_manage=visit.access.may(MANAGE_APPS) or visit.access.may(EDIT_POLICIES),
+        sees_apps=visit.access.may(MANAGE_APPS) or visit.access.may(EDIT_POLICIES),
+        may_create=visit.access.may(MANAGE_APPS),
+        presets=presets.PRESETS,
         server_urls=[mcp_servers.resource(visit.org, name) for name in servers],
     )
 
@@ -32,8 +36,11 @@ async def show_servers(visit: Visit) -> Response:
 
 async def change_server(visit: Visit) -> Response:
     """Activate or deactivate one."""
-    is_active = visit.field("act") == "activate"
-    await visit.site.store.run(mcp_servers.set_active, visit.org.id, visit.field("name"), is_active=is_active)
+    act, name = visit.field("act"), visit.field("name")
+    if act not in ("activate", "deactivate"):
+        raise BadRequest(f"{act!r:.40} can't be done with an MCP server; it is activated or deactivated")
+    if not await visit.site.store.run(mcp_servers.set_active, visit.org.id, name, is_active=act == "activate"):
+        raise BadRequest(f"this org has no MCP server {name!r:.60}", 404)
     return visit.go("/setup/mcp-servers")
 
 

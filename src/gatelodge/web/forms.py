@@ -12,8 +12,10 @@ MOST_PARAMETERS = 100
 LONGEST_PARAMETER = 8192
 
 
-async def read_form(request: Request) -> list[tuple[str, str]]:
-    """The fields of an urlencoded body, in order. Raises ``BadRequest`` (400, 413, 415)."""
+async def read_form(request: Request, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
+    """The fields of an urlencoded body, in order, each of ``longest`` bytes at most. Raises ``BadRequest`` (400, 413,
+    415).
+    """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != FORM:
         raise BadRequest(f"the body must be {FORM}, not {content_type or 'without a Content-Type'!s:.80}", 415)
@@ -23,10 +25,10 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
         if size > MOST_FORM_BYTES:
             raise BadRequest(f"the body is larger than {MOST_FORM_BYTES} bytes", 413)
         chunks.append(chunk)
-    return parse(b"".join(chunks))
+    return parse(b"".join(chunks), longest)
 
 
-def parse(raw: bytes) -> list[tuple[str, str]]:
+def parse(raw: bytes, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
     """The pairs of an urlencoded text. Raises ``BadRequest`` for what no form means."""
     pairs = raw.split(b"&") if raw else []
     if len(pairs) > MOST_PARAMETERS:
@@ -35,15 +37,15 @@ def parse(raw: bytes) -> list[tuple[str, str]]:
     for pair in pairs:
         if pair:
             name, _, value = pair.partition(b"=")
-            fields.append((_text(name), _text(value)))
+            fields.append((_text(name, longest), _text(value, longest)))
     return fields
 
 
-def _text(raw: bytes) -> str:
+def _text(raw: bytes, longest: int) -> str:
     if b"%" in raw or b"+" in raw:
         raw = unquote_to_bytes(raw.replace(b"+", b" "))
-    if len(raw) > LONGEST_PARAMETER:
-        raise BadRequest(f"a parameter has {len(raw)} bytes; at most {LONGEST_PARAMETER} are allowed")
+    if len(raw) > longest:
+        raise BadRequest(f"a parameter has {len(raw)} bytes; at most {longest} are allowed")
     try:
         text = raw.decode()  # also refuses surrogates
     except UnicodeDecodeError:

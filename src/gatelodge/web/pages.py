@@ -65,7 +65,7 @@ def render(
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The templates of all faces, each under its face's name. A name that a page doesn't give is an error."""
-    return Environment(
+    made = Environment(
         loader=PrefixLoader(
             {
                 "oauth": PackageLoader("gatelodge.oauth"),
@@ -79,6 +79,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.filters["parted"] = parted
+    return made
+
+
+def parted(text: str, other: str) -> tuple[str, str, str]:
+    """A text cut where it differs from another: what both begin with, the difference, what both end with."""
+    shortest = min(len(text), len(other))
+    start = next((n for n in range(shortest) if text[n] != other[n]), shortest)
+    end = next((n for n in range(shortest - start) if text[-1 - n] != other[-1 - n]), shortest - start)
+    return text[:start], text[start : len(text) - end], text[len(text) - end :]
 
 
 def _headers(*, is_flow: bool, form_action: tuple[str, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Known MCP clients, as data: their callback URLs and the words that connect them. Dated, since clients change."""
+"""Known MCP clients, as data: their callback URLs and how each is connected. Dated, since clients change."""
 
 from typing import Literal
 
@@ -8,7 +8,8 @@ import msgspec
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """One MCP client. ``callback_urls`` fill the form; ``asks_for_url``: its URL must be pasted from the client.
 
-    ``connect`` is the way in: a command or a file, with {url}, {key} and {name} to be filled in.
+    ``place`` is where in the client to go. ``paste`` is what to paste there, a command or a file's content, with
+    {url}, {key} and {name} to be filled in; "" where a person fills in a form of the client.
     """
 
     name: str
@@ -19,7 +20,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     checked: str
     runs: Literal["here", "in a cloud"] = "here"
     asks_for_url: bool = False
-    connect: str = ""
+    place: str = ""
+    paste: str = ""
 
 
 PRESETS = (
@@ -30,8 +32,7 @@ PRESETS = (
         tile="Po",
         callback_urls=("https://oauth.pstmn.io/v1/callback",),
         checked="2026-11-23",
-        connect="New > MCP > HTTP, URL {url}; Authorization: OAuth 2.0, Authorization Code (With PKCE), SHA-256,"
-        " Client ID {key}, no secret",
+        place="New > MCP > HTTP; Authorization: OAuth 2.0, Authorization Code (With PKCE), SHA-256, no secret",
     ),
     Preset(
         name="postman-web",
@@ -41,7 +42,8 @@ PRESETS = (
         callback_urls=("https://oauth.pstmn.io/v1/browser-callback",),
         checked="2026-11-23",
         runs="in a cloud",
-        connect="As Postman app, with Authorize using browser selected",
+        place="New > MCP > HTTP; Authorization: OAuth 2.0, Authorization Code (With PKCE), SHA-256, no secret;"
+        " Authorize using browser selected",
     ),
     Preset(
         name="cursor",
@@ -54,7 +56,8 @@ PRESETS = (
             "https://www.cursor.com/agents/mcp/oauth/callback",
         ),
         checked="2026-11-23",
-        connect='~/.cursor/mcp.json: {{"mcpServers": {{"{name}": {{"url": "{url}", "auth": {{"CLIENT_ID": "{key}"}}}}}}}}',
+        place="~/.cursor/mcp.json",
+        paste='{{"mcpServers": {{"{name}": {{"url": "{url}", "auth": {{"CLIENT_ID": "{key}"}}}}}}}}',
     ),
     Preset(
         name="claude",
@@ -64,7 +67,7 @@ PRESETS = (
         callback_urls=("https://claude.ai/api/mcp/auth_callback", "https://claude.com/api/mcp/auth_callback"),
         checked="2026-11-23",
         runs="in a cloud",
-        connect="Settings > Connectors > Add custom connector, URL {url}; Advanced settings: OAuth Client ID {key}",
+        place="Settings > Connectors > Add custom connector; the client id under Advanced settings",
     ),
     Preset(
         name="chatgpt",
@@ -75,7 +78,7 @@ PRESETS = (
         checked="2026-11-23",
         runs="in a cloud",
         asks_for_url=True,
-        connect="Settings > Apps > Create app, URL {url}; Registration method User-defined OAuth client, Client ID {key}",
+        place="Settings > Apps > Create app; Registration method: User-defined OAuth client",
     ),
     Preset(
         name="vscode",
@@ -84,8 +87,8 @@ PRESETS = (
         tile="Vs",
         callback_urls=("http://127.0.0.1:33418", "http://127.0.0.1:33418/", "https://vscode.dev/redirect"),
         checked="2026-11-23",
-        connect='.vscode/mcp.json: {{"servers": {{"{name}": {{"type": "http", "url": "{url}",'
-        ' "oauth": {{"clientId": "{key}"}}}}}}}}',
+        place=".vscode/mcp.json",
+        paste='{{"servers": {{"{name}": {{"type": "http", "url": "{url}", "oauth": {{"clientId": "{key}"}}}}}}}}',
     ),
     Preset(
         name="claude-code",
@@ -94,7 +97,8 @@ PRESETS = (
         tile="Cc",
         callback_urls=("http://localhost:8080/callback", "http://localhost:8080/oauth/callback"),
         checked="2026-11-23",
-        connect="claude mcp add --transport http --client-id {key} --callback-port 8080 {name} {url}",
+        place="a terminal",
+        paste="claude mcp add --transport http --client-id {key} --callback-port 8080 {name} {url}",
     ),
     Preset(
         name="codex",
@@ -103,7 +107,8 @@ PRESETS = (
         tile="Cx",
         callback_urls=("http://127.0.0.1:5555/callback", "http://localhost:5555/callback"),
         checked="2026-11-23",
-        connect="codex mcp add {name} --url {url} --oauth-client-id {key}",
+        place="a terminal",
+        paste="codex mcp add {name} --url {url} --oauth-client-id {key}",
     ),
     Preset(
         name="mcp-inspector",
@@ -116,7 +121,8 @@ PRESETS = (
             "http://localhost:6274/oauth/callback/debug",
         ),
         checked="2026-11-23",
-        connect="mcp-inspector --cli {url} --client-id {key} --method tools/list",
+        place="a terminal",
+        paste="mcp-inspector --cli {url} --client-id {key} --method tools/list",
     ),
     Preset(
         name="other",
@@ -129,3 +135,17 @@ PRESETS = (
     ),
 )
 BY_NAME = {preset.name: preset for preset in PRESETS}
+
+
+def to_paste(preset: Preset, *, url: str, key: str, name: str) -> str:
+    """What to paste into this client for this server; a file's JSON is laid out for reading."""
+    filled = preset.paste.format(url=url, key=key, name=name)
+    return msgspec.json.format(filled, indent=2) if filled.startswith("{") else filled
+
+
+def in_one_line(preset: Preset, *, url: str, key: str, name: str) -> str:
+    """The same for a terminal: where to go and what to enter there."""
+    filled = preset.paste.format(url=url, key=key, name=name)
+    if not filled:
+        return f"{preset.place}; URL {url}, client id {key}"
+    return f"{preset.place}: {filled}" if filled.startswith("{") else filled

@@ -202,8 +202,8 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
             found[name] = (
                 f"{LABELS[name]} has {len(getattr(settings, name))} characters; at most {LONGEST_TEXT} are allowed."
             )
-    for name in ("label", "description"):
-        if not getattr(settings, name).replace("\n", " ").replace("\r", " ").isprintable():
+    for name in ("label", "description", "contact_email"):
+        if name not in found and not getattr(settings, name).replace("\n", " ").replace("\r", " ").isprintable():
             found[name] = f"{LABELS[name]} contains a control or formatting character; type it again as plain text."
     if "api_name" not in found and not API_NAME_SHAPE.fullmatch(settings.api_name):
         found["api_name"] = (
@@ -212,9 +212,9 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
         )
     if "contact_email" not in found and not EMAIL_SHAPE.fullmatch(settings.contact_email):
         found["contact_email"] = f"{settings.contact_email!r} is not an e-mail address, for example you@example.com."
-    if settings.contact_phone and not PHONE_SHAPE.fullmatch(settings.contact_phone):
+    if "contact_phone" not in found and settings.contact_phone and not PHONE_SHAPE.fullmatch(settings.contact_phone):
         found["contact_phone"] = f"{settings.contact_phone!r} is not a phone number, for example +353 1 234 5678."
-    if settings.info_url and not callbacks.is_https(settings.info_url):
+    if "info_url" not in found and settings.info_url and not callbacks.is_https(settings.info_url):
         found["info_url"] = f"{settings.info_url!r} is not an https URL, for example https://example.com/about."
     return found
 

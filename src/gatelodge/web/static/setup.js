@@ -8,12 +8,41 @@ document.body.append(said);
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
   const label = button.querySelector("[data-says]");
   const before = label.textContent;
-  label.textContent = label.dataset.says;
-  said.textContent = label.dataset.says;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    said.textContent = label.textContent = label.dataset.says;
+  } catch {
+    said.textContent = label.textContent = "Not copied: select it by hand";
+  }
   setTimeout(() => { label.textContent = before; said.textContent = ""; }, 2000);
+});
+
+// The account menu closes when one goes elsewhere.
+const account = document.querySelector(".account");
+document.addEventListener("click", (event) => { if (!account?.contains(event.target)) account?.removeAttribute("open"); });
+account?.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  account.removeAttribute("open");
+  account.querySelector("summary").focus();
+});
+
+// The colour scheme changes without a reload, so that a half-filled form stays as it is.
+const theme = document.getElementById("theme");
+theme?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = theme.querySelector("button");
+  const chosen = button.value;
+  const body = new URLSearchParams(new FormData(theme, button));
+  const answer = await fetch(theme.action, { method: "POST", body, redirect: "manual" });
+  if (answer.type !== "opaqueredirect") return theme.submit();
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  else delete document.documentElement.dataset.theme;
+  button.value = { "": "dark", dark: "light", light: "" }[chosen];
+  const label = `Colour scheme: ${chosen || "same as system"}; switch to ${button.value || "same as system"}`;
+  button.setAttribute("aria-label", label);
+  said.textContent = label;
 });
 
 // Quick Find: the tree narrows while one types.
@@ -38,10 +67,23 @@ find?.addEventListener("input", () => {
   document.getElementById("find-count").textContent = wanted ? `${count} ${count === 1 ? "match" : "matches"}` : "";
 });
 
-// A client's tile fills the form as its button does.
-document.querySelector(".presets")?.addEventListener("change", () => {
-  document.getElementById("use-preset").click();
+// The arrow keys lead from Quick Find to what it found.
+document.querySelector(".nav")?.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  const stops = [find, ...document.querySelectorAll("#tree [data-words]:not([hidden]) a")];
+  const next = stops[stops.indexOf(document.activeElement) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
 });
+
+// A tile that is pointed at fills the form as the button does. The arrow keys only choose, since they pass over others.
+const tiles = document.querySelector("fieldset.presets");
+let isPointing = false;
+tiles?.addEventListener("pointerdown", () => { isPointing = true; });
+tiles?.addEventListener("keydown", () => { isPointing = false; });
+tiles?.addEventListener("change", () => { if (isPointing) document.getElementById("use-preset").click(); });
 
 // The API Name follows the name until it is typed by hand.
 const label = document.getElementById("label");
