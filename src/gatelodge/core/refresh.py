@@ -48,6 +48,13 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A family as it was read, with the live connection that it hangs on."""
+
+    family: Family
+    connection: connections.Connection
+
+
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a refresh: the family's newest number, for the winner of the rotation and for those who raced it."""
 
@@ -55,7 +62,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     connection: connections.Connection
 
 
-def family(*, recent: str, **columns: object) -> Family:
+def from_row(*, recent: str, **columns: object) -> Family:
     """A ``Family`` from its row."""
     return msgspec.convert({**columns, "recent": msgspec.json.decode(recent)}, Family)
 
@@ -105,41 +112,48 @@ def begin(made: Family) -> Operation[None]:
 def find(org_id: str, family_id: str) -> Operation[Family | None]:
     """The family with this id."""
     sql = f"SELECT {COLUMNS} FROM refresh_families WHERE org_id = :org_id AND id = :id"
-    return (yield from one(sql, family, org_id=org_id, id=family_id))
+    return (yield from one(sql, from_row, org_id=org_id, id=family_id))
 
 
-def rotate(held: Family, n: int, client_id: str, *, window: int, now_ms: int) -> Operation[Refreshed | Denied]:
-    """Use token ``n`` of a family that was read as ``held`` and whose MAC was checked (steps 3 to 6 of the rule).
+def find_live(org_id: str, family_id: str) -> Operation[Held | None]:
+    """The family with this id and its connection, while that and all it hangs on are live."""
+    family = yield from find(org_id, family_id)
+    connection = (yield from connections.find(org_id, family.connection_id)) if family else None
+    return Held(family=family, connection=connection) if family and connection else None
+
+
+def rotate(held: Held, n: int, *, window: int, now_ms: int) -> Operation[Refreshed | Denied]:
+    """Use token ``n`` of a family that was read as ``held``, its MAC and client checked (steps 3 to 6 of the rule).
 
     ``window`` is in seconds, 0 for strict rotation.
     """
     now = now_ms // 1000
-    connection = yield from connections.find(held.org_id, held.connection_id)
-    if connection is None or connection.client_id != client_id:
-        return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
-    if held.expires_at <= now:
+    family, connection = held.family, held.connection
+    if family.expires_at <= now:
         return Denied("invalid_grant", f"expired access/refresh token: unused for {IDLE_LIFETIME // 86400} days")
-    recent = _remembered(held.recent, n, now_ms)
+    recent = _remembered(family.recent, n, now_ms)
     advanced = None
-    if n == held.n:
+    if n == family.n:  # the UPDATE also sees whether the connection is still live
         advanced = yield from one(
             ADVANCE,
-            family,
+            from_row,
             recent=msgspec.json.encode(recent).decode(),
             expires_at=now + IDLE_LIFETIME,
-            org_id=held.org_id,
-            id=held.id,
+            org_id=family.org_id,
+            id=family.id,
             n=n,
         )
     if advanced is not None:
         return Refreshed(family=advanced, connection=connection)
-    newest = yield from find(held.org_id, held.id)
+    if (yield from connections.find(family.org_id, connection.id)) is None:
+        return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
+    newest = yield from find(family.org_id, family.id)
     if newest is not None and newest.n == n:  # not lost to a rotation: what it hangs on ended in this very moment
         return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
     if newest is not None and _is_forgiven(newest, n, window, now_ms):
         return Refreshed(family=newest, connection=connection)
     # RFC 9700 §4.14.2. Also a number above the row's: a restored backup cannot tell its own future from a forgery.
-    yield from connections.end(held.org_id, held.connection_id, now, "refresh token replay")
+    yield from connections.end(family.org_id, connection.id, now, "refresh token replay")
     return Denied("invalid_grant", "the refresh token was already used; its connection is ended")
 
 

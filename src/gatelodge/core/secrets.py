@@ -20,6 +20,7 @@ from gatelodge.core import ids
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+LENGTH = struct.Struct(">I")
 
 
 def random_bytes(size: int) -> bytes:
@@ -85,7 +86,7 @@ class KeyRing:
         key = self.sub_key(purpose, key_id)
         if key is None:
             return None
-        message = b"".join(struct.pack(">I", len(raw)) + raw for raw in (part.encode() for part in parts))
+        message = b"".join([LENGTH.pack(len(raw)) + raw for raw in map(str.encode, parts)])
         return base64url(hmac.digest(key, message, "sha256"))
 
     def seal(self, purpose: str, plaintext: bytes, row: str) -> bytes:

@@ -2,15 +2,21 @@
 
 import base64
 import re
+from functools import lru_cache
 
 import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from gatelodge.core.connections import Connection
 from gatelodge.core.keys import ALGORITHM
+from gatelodge.core.secrets import base64url
 
+ES256 = ECDSA(hashes.SHA256())
 LIFETIME = 600
 """Seconds that an access token lives."""
 LONGEST = 8192
@@ -67,9 +73,18 @@ def claims(connection: Connection, *, issuer: str, jti: str, now: int) -> Claims
 
 
 def sign(key: ECKey, kid: str, what: Claims) -> str:
-    """The token as text (RFC 9068 §2.1: ``typ`` is ``at+jwt``)."""
-    header = {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
-    return jws.serialize_compact(header, msgspec.json.encode(what), key, algorithms=[ALGORITHM])
+    """The token as text (RFC 9068 §2.1: ``typ`` is ``at+jwt``): a JWS in compact form, its header written once.
+
+    RFC 7518 §3.4: an ES256 signature is r and s, 32 bytes each, not the DER that the library makes (decision 0012).
+    """
+    signed = f"{_header(kid)}.{base64url(msgspec.json.encode(what))}"
+    r, s = decode_dss_signature(key.private_key.sign(signed.encode(), ES256))
+    return f"{signed}.{base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+
+@lru_cache(maxsize=1024)
+def _header(kid: str) -> str:
+    return base64url(msgspec.json.encode(Header(alg=ALGORITHM, kid=kid, typ=TYPE)))
 
 
 def verify(token: str, keys: dict[str, ECKey], *, issuer: str, audience: str, now: int) -> Claims:

@@ -1,6 +1,6 @@
 """The refresh grant (RFC 6749 §6) with rotation that punishes theft and forgives races (decision 0006)."""
 
-from gatelodge.core import connections, refresh
+from gatelodge.core import refresh
 from gatelodge.core import scopes as scope_words
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
@@ -22,18 +22,17 @@ async def exchange(site: Site, org: Org, client: LiveClient, form: dict[str, str
     if "refresh_token" not in form:
         raise OAuthError("invalid_request", "refresh_token is missing")
     presented = refresh.parse(form["refresh_token"])
-    held = await site.store.read(refresh.find, org.id, presented.family) if presented else None
-    if presented is None or held is None or not refresh.is_ours(site.ring, presented, held):
+    held = await site.store.read(refresh.find_live, org.id, presented.family) if presented else None
+    if presented is None or held is None or not refresh.is_ours(site.ring, presented, held.family):
         return UNKNOWN
     if REFRESH_TOKEN not in client.scopes:
         return Denied("invalid_grant", "the app no longer has the scope refresh_token")
-    connection = await site.store.read(connections.find, org.id, held.connection_id)
-    if connection is None or connection.client_id != client.client_id:
+    if held.connection.client_id != client.client_id:
         return UNKNOWN
     # Everything that may refuse without a mark comes before the rotation.
-    granted = _narrowed(connection, client, form)
+    granted = _narrowed(held.connection, client, form)
     answer = await site.store.run(
-        refresh.rotate, held, presented.n, client.client_id, window=_window(site, org), now_ms=site.clock.now_ms()
+        refresh.rotate, held, presented.n, window=_window(site, org), now_ms=site.clock.now_ms()
     )
     if isinstance(answer, Denied):
         return answer
