@@ -78,7 +78,9 @@ def sign(key: ECKey, kid: str, what: Claims) -> str:
     RFC 7518 §3.4: an ES256 signature is r and s, 32 bytes each, not the DER that the library makes (decision 0012).
     """
     signed = f"{_header(kid)}.{base64url(msgspec.json.encode(what))}"
-    r, s = decode_dss_signature(key.private_key.sign(signed.encode(), ES256))
+    private = key.private_key
+    assert private is not None  # the key was unsealed, so it has its private half
+    r, s = decode_dss_signature(private.sign(signed.encode(), ES256))
     return f"{signed}.{base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
