@@ -37,8 +37,7 @@ async def show(site: Site, org: Org, request: Request) -> Response:
 async def answer(site: Site, org: Org, request: Request) -> Response:
     """POST /flow: what the person typed or clicked."""
     fields = forms.once(await forms.read_form(request))
-    session = await browser.session_of(site, org, request)
-    browser.check_form(site, org, request, fields, session)
+    browser.check_form(site, org, request, fields)
     return await _with_waiting(site, org, request, fields.get("request_id", ""), fields)
 
 

@@ -156,7 +156,7 @@ def guarded(answer: Answer, *permissions: str) -> Endpoint:
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
     """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
     fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
-    browser.check_form(visit.site, visit.org, visit.request, dict(fields), visit.session)
+    browser.check_form(visit.site, visit.org, visit.request, dict(fields))
     return fields
 
 

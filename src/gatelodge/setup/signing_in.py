@@ -27,7 +27,7 @@ async def show_sign_in(site: Site, org: Org, request: Request) -> Response:
 async def sign_in(site: Site, org: Org, request: Request) -> Response:
     """POST /login: to the page that was asked for."""
     fields = forms.once(await forms.read_form(request))
-    browser.check_form(site, org, request, fields, await browser.session_of(site, org, request))
+    browser.check_form(site, org, request, fields)
     username, target = fields.get("username", ""), fields.get("next", "")
     user_id = await try_password(site, org, username, fields.get("password", ""))
     if user_id is None:
@@ -42,7 +42,7 @@ async def sign_in(site: Site, org: Org, request: Request) -> Response:
 async def sign_out(site: Site, org: Org, request: Request) -> Response:
     """POST /logout. A plain link can't sign anybody out."""
     fields = dict(await forms.read_form(request))
-    browser.check_form(site, org, request, fields, await browser.session_of(site, org, request))
+    browser.check_form(site, org, request, fields)
     response = RedirectResponse(f"{org.issuer}/login", 303)
     await browser.sign_out(site, org, request, response)
     return response
@@ -59,7 +59,7 @@ async def show_first(site: Site, org: Org, request: Request) -> Response:
 async def use_first(site: Site, org: Org, request: Request) -> Response:
     """POST /setup/first: make the administrator, once, and sign them in."""
     fields = forms.once(await forms.read_form(request))
-    browser.check_form(site, org, request, fields, await browser.session_of(site, org, request))
+    browser.check_form(site, org, request, fields)
     link, password = fields.get("token", ""), fields.get("password", "")
     if problem := password_problem(password):
         return _first_page(site, org, request, link, fields, {"password": problem})

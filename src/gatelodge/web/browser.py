@@ -68,20 +68,22 @@ def browser_of(site: Site, org: Org, request: Request) -> str:
     return cookie(site, org, request, BROWSER)
 
 
-def form_token(site: Site, org: Org, browser: str, session: Session | None) -> str:
-    """What a form of this org carries: nobody without this browser's cookies can make one."""
-    token = site.ring.mac("form", org.id, browser, session.digest if session else "")
+def form_token(site: Site, org: Org, request: Request, browser: str) -> str:
+    """What a form of this org carries: nobody without this browser's cookies can make one. It is bound to the session's
+    cookie, so that a form shown to one user is refused after another signs in, whatever kind of page it stands on.
+    """
+    token = site.ring.mac("form", org.id, browser, cookie(site, org, request, SESSION))
     assert token is not None  # the current key is on the ring
     return token
 
 
-def check_form(site: Site, org: Org, request: Request, fields: dict[str, str], session: Session | None) -> None:
+def check_form(site: Site, org: Org, request: Request, fields: dict[str, str]) -> None:
     """Refuse a form that another site, another org or another browser made. Raises ``BadRequest`` (403)."""
     origin = request.headers.get("origin")
     here = org.issuer[: len(org.issuer) - len(org.path)]
     if origin is not None and origin != here:
         raise BadRequest(f"this form was sent from {origin!r:.100}; open it at {here} and send it from there", 403)
     browser = browser_of(site, org, request)
-    expected = form_token(site, org, browser, session)
+    expected = form_token(site, org, request, browser)
     if not browser or not secrets.are_equal(fields.get(TOKEN_FIELD, ""), expected):
         raise BadRequest("this form was made for another browser, another sign-in or another org: reload the page", 403)

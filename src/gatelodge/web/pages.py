@@ -50,7 +50,7 @@ def render(
             session=session,
             theme=theme if theme in THEMES else "",
             here=request.scope["path"],
-            form_token=browser.form_token(site, org, tie or fresh, session),
+            form_token=browser.form_token(site, org, request, tie or fresh),
             is_development=site.config.is_development,
             static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
             **context,
