@@ -77,6 +77,7 @@ class House:
     def catch_up(self) -> None:
         """Have the node read the feed now, as its own task does within a second."""
         self.run(self.site.live._catch_up())
+        self.run(self.site.live._acknowledge())
 
     def client(self) -> "Front":
         """A fresh browser or client at the front door."""

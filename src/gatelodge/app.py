@@ -1,25 +1,26 @@
 """The one place that constructs and mounts. Time and chance enter the house here."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
-from gatelodge.core import connections, propagation, secrets
+from gatelodge.core import connections, orgs, propagation, secrets
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
+from gatelodge.core.secrets import KeyMissing
 from gatelodge.gateway import Gateway
 from gatelodge.live import LiveNode
-from gatelodge.store import Store, open_store
+from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
-from gatelodge.store.master_key import load_or_make
+from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
 from gatelodge.web import pages
 from gatelodge.web.passwords import Passwords
@@ -33,9 +34,9 @@ CLEAN_EVERY = 600.0
 class App:
     """A node, from its database to its last row of routes. ``start`` it before it is called, ``stop`` it after."""
 
-    def __init__(self, site: Site, lock: FolderLock | None) -> None:
+    def __init__(self, site: Site, held: contextlib.AsyncExitStack) -> None:
         self.site = site
-        self._lock = lock
+        self._held = held
         self._gateway = Gateway(site)
         self._dispatch = Dispatcher(
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
@@ -44,8 +45,12 @@ class App:
         self.is_draining = False
 
     async def start(self) -> None:
-        """Load what is live and follow the feed."""
-        await self.site.live.start()
+        """Load what is live and follow the feed. Raises ``KeyRefused`` for a master key of another database."""
+        try:
+            await self.site.live.start()
+        except KeyMissing as error:
+            path = self.site.config.master_key_path
+            raise KeyRefused(f"{path} isn't the master key that this database was made with: {error}") from None
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
 
     async def stop(self) -> None:
@@ -54,10 +59,8 @@ class App:
             self._cleaning.cancel()
         await self._gateway.stop()
         await self.site.live.stop()
-        await self.site.store.close()
         self.site.passwords.close()
-        if self._lock is not None:
-            self._lock.release()
+        await self._held.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; ``/livez`` and ``/readyz`` before anything looks at the Host."""
@@ -100,19 +103,26 @@ class App:
 
 
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
-    """A node made from its configuration. Raises ``ConfigRefused``, ``KeyRefused``, ``StoreRefused`` or ``Locked``."""
+    """A node made from its configuration.
+
+    Raises ``ConfigRefused``, ``KeyRefused``, ``StoreRefused``, ``Locked`` or ``Unavailable``, and then holds nothing.
+    """
     check(config)
-    is_file = not is_postgres(config.database_name)
-    lock = FolderLock.take(Path(config.data)) if is_file else None
-    ring = load_or_make(config.master_key_path, database_exists=is_file and Path(config.database_name).exists())
-    clock = Clock(read_clock)
-    store: Store = await open_store(config.database_name)
-    live = LiveNode(
-        store,
-        clock,
-        ring,
-        node_id=secrets.new_token()[:16],
-        name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
-        public_url=config.public_url,
-    )
-    return App(Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords()), lock)
+    async with contextlib.AsyncExitStack() as held:
+        if not is_postgres(config.database_name):
+            held.callback(FolderLock.take(config.database_folder).release)
+        store = await open_store(config.database_name)
+        held.push_async_callback(store.close)
+        known = await store.read(orgs.all_orgs, config.public_url)
+        ring = load_or_make(config.master_key_path, database_has_orgs=bool(known))
+        clock = Clock(read_clock)
+        live = LiveNode(
+            store,
+            clock,
+            ring,
+            node_id=secrets.new_token()[:16],
+            name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
+            public_url=config.public_url,
+        )
+        site = Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords())
+        return App(site, held.pop_all())

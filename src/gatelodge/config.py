@@ -17,6 +17,11 @@ PREFIX = "GATELODGE_"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 DURATION = re.compile(r"(\d{1,6})(s|m|h)?")
 UNITS = {None: 1, "s": 1, "m": 60, "h": 3600}
+DEFAULT_PORT = 8765
+PORTS = range(1, 65536)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LONGEST_WINDOW = 120
+PUBLIC_URL = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~-]+)*")
 
 
 class ConfigRefused(Exception):
@@ -35,7 +40,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         str, option("The URL under which people and clients reach the first org: its issuer. It may have a path.")
     ] = ""
     bind: Annotated[tuple[str, ...], option("Addresses to listen on, as HOST:PORT.")] = ()
-    port: Annotated[int, option("The port of `gatelodge dev` on 127.0.0.1 and [::1].")] = 8765
+    port: Annotated[int, option("The port of `gatelodge dev` on 127.0.0.1 and [::1].")] = DEFAULT_PORT
     data: Annotated[str, option("The folder of the database, the master key and the lock.")] = ".gatelodge"
     database: Annotated[
         str, option("A SQLite file or a postgresql:// URL. Default: gatelodge.db in the data folder.")
@@ -70,6 +75,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def delay(self) -> int:
         """Seconds from saving an app to its going live."""
         return seconds(self.propagation_delay)
+
+    @property
+    def database_folder(self) -> Path:
+        """The folder of a SQLite file: the lock that says whose it is, and the way in for commands, stand beside it."""
+        return Path(self.database_name).parent
 
     @property
     def database_name(self) -> str:
@@ -119,11 +129,24 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     """The configuration of this start. Raises ``ConfigRefused``."""
     values: dict[str, Any] = {**_from_file(file), **_from_environment(environ)}
     values |= {name: value for name, value in flags.items() if value is not None}
+    if values.get("is_development"):
+        values = _on_this_machine(values)
     try:
-        config = msgspec.convert(values, Config, strict=False)
+        return msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigRefused(str(error)) from None
-    return config
+        named = re.search(r"`\$\.(\w+)", str(error))
+        if named is None:
+            raise ConfigRefused(str(error)) from None
+        flag = f"--{named[1].replace('_', '-')}"
+        raise ConfigRefused(f"{flag} {values[named[1]]!r}: {str(error).partition(' - at ')[0]}") from None
+
+
+def _on_this_machine(values: dict[str, Any]) -> dict[str, Any]:
+    """A development org's port and public URL, each made from the other where one is not given."""
+    given = re.fullmatch(r"http://[^/]+?:(\d{1,5})(?:/.*)?", str(values.get("public_url", "")))
+    if "port" not in values and given:
+        return {**values, "port": int(given[1])}
+    return {"public_url": f"http://localhost:{values.get('port', DEFAULT_PORT)}", **values}
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -146,7 +169,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(PREFIX):
             name = variable.removeprefix(PREFIX).lower()
             _check_known(name, f"the environment variable {variable}")
-            found[name] = tuple(value.split(",")) if name in lists else value
+            found[name] = tuple(part.strip() for part in value.split(",") if part.strip()) if name in lists else value
     return found
 
 
@@ -160,23 +183,12 @@ def _check_known(name: str, where: str) -> None:
 
 def check(config: Config) -> None:
     """Refuse what must not start. Raises ``ConfigRefused``."""
-    url = urlsplit(config.public_url)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        raise ConfigRefused(f"--public-url {config.public_url!r} must be a URL such as https://gate.example.com")
-    if config.public_url.endswith("/") or not config.public_url.isascii() or url.netloc != url.netloc.lower():
-        raise ConfigRefused(
-            f"--public-url {config.public_url!r} must be in lower case and without a slash at its end: issuers are"
-            " compared byte for byte"
-        )
-    if url.scheme == "http" and url.hostname not in LOOPBACK_HOSTS:
-        raise ConfigRefused(f"--public-url {config.public_url!r} must be https; http is for localhost alone")
-    if config.is_development and url.hostname not in LOOPBACK_HOSTS:
-        raise ConfigRefused(
-            f"gatelodge dev is for this machine alone, and {url.hostname!r} is elsewhere; use gatelodge serve"
-        )
-    if config.refresh_window is not None and config.refresh_window > 120:  # noqa: PLR2004 - the rule's limit
+    _check_public_url(config)
+    if config.port not in PORTS:
+        raise ConfigRefused(f"--port {config.port} must be 1 to 65535")
+    if config.refresh_window is not None and config.refresh_window > LONGEST_WINDOW:
         raise ConfigRefused(f"--refresh-grace {config.refresh_grace!r} must be 0 to 120 seconds (0: strict rotation)")
-    _ = config.delay
+    _ = config.delay, addresses(config)
     for network in config.trusted_proxy:
         try:
             ipaddress.ip_network(network)
@@ -186,3 +198,38 @@ def check(config: Config) -> None:
         raise ConfigRefused(
             "with PostgreSQL every node needs the same --master-key-file (or GATELODGE_MASTER_KEY_FILE)"
         )
+
+
+def _check_public_url(config: Config) -> None:
+    shown = f"--public-url {config.public_url!r}"
+    try:
+        url = urlsplit(config.public_url)
+        port = url.port
+    except ValueError as error:
+        raise ConfigRefused(f"{shown} is not a URL: {error}") from None
+    if not PUBLIC_URL.fullmatch(config.public_url):
+        raise ConfigRefused(
+            f"{shown} must be a URL such as https://gate.example.com or https://example.com/gate: in lower case up to"
+            " its path and without a slash at its end, since issuers are compared byte for byte"
+        )
+    if port == DEFAULT_PORTS[url.scheme]:
+        raise ConfigRefused(f"{shown}: leave out :{port}, which browsers leave out too")
+    if url.scheme == "http" and url.hostname not in LOOPBACK_HOSTS:
+        raise ConfigRefused(f"{shown} must be https; http is for localhost alone")
+    if config.is_development and url.hostname not in LOOPBACK_HOSTS:
+        raise ConfigRefused(
+            f"gatelodge dev is for this machine alone, and {url.hostname!r} is elsewhere; use gatelodge serve"
+        )
+
+
+def addresses(config: Config) -> tuple[tuple[str, int], ...]:
+    """Where to listen. A development org: 127.0.0.1 and [::1], and nowhere else. Raises ``ConfigRefused``."""
+    if config.is_development:
+        return (("127.0.0.1", config.port), ("::1", config.port))
+    found = []
+    for text in config.bind or (f"127.0.0.1:{DEFAULT_PORT}",):
+        host, separator, port = text.rpartition(":")
+        if not separator or not host or not (port.isascii() and port.isdigit()) or int(port) not in PORTS:
+            raise ConfigRefused(f"--bind {text!r} must be HOST:PORT, for example 0.0.0.0:8765 or [::]:8765")
+        found.append((host.strip("[]"), int(port)))
+    return tuple(found)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -36,6 +36,13 @@ MOST_CACHED = 10_000
 KEY_SHAPE = re.compile(r"3MVG9[A-Za-z0-9._]{80}")
 
 
+class Place(NamedTuple):
+    """A place in the feed: the change, and the position in it, that were applied last."""
+
+    seq: int
+    position: int
+
+
 class LiveUser(msgspec.Struct, frozen=True):
     """A user with everything that permission sets add up to."""
 
@@ -55,17 +62,19 @@ class OrgKeys(msgspec.Struct, frozen=True):
 class Cache(Generic[K, V]):
     """A bounded memory of answers. A fill that overlapped an applied change is used once and not kept."""
 
-    def __init__(self, applied: Callable[[], int], fill: Callable[[K], Awaitable[V]]) -> None:
-        self._applied, self._fill = applied, fill
+    def __init__(self, fill: Callable[[K], Awaitable[V]]) -> None:
+        self._fill = fill
         self._entries: dict[K, V] = {}
+        self._drops = 0
 
     async def get(self, key: K) -> V:
         """The answer from memory, or from the database."""
         if key in self._entries:
             return self._entries[key]
-        seen = self._applied()
+        drops = self._drops
         value = await self._fill(key)
-        if self._applied() == seen:
+        # What was read before a change was applied may be older than the change, which nobody would apply again.
+        if self._drops == drops:
             if len(self._entries) >= MOST_CACHED:
                 self._entries.pop(next(iter(self._entries)))
             self._entries[key] = value
@@ -73,7 +82,13 @@ class Cache(Generic[K, V]):
 
     def drop(self, key: K) -> None:
         """Forget one answer."""
+        self._drops += 1
         self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        self._drops += 1
+        self._entries.clear()
 
 
 class LiveNode:
@@ -82,24 +97,31 @@ class LiveNode:
     def __init__(self, store: Store, clock: Clock, ring: KeyRing, *, node_id: str, name: str, public_url: str) -> None:
         self._store, self._clock, self._ring = store, clock, ring
         self.node_id, self._name, self._public_url = node_id, name, public_url
-        self.applied = 0
+        self._place = Place(0, propagation.ALL_POSITIONS)
+        self._is_lost = True
+        self._owes_receipt = False
         self._read_at = float("-inf")
         self._beat_at = float("-inf")
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._reading: asyncio.Lock = asyncio.Lock()
         self._orgs: dict[str, Org] = {}
         self._ended: dict[str, int] = {}
-        applied = lambda: self.applied  # noqa: E731 - the caches ask for today's value
-        self._clients = Cache[tuple[str, str], list[Release]](applied, self._read_releases)
-        self._users = Cache[tuple[str, str], LiveUser | None](applied, self._read_user)
-        self._servers = Cache[str, dict[str, McpServer]](applied, self._read_servers)
-        self._keys = Cache[str, OrgKeys](applied, self._read_keys)
+        self._clients = Cache[tuple[str, str], list[Release]](self._read_releases)
+        self._users = Cache[tuple[str, str], LiveUser | None](self._read_user)
+        self._servers = Cache[str, dict[str, McpServer]](self._read_servers)
+        self._keys = Cache[str, OrgKeys](self._read_keys)
+
+    @property
+    def applied(self) -> int:
+        """The number of the last change that this node has applied."""
+        return self._place.seq
 
     # --- what is live -------------------------------------------------------------------------------------------
 
     def org_at(self, name: str) -> Org | None:
-        """The org of this name; "" is the first one."""
+        """The org of this name; "" is the first one. Orgs are only ever added, so that this needs no fresh feed."""
         return self._orgs.get(name)
 
     def orgs(self) -> list[Org]:
@@ -119,6 +141,7 @@ class LiveNode:
         """How long a released client is still held back by the propagation delay; 0: it is not."""
         if not KEY_SHAPE.fullmatch(client_id):
             return 0
+        await self._be_fresh()
         found = await self._clients.get((org_id, client_id))
         waits = min((each.live_from for each in found), default=0) - self._clock.now_ms()
         return max(0, -(-waits // 1000))
@@ -134,7 +157,8 @@ class LiveNode:
         return await self._servers.get(org_id)
 
     async def keys(self, org_id: str) -> OrgKeys:
-        """The org's keys."""
+        """The org's keys. Raises ``KeyMissing`` when the master key doesn't open them."""
+        await self._be_fresh()
         return await self._keys.get(org_id)
 
     async def has_ended(self, *record_ids: str) -> bool:
@@ -145,23 +169,23 @@ class LiveNode:
     # --- following the feed -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load what must be known before the first request, and follow the feed from there."""
+        """Load what must be known before the first request, and follow the feed from there.
+
+        Raises ``KeyMissing`` when the master key doesn't open the keys of every org.
+        """
         self._store.on_change(self._woken.set)
-        self.applied = await self._store.read(propagation.newest_change)
-        await self._load_orgs()
-        then = self._clock.now() - tokens.LIFETIME - tokens.LEEWAY
-        for ended in (authorizations.ended_since, connections.ended_since):
-            self._remember_ended(await self._store.read(ended, then))
+        await self._catch_up()
+        for org in self.orgs():
+            _ = await self.keys(org.id)
         await self._beat()
-        self._read_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._follow(), name="feed")
 
     async def stop(self) -> None:
         """Stop following, and say so to the other nodes."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._refreshing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         with contextlib.suppress(Unavailable):
             await self._store.run(propagation.leave, self.node_id)
 
@@ -170,8 +194,14 @@ class LiveNode:
         return asyncio.get_running_loop().time() - self._read_at < STALE_AFTER
 
     async def _be_fresh(self) -> None:
-        if not self.is_fresh():
-            await self._catch_up()
+        """Raise ``Unavailable`` rather than answer from an old memory. All who come while the feed is unread wait for
+        one reading of it, so that a database that hangs piles nobody up.
+        """
+        if self.is_fresh():
+            return
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._catch_up(), name="refreshing")
+        await asyncio.shield(self._refreshing)
 
     async def _follow(self) -> None:
         while True:
@@ -180,6 +210,7 @@ class LiveNode:
             self._woken.clear()
             try:
                 await self._catch_up()
+                await self._acknowledge()
                 if asyncio.get_running_loop().time() - self._beat_at >= HEARTBEAT:
                     await self._beat()
             except Unavailable as error:
@@ -188,21 +219,57 @@ class LiveNode:
                 log.exception("feed.failed")
 
     async def _catch_up(self) -> None:
+        """Apply what is new. After a failure all is read anew: a database that went away may have come back as a
+        standby that never had our last changes, and will count on from an earlier one.
+        """
         async with self._reading:
             asked_at = asyncio.get_running_loop().time()
-            received = await self._store.read(propagation.changes_after, self.applied)
+            try:
+                if not self._is_lost:
+                    self._is_lost = not await self._read_feed()
+                if self._is_lost:
+                    await self._read_all()
+            except Exception:
+                self._is_lost = True
+                raise
+            self._is_lost = False
+            self._read_at = asked_at
+
+    async def _read_feed(self) -> bool:
+        """Apply the changes after our place, page by page. False: some of them are no longer kept."""
+        while True:
+            received = await self._store.read(propagation.changes_after, *self._place)
+            if received and received[0].seq > self._place.seq + 1:
+                return False
             for change in received:
                 await self._apply(change)
-            if received:
-                self.applied = received[-1].seq
-            self._read_at = asked_at
-        if any(change.kind == "client" for change in received):
+                self._place = Place(change.seq, change.position)
+            if len(received) < propagation.MOST_CHANGES:
+                return True
+
+    async def _read_all(self) -> None:
+        """Forget every answer, and load what is asked without a query."""
+        place = Place(await self._store.read(propagation.newest_change), propagation.ALL_POSITIONS)
+        for cache in (self._clients, self._users, self._servers, self._keys):
+            cache.clear()
+        await self._load_orgs()
+        then = self._clock.now() - tokens.LIFETIME - tokens.LEEWAY
+        for ended in (authorizations.ended_since, connections.ended_since):
+            self._remember_ended(await self._store.read(ended, then))
+        self._place = place
+        self._owes_receipt = True
+
+    async def _acknowledge(self) -> None:
+        """Say when a client's change was applied here: the app's page shows how far it has come."""
+        if self._owes_receipt:
+            self._owes_receipt = False
             await self._store.run(propagation.acknowledge, self.node_id, self.applied, self._clock.now_ms())
 
     async def _apply(self, change: Received) -> None:
         match change.kind:
             case "client":
                 self._clients.drop((change.org_id, change.key))
+                self._owes_receipt = True
             case "authorization" | "connection":
                 self._remember_ended([change.key])
             case "user":
@@ -224,12 +291,18 @@ class LiveNode:
         self._forget_ended(now_ms // 1000 - tokens.LIFETIME - 2 * tokens.LEEWAY)
 
     def _remember_ended(self, record_ids: list[str]) -> None:
+        """Bounded by time: as long as a token of what ended could still be shown. The oldest stand first."""
         now = self._clock.now()
-        self._ended.update(dict.fromkeys(record_ids, now))
+        for record_id in record_ids:
+            self._ended.pop(record_id, None)
+            self._ended[record_id] = now
 
     def _forget_ended(self, then: int) -> None:
-        for record_id in [each for each, ended_at in self._ended.items() if ended_at < then]:
-            del self._ended[record_id]
+        while self._ended:
+            oldest = next(iter(self._ended))
+            if self._ended[oldest] >= then:
+                return
+            del self._ended[oldest]
 
     # --- reading ------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="Print the answer as JSON.")
     parser.add_argument("--org", default="", metavar="NAME", help="The org's name. Default: the first one.")
     parser.add_argument("--data", metavar="DIR", help="The data folder of the deployment. Default: .gatelodge.")
+    parser.add_argument("--config", metavar="FILE", help="Read options from this TOML file.")
     parser.add_argument("--database", metavar="DATABASE", help="A SQLite file or a postgresql:// URL.")
     parser.add_argument("--master-key-file", dest="master_key_file", metavar="FILE", help="The master key's file.")
     return parser

@@ -14,13 +14,19 @@ from gatelodge.cli.verbs import NotFound, perform
 from gatelodge.config import Config, ConfigRefused, load
 from gatelodge.core.errors import Invalid, Refused, Unavailable
 from gatelodge.store import StoreRefused, control
-from gatelodge.store.control import ControlRefused
+from gatelodge.store.control import ControlRefused, NotListening
 from gatelodge.store.lock import Locked
 from gatelodge.store.master_key import KeyRefused
+from gatelodge.store.opening import is_postgres
 
-OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "password_stdin")
+OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "config", "password_stdin")
 WITHOUT_URL = "http://localhost"
 """Issuers are made from the deployment's public URL; a command that doesn't know it shows paths on this one."""
+PATIENCE = 10.0
+"""Seconds that a command waits for a server that starts, or for another command."""
+NOT_FOUND, WRONG_USAGE = 3, 2
+CODES = {"NotFound": NOT_FOUND, "ValidationError": WRONG_USAGE}
+"""Exit codes by the kind of a running server's refusal; any other is 1."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,11 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         answer = asyncio.run(_perform(arguments))
     except NotFound as error:
-        return _failed(error, 3)
+        return _failed(error, NOT_FOUND)
     except ControlRefused as error:
-        return _failed(error, 3 if error.kind == "NotFound" else 1)
+        return _failed(error, CODES.get(error.kind, 1))
     except msgspec.ValidationError as error:
-        return _failed(error, 2)
+        return _failed(error, WRONG_USAGE)
     except (Refused, Invalid, Unavailable, ConfigRefused, KeyRefused, StoreRefused, Locked) as error:
         return _failed(error, 1)
     print(msgspec.json.encode(answer).decode() if arguments.json else _as_text(answer))
@@ -45,10 +51,28 @@ async def _perform(arguments: argparse.Namespace) -> object:
     if verb == "user create":
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
     config = _configured(arguments)
-    try:
-        app = await build(config)
-    except Locked:
-        return await control.ask(Path(config.data), verb, values)
+    if not is_postgres(config.database_name) and not Path(config.database_name).exists():
+        raise NotFound(
+            f"there is no deployment at {config.database_name}: start gatelodge dev or gatelodge serve once, or name"
+            " its folder with --data"
+        )
+    until = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            return await _here(config, verb, values)
+        except Locked as locked:
+            try:
+                return await control.ask(config.database_folder, verb, values)
+            except NotListening:
+                # Another command has the database for a moment, or a server that does not listen yet.
+                if asyncio.get_running_loop().time() > until:
+                    raise locked from None
+                await asyncio.sleep(0.05)
+
+
+async def _here(config: Config, verb: str, values: dict[str, Any]) -> object:
+    """The verb in this process. Raises ``Locked`` when another one has the database."""
+    app = await build(config)
     try:
         return await perform(app.site, verb, values)
     finally:
@@ -57,7 +81,7 @@ async def _perform(arguments: argparse.Namespace) -> object:
 
 def _configured(arguments: argparse.Namespace) -> Config:
     flags = {name: getattr(arguments, name) for name in ("data", "database", "master_key_file")}
-    config = load(flags, os.environ)
+    config = load(flags, os.environ, Path(arguments.config) if arguments.config else None)
     return config if config.public_url else msgspec.structs.replace(config, public_url=WITHOUT_URL)
 
 

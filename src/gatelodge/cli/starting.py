@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -11,12 +13,18 @@ from pathlib import Path
 
 from gatelodge.app import App, build
 from gatelodge.cli import seeding, verbs
-from gatelodge.config import Config, ConfigRefused, load
+from gatelodge.config import Config, ConfigRefused, addresses, load
+from gatelodge.core.errors import Refused, Unavailable
 from gatelodge.store import StoreRefused, control
 from gatelodge.store.lock import Locked
 from gatelodge.store.master_key import KeyRefused
 from gatelodge.store.opening import is_postgres
 from gatelodge.web import logs, server
+
+NOTICE = 3.0
+"""Seconds from SIGTERM, when readiness goes, until nothing new is taken: a load balancer looks away meanwhile."""
+MOST_FILES = 65_536
+REFUSALS = (ConfigRefused, KeyRefused, StoreRefused, Locked, Refused, Unavailable)
 
 
 def start(arguments: argparse.Namespace) -> int:
@@ -26,8 +34,9 @@ def start(arguments: argparse.Namespace) -> int:
     try:
         config = configured(arguments)
         logs.configure(is_development=config.is_development)
+        _raise_file_limit()
         return uvloop.run(_run(config, is_json=getattr(arguments, "json", False)))
-    except (ConfigRefused, KeyRefused, StoreRefused, Locked) as error:
+    except REFUSALS as error:
         print(f"gatelodge: {error}", file=sys.stderr)
         return 1
 
@@ -40,25 +49,16 @@ def configured(arguments: argparse.Namespace) -> Config:
         if name in Config.__struct_fields__ and value is not None
     }
     file = Path(arguments.config) if arguments.config else None
-    config = load({**flags, "is_development": arguments.command == "dev"}, os.environ, file)
-    if config.is_development and not config.public_url:
-        config = load(
-            {**flags, "is_development": True, "public_url": f"http://localhost:{config.port}"}, os.environ, file
-        )
-    return config
+    return load({**flags, "is_development": arguments.command == "dev"}, os.environ, file)
 
 
-def addresses(config: Config) -> tuple[tuple[str, int], ...]:
-    """Where to listen. A development org: 127.0.0.1 and [::1], and nowhere else."""
-    if config.is_development:
-        return (("127.0.0.1", config.port), ("::1", config.port))
-    found = []
-    for text in config.bind or ("127.0.0.1:8765",):
-        host, separator, port = text.rpartition(":")
-        if not separator or not port.isdigit():
-            raise ConfigRefused(f"--bind {text!r} must be HOST:PORT, for example 0.0.0.0:8765 or [::]:8765")
-        found.append((host.strip("[]"), int(port)))
-    return tuple(found)
+def _raise_file_limit() -> None:
+    """A connection is an open file, and most systems allow 1024 of them until a program asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(config: Config) -> list[socket.socket]:
@@ -68,9 +68,14 @@ def listen(config: Config) -> list[socket.socket]:
         try:
             sockets += server.listen(((host, port),))
         except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL and host == "::1" and sockets:
+            if host == "::1" and sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 continue  # a machine without IPv6
-            raise ConfigRefused(f"can't listen on {host} port {port}: {error.strerror}; choose another") from None
+            for taken in sockets:
+                taken.close()
+            other = "--port" if config.is_development else "--bind"
+            raise ConfigRefused(
+                f"can't listen on {host} port {port}: {error.strerror}; stop what does, or choose another with {other}"
+            ) from None
     return sockets
 
 
@@ -80,31 +85,47 @@ async def _run(config: Config, *, is_json: bool) -> int:
         sockets = listen(config)
         told = await (seeding.development if config.is_development else seeding.production)(app.site)
         await app.start()
-        http = server.make(app)
-        answering = (
-            None
-            if is_postgres(config.database_name)
-            else await control.serve(Path(config.data), verbs.answering(app.site))
-        )
-        serving = asyncio.create_task(http.serve(sockets))
-        _stop_on_signals(app, http)
-        listening = asyncio.create_task(http.listening.wait())
-        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-        print(told.as_json() if is_json else told.as_text(), flush=True)
-        await serving
-        if answering is not None:
-            answering.close()
+        http = server.make(app, trusted=config.trusted_proxy)
+        _stop_on_signals(app, http, notice=0 if config.is_development else NOTICE)
+        async with _commands(app):
+            serving = asyncio.create_task(http.serve(sockets), name="http")
+            listening = asyncio.create_task(http.listening.wait(), name="listening")
+            await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+            print(told.as_json() if is_json else told.as_text(), flush=True)
+            await serving
     finally:
         await app.stop()
     return 0
 
 
-def _stop_on_signals(app: App, http: server.Server) -> None:
-    """Readiness goes first, then nothing new is taken, and what is in flight is finished."""
+@contextlib.asynccontextmanager
+async def _commands(app: App):  # noqa: ANN202 - an async context manager of nothing
+    """Listen for commands beside a SQLite file, which is this process's alone. PostgreSQL takes them itself."""
+    config = app.site.config
+    if is_postgres(config.database_name):
+        yield
+        return
+    try:
+        async with control.serve(config.database_folder, verbs.answering(app.site)):
+            yield
+    except OSError as error:
+        raise ConfigRefused(f"can't listen for commands in {config.database_folder}: {error.strerror}") from None
 
-    def stop() -> None:
-        app.is_draining = True
+
+def _stop_on_signals(app: App, http: server.Server, *, notice: float) -> None:
+    """Readiness goes first, then nothing new is taken, and what is in flight is finished. Ctrl-C and a second signal
+    skip the notice; one more signal waits for nobody.
+    """
+    loop = asyncio.get_running_loop()
+
+    def take_nothing_new() -> None:
         http.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    def stop(notice: float) -> None:
+        if http.should_exit:
+            http.force_exit = True
+        loop.call_later(0 if app.is_draining else notice, take_nothing_new)
+        app.is_draining = True
+
+    loop.add_signal_handler(signal.SIGINT, stop, 0)
+    loop.add_signal_handler(signal.SIGTERM, stop, notice)

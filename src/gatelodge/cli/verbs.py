@@ -19,7 +19,7 @@ MOST_LISTED = 1000
 SHORTEST_PASSWORD = 12
 
 
-class NotFound(Exception):
+class NotFound(Refused):
     """The thing that the command names does not exist."""
 
 
@@ -37,7 +37,11 @@ def answering(site: Site) -> Callable[[str, dict[str, Any]], Awaitable[object]]:
 
 async def perform(site: Site, verb: str, arguments: dict[str, Any]) -> object:
     """One verb of ``VERBS``. Raises ``NotFound``, ``Refused`` or ``Invalid``."""
+    if verb not in VERBS:
+        raise NotFound(f"this version of gatelodge has no command {verb!r}")
     found = await site.store.read(orgs.all_orgs, site.config.public_url)
+    if not found:
+        raise NotFound("this database has no org yet: start gatelodge dev or gatelodge serve once")
     name = str(arguments.pop("org", ""))
     org = next((org for org in found if org.name == name), None)
     if org is None:

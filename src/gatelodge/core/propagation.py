@@ -17,6 +17,8 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, number, one
 
 MOST_CHANGES = 10_000
+ALL_POSITIONS = 2**31
+"""A position behind the last one of any change."""
 MOST_NODES = 1000
 NODE_IS_GONE_AFTER = 10
 """Seconds without a heartbeat after which a node no longer counts."""
@@ -53,9 +55,10 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One change of the feed as a node reads it."""
+    """One change of the feed as a node reads it: the ``position`` counts what one transaction changed."""
 
     seq: int
+    position: int
     org_id: str
     kind: str
     key: str
@@ -178,20 +181,22 @@ def newest_change() -> Operation[int]:
     return (yield from one("SELECT seq AS n FROM feed WHERE id = 1", number)) or 0
 
 
-def changes_after(seq: int) -> Operation[list[Received]]:
-    """The changes that a node which has applied ``seq`` must apply next, in order."""
+def changes_after(seq: int, position: int) -> Operation[list[Received]]:
+    """A page of the changes that a node at this place must apply next, in order."""
     return (
         yield from many(
-            "SELECT seq, org_id, kind, key FROM changes WHERE seq > :seq ORDER BY seq, position LIMIT :limit",
+            "SELECT seq, position, org_id, kind, key FROM changes WHERE seq >= :seq"
+            " AND (seq > :seq OR position > :position) ORDER BY seq, position LIMIT :limit",
             Received,
             seq=seq,
+            position=position,
             limit=MOST_CHANGES,
         )
     )
 
 
 def heartbeat(node_id: str, name: str, seq: int, now_ms: int) -> Operation[None]:
-    """A node says that it lives and which change it has applied; what nobody needs any more is removed."""
+    """A node says that it lives and which change it has applied."""
     yield from execute(
         "INSERT INTO nodes (id, name, seen_at, applied_seq) VALUES (:id, :name, :now, :seq)"
         " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, applied_seq = excluded.applied_seq",

@@ -6,10 +6,11 @@ from gatelodge.core.operation import Change, Row, Statement, Value
 
 ADVANCE_FEED = Statement("UPDATE feed SET seq = seq + 1 WHERE id = 1 RETURNING seq", {})
 INSERT_CHANGE = "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
+BIGINT = range(-(2**63), 2**63)
 
 
 def check_values(values: dict[str, Value]) -> None:
-    """The two databases disagree on these characters, so neither is shown them (the web refuses them earlier).
+    """The two databases disagree on these values, so neither is shown them (the web refuses them earlier).
 
     Raises ``ValueError``.
     """
@@ -22,6 +23,17 @@ def check_values(values: dict[str, Value]) -> None:
                     value.encode()
                 except UnicodeEncodeError:
                     raise ValueError(f"the value {name!r} contains half a surrogate pair") from None
+        elif isinstance(value, int) and value not in BIGINT:
+            raise ValueError(f"the value {name!r} is larger than a BIGINT")
+
+
+def refuse_changes(changes: list[Change]) -> None:
+    """A reading operation has nothing to announce: what it changed would never reach the feed.
+
+    Raises ``AssertionError``: the caller meant ``run``.
+    """
+    if changes:
+        raise AssertionError(f"an operation that announces {changes[0].kind!r} must be run, not read")
 
 
 def feed_statements(seq: int, changes: list[Change]) -> list[Statement]:

@@ -13,6 +13,11 @@ class Locked(Exception):
         self.pid = pid
 
 
+def make_folder(path: Path) -> None:
+    """A folder that nobody else may look into: it holds password hashes and keys."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 class FolderLock:
     """Held from ``take`` to ``release``."""
 
@@ -22,7 +27,7 @@ class FolderLock:
     @classmethod
     def take(cls, data: Path) -> "FolderLock":
         """Take the folder. Raises ``Locked``."""
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         path = data / "lock"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

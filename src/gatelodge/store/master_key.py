@@ -8,6 +8,7 @@ import msgspec
 
 from gatelodge.core import secrets
 from gatelodge.core.secrets import KEY_BYTES, KeyRing
+from gatelodge.store.lock import make_folder
 
 
 class KeyRefused(Exception):
@@ -24,12 +25,13 @@ class Key(msgspec.Struct, frozen=True):
         return f"Key({self.id})"
 
 
-def load_or_make(path: Path, *, database_exists: bool) -> KeyRing:
-    """The key ring of this file, made when neither it nor the database exists. Raises ``KeyRefused``."""
+def load_or_make(path: Path, *, database_has_orgs: bool) -> KeyRing:
+    """The key ring of this file, made when neither it nor any org exists. Raises ``KeyRefused``."""
     if not path.exists():
-        if database_exists:
+        if database_has_orgs:
             raise KeyRefused(
-                f"{path} is missing, and the database beside it can't be read without it: restore it from the backup"
+                f"the master key {path} is missing, and the database can't be read without it: restore it from the"
+                " backup, or name the right file with --master-key-file"
             )
         _make(path)
     return load(path)
@@ -55,7 +57,7 @@ def load(path: Path) -> KeyRing:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     content = msgspec.json.encode([Key(f"k{secrets.new_token()[:6]}", secrets.random_bytes(KEY_BYTES))])
     # Written whole under another name and linked into place: of two first starts one makes the key, both read it.
     fresh = path.with_name(f"{path.name}.{secrets.new_token()[:8]}")
@@ -71,3 +73,13 @@ def _make(path: Path) -> None:
         pass
     finally:
         fresh.unlink()
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A power cut must not leave a database without the key that it was made with."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

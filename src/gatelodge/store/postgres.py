@@ -13,7 +13,7 @@ import structlog
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Change, Operation, Row, Statement
 from gatelodge.store import migrations
-from gatelodge.store.driving import ADVANCE_FEED, check_values, feed_statements
+from gatelodge.store.driving import ADVANCE_FEED, check_values, feed_statements, refuse_changes
 from gatelodge.store.opening import StoreRefused
 
 log = structlog.get_logger()
@@ -21,14 +21,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CHANNEL = "gatelodge_feed"
-TRIES = 3
+RESTARTS = 3
+"""How often an operation is started again after a deadlock, a serialization failure or a neighbour's migration."""
 STATEMENT_SECONDS = 5
 CONNECT_SECONDS = 5
 RECONNECT_SECONDS = 1.0
 MOST_CONNECTIONS = 20
+MOST_WAITING = 10_000
+"""Operations that wait for a connection: the next one answers 503, so that no queue grows without bound."""
 LOCK = 0x6761_7465  # the advisory lock of migrations: "gate"
 NAMED = re.compile(r"'(?:[^']|'')*'|::|:([A-Za-z_][A-Za-z0-9_]*)")
-AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 AWAY = (
     OSError,
     TimeoutError,
@@ -68,6 +71,7 @@ class PostgresStore:
     def __init__(self, pool: asyncpg.Pool, url: str) -> None:
         self._pool, self._url = pool, url
         self._callbacks: list[Callable[[], None]] = []
+        self._waiting = 0
         self._listening = asyncio.create_task(self._listen(), name="postgres-listener")
 
     @classmethod
@@ -89,32 +93,41 @@ class PostgresStore:
                 statement_cache_size=512,
                 max_cached_statement_lifetime=0,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise StoreRefused(f"the PostgreSQL database can't be opened: {error}") from None
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            why = str(error) or type(error).__name__
+            raise StoreRefused(f"the PostgreSQL database can't be opened: {why}") from None
         return cls(pool, url)
 
     async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.run``."""
-        for attempt in range(TRIES):
-            try:
-                async with self._acquired() as connection, connection.transaction():
-                    value, changes = await _drive(connection, operation(*args, **kwargs))
-                    if changes:
-                        await _feed(connection, changes)
-            except AGAIN:
-                if attempt == TRIES - 1:
-                    raise Unavailable("the database is too busy with this change") from None
-                continue
-            if changes:
-                self._changed()
-            return value
-        raise AssertionError("unreachable: the loop returns or raises")
+        try:
+            value, changes = await self._again(lambda: operation(*args, **kwargs), readonly=False)
+        except asyncpg.ReadOnlySQLTransactionError:
+            raise Unavailable("the database is a standby, which takes no changes") from None
+        if changes:
+            self._changed()
+        return value
 
     async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.read``."""
-        async with self._acquired() as connection, connection.transaction(readonly=True):
-            value, _ = await _drive(connection, operation(*args, **kwargs))
+        value, changes = await self._again(lambda: operation(*args, **kwargs), readonly=True)
+        refuse_changes(changes)
         return value
+
+    async def _again(self, make: Callable[[], Operation[T]], *, readonly: bool) -> tuple[T, list[Change]]:
+        """One transaction, started again with a fresh operation while the database asks for that."""
+        for restarts in range(RESTARTS + 1):
+            try:
+                async with self._acquired() as connection, connection.transaction(readonly=readonly):
+                    value, changes = await _drive(connection, make())
+                    if changes and not readonly:
+                        await _feed(connection, changes)
+            except AGAIN:
+                if restarts == RESTARTS:
+                    raise Unavailable("the database is too busy with this change") from None
+            else:
+                return value, changes
+        raise AssertionError("unreachable: the loop returns or raises")
 
     async def database_time(self) -> float | None:
         """See ``Store.database_time``."""
@@ -138,9 +151,18 @@ class PostgresStore:
     @contextlib.asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Any]:
         """A connection. Raises ``Unavailable`` while the database is away, and reconnects by itself."""
+        if self._waiting >= MOST_WAITING:
+            raise Unavailable("too many operations are waiting for the database")
         try:
-            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            self._waiting += 1
+            try:
+                connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+            finally:
+                self._waiting -= 1
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
         except AWAY as error:
             raise Unavailable(f"the database is away: {type(error).__name__}") from error
 
@@ -156,6 +178,7 @@ class PostgresStore:
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener(CHANNEL, lambda *_: self._changed())
+                self._changed()  # what was committed while nobody listened
                 try:
                     await lost.wait()
                 finally:
@@ -194,7 +217,7 @@ async def _feed(connection: Any, changes: list[Change]) -> None:
     seq = (await _fetch(connection, ADVANCE_FEED))[0]["seq"]
     assert isinstance(seq, int)  # a BIGINT
     for statement in feed_statements(seq, changes):
-        await _fetch(connection, statement)
+        _ = await _fetch(connection, statement)
     await connection.execute(f"NOTIFY {CHANNEL}")
 
 

@@ -1,7 +1,7 @@
 """SQLite: operations that wait are run one after another in one transaction, and answered after its COMMIT.
 
 Group commit makes a durable commit (synchronous=FULL) as cheap as the cheapest: one sync for all who wait. Statements
-run on the event loop, where they cost microseconds; only the COMMIT, which waits for the disk, has a thread.
+run on the event loop, where they cost microseconds; what waits for the disk or for a lock has a thread.
 """
 
 import asyncio
@@ -15,17 +15,36 @@ from typing import Any, ParamSpec, TypeVar, cast
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Change, Operation, Row, Statement
 from gatelodge.store import migrations
-from gatelodge.store.driving import ADVANCE_FEED, check_values, drive, feed_statements
+from gatelodge.store.driving import ADVANCE_FEED, check_values, drive, feed_statements, refuse_changes
+from gatelodge.store.lock import make_folder
 from gatelodge.store.opening import StoreRefused
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_WAITING = 10_000
+MOST_IN_A_BATCH = 256
+"""Operations of one transaction: between two of them the event loop answers others."""
 BUSY_SECONDS = 5.0
 """How long a program beside us (a backup) may hold the file before an operation answers 503."""
+AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""Errors that say something of the disk or the file. All others are mistakes of ours, and are not told as a 503."""
 
 Waiting = tuple[Callable[[], Operation[Any]], "asyncio.Future[Any]"]
+Answer = tuple["asyncio.Future[Any]", object, Exception | None]
 
 
 class SqliteStore:
@@ -42,14 +61,21 @@ class SqliteStore:
     @classmethod
     def open(cls, path: Path) -> "SqliteStore":
         """Open the file, made and migrated where needed. Raises ``StoreRefused``."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _connect(f"{path.resolve().as_uri()}?mode=rwc")
+        make_folder(path.parent)
+        opened: list[sqlite3.Connection] = []
         try:
-            migrations.apply_to_sqlite(writer)
-            reader = _connect(f"{path.resolve().as_uri()}?mode=ro")
-            reader.execute("PRAGMA query_only = ON").close()
-        except sqlite3.Error as error:
+            opened.append(_connect(f"{path.resolve().as_uri()}?mode=rwc"))
+            migrations.apply_to_sqlite(opened[0])
+            opened.append(_connect(f"{path.resolve().as_uri()}?mode=ro"))
+        except (sqlite3.Error, StoreRefused) as error:
+            for connection in opened:
+                connection.close()
+            if isinstance(error, StoreRefused):
+                raise
             raise StoreRefused(f"{path} can't be opened as a database: {error}") from error
+        writer, reader = opened
+        # The event loop never waits for a lock: whoever finds the file held goes to the thread (``_begin``).
+        writer.execute("PRAGMA busy_timeout = 0").close()
         return cls(writer, reader)
 
     async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -65,10 +91,16 @@ class SqliteStore:
 
     async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.read``. On the event loop: a point read costs less than the way to a thread."""
+        if self._is_closed:
+            raise Unavailable("the database is closing")
         try:
-            return cast("T", drive(operation(*args, **kwargs), self._reading)[0])
+            value, changes = drive(operation(*args, **kwargs), self._reading)
         except sqlite3.Error as error:
-            raise Unavailable(f"the database can't be read: {error}") from error
+            if _code(error) in AWAY - {sqlite3.SQLITE_READONLY}:
+                raise Unavailable(f"the database can't be read: {error}") from error
+            raise
+        refuse_changes(changes)
+        return cast("T", value)
 
     async def database_time(self) -> None:
         """The file has no clock but ours."""
@@ -91,17 +123,17 @@ class SqliteStore:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                await self._batch()
+                size = min(len(self._waiting), MOST_IN_A_BATCH)
+                await self._batch([self._waiting.popleft() for _ in range(size)])
         finally:
             # No await between the last look at the queue and this line: a waiter can't be missed.
             self._worker = None
 
-    async def _batch(self) -> None:
-        batch, self._waiting = self._waiting, deque()
-        answers: list[tuple[asyncio.Future[Any], object, Exception | None]] = []
+    async def _batch(self, batch: list[Waiting]) -> None:
+        answers: list[Answer] = []
         has_changes = False
         try:
-            self._writer.execute("BEGIN IMMEDIATE").close()
+            await self._begin()
             for make, future in batch:
                 value, error, changed = self._one(make)
                 answers.append((future, value, error))
@@ -113,14 +145,26 @@ class SqliteStore:
             for _, future in batch:
                 _refuse(future, Unavailable(f"the database can't be written: {error}"))
             return
-        for future, value, error in answers:
-            if error is not None:
-                _refuse(future, error)
-            elif not future.done():  # a caller may have gone away; its change stays
-                future.set_result(value)
+        _tell(answers)
         if has_changes:
             for callback in self._callbacks:
                 callback()
+
+    async def _begin(self) -> None:
+        """Take the file for one transaction; where another program holds it, wait for it in the thread."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE").close()
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            await asyncio.get_running_loop().run_in_executor(self._committer, self._begin_patiently)
+
+    def _begin_patiently(self) -> None:
+        self._writer.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}").close()
+        try:
+            self._writer.execute("BEGIN IMMEDIATE").close()
+        finally:
+            self._writer.execute("PRAGMA busy_timeout = 0").close()
 
     def _one(self, make: Callable[[], Operation[Any]]) -> tuple[object, Exception | None, bool]:
         """One operation in its savepoint. Raises ``sqlite3.Error`` when the transaction around it is gone."""
@@ -135,7 +179,7 @@ class SqliteStore:
                 raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
             self._writer.execute("ROLLBACK TO operation").close()
             self._writer.execute("RELEASE operation").close()
-            if isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, sqlite3.Error) and _code(error) in AWAY:
                 return None, Unavailable(f"the database can't be written: {error}"), False
             return None, error, False
         return value, None, bool(changes)
@@ -158,9 +202,22 @@ class SqliteStore:
         return self._reader.execute(statement.sql, statement.values).fetchall()
 
 
+def _tell(answers: list[Answer]) -> None:
+    for future, value, error in answers:
+        if error is not None:
+            _refuse(future, error)
+        elif not future.done():  # a caller may have gone away; its change stays
+            future.set_result(value)
+
+
 def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error that Python made itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _connect(uri: str) -> sqlite3.Connection:
@@ -168,9 +225,10 @@ def _connect(uri: str) -> sqlite3.Connection:
         uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY_SECONDS
     )
     connection.row_factory = _as_dict
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
-        if "mode=ro" not in uri or "journal" not in pragma:
-            connection.execute(f"PRAGMA {pragma}").close()
+    reads_only = "mode=ro" in uri
+    journal = ("query_only = ON",) if reads_only else ("journal_mode = WAL",)
+    for pragma in (*journal, "synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
+        connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
 

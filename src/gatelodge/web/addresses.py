@@ -1,11 +1,14 @@
 """Where a request comes from: the peer's address, or what a trusted proxy says of it."""
 
 import ipaddress
+import re
 from functools import lru_cache
 
 from starlette.requests import Request
 
 from gatelodge.config import Config
+
+HOP = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](?::\d{1,5})?|(?P<v4>[0-9.]+)(?::\d{1,5})?|(?P<bare>[0-9A-Fa-f:.]+)")
 
 
 def client_address(request: Request, config: Config) -> str:
@@ -15,13 +18,26 @@ def client_address(request: Request, config: Config) -> str:
     if not config.trusted_proxy:
         return address
     hops = [hop.strip() for value in request.headers.getlist("x-forwarded-for") for hop in value.split(",")]
-    while hops and _is_trusted(address, config.trusted_proxy):
-        address = hops.pop()
-    return address[:64]
+    while hops and is_within(address, config.trusted_proxy):
+        told = _address(hops.pop())
+        if not told:
+            break  # a proxy that says nothing readable is the last place we know
+        address = told
+    return address
+
+
+def _address(hop: str) -> str:
+    """The address of one hop, which some proxies write with a port; "" when it is none."""
+    found = HOP.fullmatch(hop)
+    try:
+        return str(ipaddress.ip_address(next(filter(None, found.groups())))) if found else ""
+    except ValueError:
+        return ""
 
 
 @lru_cache(maxsize=4096)
-def _is_trusted(address: str, networks: tuple[str, ...]) -> bool:
+def is_within(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether this address is in one of these networks (CIDR)."""
     try:
         return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
     except ValueError:

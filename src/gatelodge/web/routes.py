@@ -17,6 +17,8 @@ from gatelodge.web.errors import answer_for
 from gatelodge.web.site import Endpoint, Site
 
 WELL_KNOWN = re.compile(r"/\.well-known/[a-z-]+")
+AMBIGUOUS = re.compile(rb"%(?:2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])")
+"""An encoded slash, backslash or control character: a proxy before us may read such a path in another way."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class Dispatcher:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.scope["path"]
+        if AMBIGUOUS.search(request.scope["raw_path"]) or "\ufffd" in path:
+            return PlainTextResponse("The path holds an encoded slash, a control character or bad UTF-8\n", 400)
         found = self._org_and_rest(path)
         place, names = self._place(found[1]) if found else ({}, {})
         host = request.headers.get("host", "").lower()
@@ -73,7 +77,8 @@ class Dispatcher:
         if route is None:
             if request.method == "OPTIONS" and any(each.any_origin for each in place.values()):
                 return _preflight(place)
-            return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(place)})
+            allowed = (*place, "HEAD") if "GET" in place else tuple(place)
+            return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = names
         response = await route.answer(self._site, found[0], request)
         if route.any_origin and isinstance(response, Response):
@@ -93,6 +98,8 @@ class Dispatcher:
         name = ""
         if rest.startswith("/o/"):
             name, _, below = rest[3:].partition("/")
+            if not name:
+                return None  # the first org is at its own URL alone
             rest = f"/{below}" if below or rest.endswith("/") else ""
         org = self._site.live.org_at(name)
         return (org, prefix + rest) if org else None
@@ -107,8 +114,9 @@ class Dispatcher:
         return {}, {}
 
     def _misdirected(self, request: Request, host: str, place: Place) -> Response:
-        right = f"{urlsplit(self._site.config.public_url).scheme}://{self._host}{request.scope['path']}"
+        path = request.scope["raw_path"].decode("ascii", "replace")
         query = request.scope["query_string"].decode("ascii", "replace")
+        right = f"{urlsplit(self._site.config.public_url).scheme}://{self._host}{path}"
         if host in self._aliases and request.method in ("GET", "HEAD") and all(each.is_page for each in place.values()):
             return RedirectResponse(right + (f"?{query}" if query else ""), 307)
         return PlainTextResponse(

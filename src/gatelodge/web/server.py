@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +12,14 @@ from typing import Any
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gatelodge.web.addresses import is_within
+
+PIECE = 4096
+"""Bytes that the parser is fed at once while it reads a head, so that a header without an end is noticed early."""
+FRAMING = 16
+"""How many bytes of chunk sizes and extensions one byte of a body may bring with it."""
+MOST_PIPELINED = 16
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,109 +33,190 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 10_000
 
 
-def protocol(limits: Limits) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol, held to these limits."""
-    open_by_address: Counter[str] = Counter()
+class Refusal(Exception):
+    """A request that goes no further: the status and its reason phrase."""
 
-    class LimitedProtocol(HttpToolsProtocol):
-        """Counts what a connection sends before a request exists, and how long it takes."""
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            peer = transport.get_extra_info("peername")
-            self._address = str(peer[0]) if peer else ""
-            self._head_bytes = 0
-            self._deadline: asyncio.TimerHandle | None = None
-            self._is_counted = False
-            self._count = 0
-            if (
-                open_by_address[self._address] >= limits.connections_per_address
-                or open_by_address.total() >= limits.connections
-            ):
-                transport.close()
-                super().connection_made(transport)
-                return
-            open_by_address[self._address] += 1
-            self._is_counted = True
-            super().connection_made(transport)
-            self._expect(limits.header_seconds)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._forget_deadline()
-            if self._is_counted:
-                open_by_address[self._address] -= 1
-                if open_by_address[self._address] <= 0:
-                    del open_by_address[self._address]
-            super().connection_lost(exc)
+BAD = Refusal(400, "Bad Request")
+TOO_SLOW = Refusal(408, "Request Timeout")
+TOO_LARGE = Refusal(431, "Request Header Fields Too Large")
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._count = 0
-            self._expect(limits.header_seconds)
 
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._count += 1
-            if self._count > limits.headers:
-                raise TooLarge
+class Visitors:
+    """Who is connected. An IPv6 network of 64 bits counts as one address, a trusted proxy as none."""
+
+    def __init__(self, limits: Limits, trusted: tuple[str, ...]) -> None:
+        self._limits, self._trusted = limits, trusted
+        self._open: Counter[str] = Counter()
+        self._total = 0
+
+    def admit(self, address: str) -> bool:
+        """Whether one more connection from here is taken; it then counts until it leaves."""
+        group = _group(address)
+        is_crowded = self._open[group] >= self._limits.connections_per_address
+        if self._total >= self._limits.connections or (is_crowded and not is_within(address, self._trusted)):
+            return False
+        self._open[group] += 1
+        self._total += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """One connection from here is over."""
+        group = _group(address)
+        self._total -= 1
+        self._open[group] -= 1
+        if not self._open[group]:
+            del self._open[group]
+
+
+@functools.lru_cache(maxsize=4096)
+def _group(address: str) -> str:
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection: counts what it sends before a request exists, how long that takes, and who it is.
+
+    ``_is_head``: a request's head is being read, or none has begun. ``_head`` are the bytes of it that the parser has
+    understood, ``_unread`` those since; ``_framing`` are bytes of the body's message that are not the body.
+    """
+
+    def __init__(self, limits: Limits, visitors: Visitors, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._limits, self._visitors = limits, visitors
+        self._address = ""
+        self._is_admitted = False
+        self._is_head = True
+        self._head = self._unread = self._framing = self._fields = 0
+        self._refusal = BAD
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it, or close it when its address has too many."""
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        self._is_admitted = self._visitors.admit(self._address)
+        super().connection_made(transport)
+        if self._is_admitted:
+            self._expect(self._limits.header_seconds)
+        else:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
+        self._forget_deadline()
+        if self._is_admitted:
+            self._visitors.leave(self._address)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, in pieces while it reads a head."""
+        if self._deadline is None:
+            self._expect(self._limits.header_seconds)
+        while data and not self.transport.is_closing():
+            size = PIECE if self._is_head else len(data)
+            piece, data = data[:size], data[size:]
+            if self._is_head:
+                self._unread += len(piece)
+            else:
+                self._framing += len(piece)
+            super().data_received(piece)
+            most = self._limits.header_bytes
+            if self._head + self._unread > most or self._framing > most:
+                self._refuse(TOO_LARGE)
+
+    # --- what the parser found: what is raised here reaches ``send_400_response`` -----------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._head = self._unread = self._fields = 0
+        self._expect(self._limits.header_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody here may set anything with (RFC 9110 §6.5.1)."""
+        self._fields += 1
+        if self._fields > self._limits.headers:
+            self._give_up(TOO_LARGE)
+        self._count(len(name) + len(value) + 4)
+        if self._is_head:
             super().on_header(name, value)
 
-        def on_headers_complete(self) -> None:
-            self._head_bytes = 0
-            self._expect(limits.body_seconds)
-            super().on_headers_complete()
+    def on_headers_complete(self) -> None:
+        """The head is whole: a request exists."""
+        assert self.parser is not None  # it goes with the connection
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        # RFC 9112 §3.2: exactly one. With two, a proxy and we could read different ones.
+        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            self._give_up(BAD)
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._give_up(BAD)
+        self._is_head = False
+        self._head = self._unread = self._framing = 0
+        self._expect(self._limits.body_seconds)
+        super().on_headers_complete()
 
-        def on_message_complete(self) -> None:
-            self._forget_deadline()
-            super().on_message_complete()
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._framing -= (1 + FRAMING) * len(body)
+        super().on_body(body)
 
-        def data_received(self, data: bytes) -> None:
-            if self.cycle is None or self.cycle.response_complete:
-                self._head_bytes += len(data)
-                head = data.partition(b"\r\n\r\n")[0]
-                if self._head_bytes - len(data) + len(head) > limits.header_bytes:
-                    self._say(431, "Request Header Fields Too Large")
-                    return
-                if self._deadline is None:
-                    self._expect(limits.header_seconds)
-            try:
-                super().data_received(data)
-            except TooLarge:
-                self._say(431, "Request Header Fields Too Large")
+    def on_message_complete(self) -> None:
+        """The request is whole; the next one may begin."""
+        self._is_head = True
+        self._head = self._unread = self._framing = 0
+        self._forget_deadline()
+        super().on_message_complete()
 
-        def send_400_response(self, msg: str) -> None:
-            if self._count > limits.headers:  # the parser tells a callback's exception as a bad request
-                self._say(431, "Request Header Fields Too Large")
-            else:
-                super().send_400_response(msg)
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses, and what we raised in it."""
+        self._refuse(self._refusal)
 
-        def _expect(self, seconds: float) -> None:
-            self._forget_deadline()
-            self._deadline = self.loop.call_later(seconds, self._too_slow)
+    # --- refusing ---------------------------------------------------------------------------------------------------
 
-        def _forget_deadline(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+    def _count(self, size: int) -> None:
+        self._unread = 0
+        self._head += size
+        if self._head > self._limits.header_bytes:
+            self._give_up(TOO_LARGE)
 
-        def _too_slow(self) -> None:
+    def _give_up(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        raise refusal
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Tell it, unless it would be read as the answer to an earlier request; and close."""
+        self._forget_deadline()
+        if self.transport.is_closing():
+            return
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if not is_answering or not (self._is_head or self.cycle.response_started):
+            head = f"HTTP/1.1 {refusal.status} {refusal.reason}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            self.transport.write(head.encode())
+        self.transport.close()
+
+    def _expect(self, seconds: float) -> None:
+        self._forget_deadline()
+        self._deadline = self.loop.call_later(seconds, self._refuse, TOO_SLOW)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
             self._deadline = None
-            is_answering = self.cycle is not None and self.cycle.response_started
-            if is_answering:
-                self.transport.close()
-            else:
-                self._say(408, "Request Timeout")
 
-        def _say(self, status: int, reason: str) -> None:
-            if not self.transport.is_closing():
-                self.transport.write(
-                    f"HTTP/1.1 {status} {reason}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode()
-                )
-                self.transport.close()
-
-    return LimitedProtocol
-
-
-class TooLarge(Exception):
-    """More headers than any client needs."""
+    def _unsupported_upgrade_warning(self) -> None:
+        """No warning: a client that offers an upgrade is answered in HTTP/1.1."""
 
 
 def listen(addresses: tuple[tuple[str, int], ...]) -> list[socket.socket]:
@@ -137,7 +228,11 @@ def listen(addresses: tuple[tuple[str, int], ...]) -> list[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
+        try:
+            bound.bind((host, port))
+        except OSError:
+            bound.close()
+            raise
         bound.listen(2048)
         bound.setblocking(False)
         sockets.append(bound)
@@ -162,11 +257,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def make(app: Any, limits: Limits | None = None) -> Server:
-    """A server for this application: in flight requests get 30 seconds to finish at the end."""
+def make(app: Any, limits: Limits | None = None, trusted: tuple[str, ...] = ()) -> Server:
+    """A server for this application, behind these trusted proxies. At the end, requests in flight get 30 seconds."""
+    limits = limits or Limits()
+    protocol = functools.partial(LimitedProtocol, limits, Visitors(limits, trusted))
     config = uvicorn.Config(
         app,
-        http=protocol(limits or Limits()),
+        http=protocol,  # type: ignore[arg-type] - uvicorn only calls it
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -51,6 +51,10 @@ def missing(applied: list[tuple[int, str, str]], known: list[Migration]) -> list
         )
     by_version = {migration.version: migration for migration in known}
     for version, name, digest in applied:
+        if version not in by_version:
+            raise StoreRefused(
+                f"migration {version:04} ({name}) was applied to this database and is not in this program"
+            )
         if by_version[version].digest != digest:
             raise StoreRefused(
                 f"migration {version:04} ({name}) was edited after this database had applied it; restore the file"
