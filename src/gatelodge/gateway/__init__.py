@@ -1,9 +1,11 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
 import asyncio
+import contextlib
+import importlib
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,12 +14,14 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, Turned, document, turned_away
+from gatelodge.web.errors import BadRequest
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
     from gatelodge.gateway.records.server import RecordsServer
 
+CREDENTIALS = (b"authorization", b"cookie")
 CACHED = {"Cache-Control": "public, max-age=300"}
 
 
@@ -30,7 +34,12 @@ class Gateway:
         self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
         self.routes = (
-            Route(path="/mcp/{server}", methods=("POST", "GET", "DELETE"), answer=self.call),
+            # Every method comes here: without a token the answer is 401, whatever the method.
+            Route(
+                path="/mcp/{server}",
+                methods=("POST", "GET", "DELETE", "PUT", "PATCH", "OPTIONS"),
+                answer=self.call,
+            ),
             Route(
                 path="/.well-known/oauth-protected-resource/mcp/{server}",
                 methods=("GET",),
@@ -49,6 +58,9 @@ class Gateway:
             caller = await self._gate.check(org, request, name)
         except Turned as turned:
             return turned_away(org, name, turned)
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
         server = (await site.live.servers(org.id))[name]
         return _Served(await self._records(server), caller)
 
@@ -65,10 +77,11 @@ class Gateway:
         if server.id not in self._started:
             async with self._starting:
                 if server.id not in self._started:
-                    # The MCP library takes longer to import than the whole node to start.
-                    from gatelodge.gateway.records.server import RecordsServer  # noqa: PLC0415
-
-                    records = RecordsServer(server.name, server.label, server.source, now=self._site.clock.exact)
+                    # The MCP library takes longer to import than the whole node to start, and others are waiting.
+                    hosted = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.records.server")
+                    records: RecordsServer = hosted.RecordsServer(
+                        server.name, server.label, server.source, now=self._site.clock.exact
+                    )
                     await records.start()
                     self._started[server.id] = records
         return self._started[server.id]
@@ -86,7 +99,10 @@ class _Served:
         self._server, self._caller = server, caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._server.serve(scope, receive, send, self._caller)
+        # What a server is not given it can't pass on or log.
+        headers = [(name, value) for name, value in scope["headers"] if name not in CREDENTIALS]
+        with contextlib.suppress(ClientDisconnect):  # nobody is left to be told
+            await self._server.serve({**scope, "headers": headers}, receive, send, self._caller)
 
 
 async def issuer_metadata(site: Site, org: Org, request: Request) -> Response:

@@ -1,11 +1,27 @@
 """What a tool answers when it can't do as asked: Salesforce's error codes, so that clients know them."""
 
 MALFORMED_QUERY = "MALFORMED_QUERY"
+MALFORMED_SEARCH = "MALFORMED_SEARCH"
 INVALID_FIELD = "INVALID_FIELD"
 INVALID_TYPE = "INVALID_TYPE"
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 NOT_FOUND = "NOT_FOUND"
+NUMBER_OUTSIDE_VALID_RANGE = "NUMBER_OUTSIDE_VALID_RANGE"
 QUERY_TIMEOUT = "QUERY_TIMEOUT"
+QUERY_TOO_COMPLICATED = "QUERY_TOO_COMPLICATED"
+UNKNOWN_EXCEPTION = "UNKNOWN_EXCEPTION"
+CODES = (
+    MALFORMED_QUERY,
+    MALFORMED_SEARCH,
+    INVALID_FIELD,
+    INVALID_TYPE,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    NUMBER_OUTSIDE_VALID_RANGE,
+    QUERY_TIMEOUT,
+    QUERY_TOO_COMPLICATED,
+    UNKNOWN_EXCEPTION,
+)
 
 
 class RecordError(Exception):
@@ -22,7 +38,6 @@ def pointed(error: RecordError, query: str) -> str:
         return error.message
     before = query[: error.at]
     row, column = before.count("\n") + 1, error.at - (before.rfind("\n") + 1)
-    lines = query.split("\n")
-    line = lines[row - 1] if row <= len(lines) else ""
+    line = query.split("\n")[row - 1]
     start = max(0, column - 60)
     return f"\n{line[start : column + 60]}\n{' ' * (column - start)}^\nERROR at Row:{row}:Column:{column + 1}\n{error.message}"

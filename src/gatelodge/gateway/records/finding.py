@@ -1,69 +1,71 @@
 """SOSL's ``find``: words looked up in the text fields that the user may see, in every object or in those returned."""
 
 import datetime as dt
-from typing import Any
 
 import sqlalchemy as sa
 
-from gatelodge.gateway.records.errors import MALFORMED_QUERY, RecordError
+from gatelodge.gateway.records.errors import MALFORMED_SEARCH, RecordError
 from gatelodge.gateway.records.schema import TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.compiling import Scope, condition, ordering
-from gatelodge.gateway.records.soql.running import attributes, shown
 from gatelodge.gateway.records.soql.tree import Path, Query, Search, Selected
+from gatelodge.gateway.records.soql.values import MOST_ROWS, Record, attributes, shown
 
 MOST_EACH = 20
-MOST_ROWS = 2000
+"""Records of one object, unless a LIMIT in RETURNING asks for another number."""
+NAMES = ("FirstName", "LastName", "Username")
 
 
-def find(connection: sa.Connection, catalogue: Catalogue, search: Search, today: dt.date) -> dict[str, Any]:
+def find(connection: sa.Connection, catalogue: Catalogue, search: Search, today: dt.date) -> Record:
     """The records that contain every word, as ``searchRecords``. Raises ``RecordError``."""
-    left = min(search.limit if search.limit is not None else MOST_ROWS, MOST_ROWS)
-    found: list[dict[str, Any]] = []
+    most = min(search.limit if search.limit is not None else MOST_ROWS, MOST_ROWS)
+    found: list[Record] = []
+    cut: list[str] = []
     for asked in search.returned or [_plain(each) for each in catalogue.visible()]:
         of = catalogue.object(asked.source, asked.source_at)
-        query = asked if asked.selected else _plain(of, asked)
-        most = min(query.limit if query.limit is not None else MOST_EACH, left - len(found))
-        if most > 0:
-            found += _in_object(connection, catalogue, of, query, search, most, today)
-    return {"searchRecords": found}
+        query = asked if asked.selected else _plain(of)
+        rows = _in_object(connection, catalogue, of, query, search, today)
+        if len(rows) > MOST_EACH and query.limit is None:
+            cut.append(of.name)
+            rows = rows[:MOST_EACH]
+        found += rows
+    answer: Record = {"searchRecords": found[:most]}
+    if len(found) > most and search.limit is None:
+        answer["note"] = f"Only the first {most} records are here: search for more words, or in fewer objects."
+    elif cut:
+        answer["note"] = (
+            f"Only the first {MOST_EACH} are here of {', '.join(cut)}: use RETURNING with a LIMIT for more."
+        )
+    return answer
 
 
-def _plain(of: SObject, asked: Query | None = None) -> Query:
+def _plain(of: SObject) -> Query:
     """What is returned of an object whose fields nobody named: its id and its name."""
     fields = dict.fromkeys(("Id", of.name_field))
-    return Query(
-        selected=tuple(Selected(Path((name,))) for name in fields), source=of.name, limit=asked.limit if asked else None
-    )
+    return Query(selected=tuple(Selected(Path((name,))) for name in fields), source=of.name)
 
 
 def _in_object(
-    connection: sa.Connection,
-    catalogue: Catalogue,
-    of: SObject,
-    query: Query,
-    search: Search,
-    most: int,
-    today: dt.date,
-) -> list[dict[str, Any]]:
-    scope = Scope(catalogue, of, of.table.alias(f"t_{of.name}"), today, "", {})
-    columns = _selected(scope, query, is_named=query.source_at >= 0)
+    connection: sa.Connection, catalogue: Catalogue, of: SObject, query: Query, search: Search, today: dt.date
+) -> list[Record]:
+    scope = Scope(catalogue, of, of.table.alias("searched"), today)
+    fields = _selected(scope, query, is_named=query.source_at >= 0)
+    where = condition(scope, query.where) if query.where else sa.true()
+    order = ordering(scope, query.order)
     searched = _searched(catalogue, of, search.fields)
     if not searched:
         return []
     texts = [sa.func.lower(scope.table.c[field.name]) for field in searched]
     has_words = [sa.or_(*(text.contains(word.lower(), autoescape=True) for text in texts)) for word in search.words]
-    where = condition(scope, query.where) if query.where else sa.true()
-    order = ordering(scope, query.order)
     statement = (
-        sa.select(scope.table.c["Id"], *(scope.table.c[field.name] for field in columns))
+        sa.select(scope.table.c["Id"], *(scope.table.c[field.name] for field in fields))
         .select_from(scope.source())
         .where(where, *has_words)
         .order_by(*order, scope.table.c["Id"])
-        .limit(most)
+        .limit(min(query.limit if query.limit is not None else MOST_EACH + 1, MOST_ROWS))
     )
     return [
         attributes(of, str(row[0]))
-        | {field.name: shown(value, field.type) for field, value in zip(columns, row[1:], strict=True)}
+        | {field.name: shown(value, field.type) for field, value in zip(fields, row[1:], strict=True)}
         for row in connection.execute(statement)
     ]
 
@@ -73,7 +75,9 @@ def _selected(scope: Scope, query: Query, *, is_named: bool) -> list[Field]:
     fields = []
     for each in query.selected:
         if not isinstance(each.what, Path) or len(each.what.parts) > 1:
-            raise RecordError(MALFORMED_QUERY, "RETURNING names fields of the object itself.", query.source_at)
+            raise RecordError(MALFORMED_SEARCH, "RETURNING names fields of the object itself.", query.source_at)
+        if each.alias:
+            raise RecordError(MALFORMED_SEARCH, "the fields of RETURNING have no alias.", query.source_at)
         if is_named or scope.catalogue.access.can_read_field(scope.object.name, each.what.text()):
             fields.append(scope.catalogue.field(scope.object, each.what.text(), each.what.at))
     return fields
@@ -83,7 +87,7 @@ def _searched(catalogue: Catalogue, of: SObject, kind: str) -> list[Field]:
     fields = [field for field in catalogue.fields(of) if field.type in TEXT_TYPES]
     match kind:
         case "NAME":
-            return [field for field in fields if field.name == of.name_field or field.name.endswith("Name")]
+            return [field for field in fields if field.name in (of.name_field, *NAMES)]
         case "EMAIL":
             return [field for field in fields if field.type == "email"]
         case "PHONE":

@@ -130,7 +130,7 @@ def make_sample(path: Path, today: dt.date) -> None:
     """Write the sample database, its dates laid around ``today``. It appears under its name only when it is whole."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
-    engine = sa.create_engine(f"sqlite:///{fresh}")
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(fresh)))
     rows = _Company(random.Random(SEED), today).rows()
     with engine.begin() as connection:
         for each in OBJECTS:
@@ -141,17 +141,25 @@ def make_sample(path: Path, today: dt.date) -> None:
 
 
 class _Company:
-    """Everybody and everything in the sample, drawn one after another from one source of chance."""
+    """Everybody and everything in the sample, drawn one after another from one source of chance.
+
+    Time has an order: an account is older than its contacts, they are older than their cases, and nothing is younger
+    than the beginning of today.
+    """
 
     def __init__(self, chance: random.Random, today: dt.date) -> None:
         self._chance, self._today = chance, today
+        self._end = dt.datetime.combine(today, dt.time())
+        self._start = self._end - dt.timedelta(days=640)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         users = [self._user(n) for n in range(12)]
         accounts = [self._account(n, users) for n in range(400)]
         contacts = [self._contact(accounts, users) for _ in range(900)]
         opportunities = [self._opportunity(accounts, users) for _ in range(700)]
-        cases = [self._case(n, contacts, users) for n in range(600)]
+        cases = sorted((self._case(contacts, users) for _ in range(600)), key=lambda case: case["CreatedDate"])
+        for n, case in enumerate(cases):
+            case["CaseNumber"] = f"{n + 1000:08}"
         leads = [self._lead(users) for _ in range(500)]
         tasks = [self._task(contacts, users) for _ in range(900)]
         return {
@@ -159,15 +167,18 @@ class _Company:
             "Lead": leads, "Task": tasks,
         }  # fmt: skip
 
-    def _new(self, kind: str, users: list[dict[str, Any]] | None) -> dict[str, Any]:
-        created = dt.datetime.combine(self._today, dt.time(9)) - dt.timedelta(minutes=self._chance.randrange(900_000))
-        changed = created + (dt.datetime.combine(self._today, dt.time(9)) - created) * self._chance.random()
+    def _new(self, kind: str, users: list[dict[str, Any]], after: dt.datetime | None = None) -> dict[str, Any]:
+        """What every record has. It was made at some time ``after``, and changed at some time after that."""
+        created = self._between(after or self._start, self._end)
         made: dict[str, Any] = {
             "Id": ids.make(PREFIXES[kind], self._chance.randbytes(9)),
             "CreatedDate": created,
-            "LastModifiedDate": changed.replace(microsecond=0),
+            "LastModifiedDate": self._between(created, self._end),
         }
         return made | ({"OwnerId": self._chance.choice(users)["Id"]} if users else {})
+
+    def _between(self, first: dt.datetime, last: dt.datetime) -> dt.datetime:
+        return (first + (last - first) * self._chance.random()).replace(microsecond=0)
 
     def _person(self) -> dict[str, Any]:
         first, last = self._chance.choice(FIRST), self._chance.choice(LAST)
@@ -180,18 +191,20 @@ class _Company:
         who = self._person()
         email = f"{who['FirstName']}.{who['LastName']}{n}@acme.example".lower()
         department = self._chance.choice(("Sales", "Service", "Marketing"))
-        return self._new("User", None) | who | {
+        joined = {"CreatedDate": self._start - dt.timedelta(days=self._chance.randrange(1, 900))}
+        return self._new("User", []) | joined | who | {
             "Username": email, "Email": email, "Title": "Account Executive", "Department": department, "IsActive": n % 6 != 5,
         }  # fmt: skip
 
     def _account(self, n: int, users: list[dict[str, Any]]) -> dict[str, Any]:
         stem, trade = STEMS[n % len(STEMS)], TRADES[(n // len(STEMS)) % len(TRADES)]
         suffix = "" if n < len(STEMS) * len(TRADES) else " Group"
+        host = f"{stem}-{trade}{suffix.replace(' ', '-')}.example".lower()
         name, (city, country) = f"{stem} {trade}{suffix}", self._chance.choice(PLACES)
         return self._new("Account", users) | {
             "Name": name, "Type": self._chance.choice(("Customer", "Prospect", "Partner")),
             "Industry": self._chance.choice(INDUSTRIES), "Phone": self._phone(),
-            "Website": f"https://{stem}-{trade}.example".lower(), "BillingStreet": f"{self._chance.randrange(1, 200)} Main Street",
+            "Website": f"https://{host}", "BillingStreet": f"{self._chance.randrange(1, 200)} Main Street",
             "BillingCity": city, "BillingCountry": country, "AnnualRevenue": float(self._chance.randrange(200, 90_000) * 1000),
             "NumberOfEmployees": self._chance.randrange(5, 9000), "Rating": self._chance.choice(("Hot", "Warm", "Cold", None)),
             "Description": f"{trade} company in {city}.",
@@ -200,7 +213,7 @@ class _Company:
     def _contact(self, accounts: list[dict[str, Any]], users: list[dict[str, Any]]) -> dict[str, Any]:
         who, account = self._person(), self._chance.choice(accounts)
         host = account["Website"].removeprefix("https://")
-        return self._new("Contact", users) | who | {
+        return self._new("Contact", users, account["CreatedDate"]) | who | {
             "Title": self._chance.choice(("Buyer", "CFO", "Head of IT", "Plant Manager", "Owner")),
             "Department": self._chance.choice(("Purchasing", "Finance", "IT", "Operations")),
             "Email": f"{who['FirstName']}.{who['LastName']}@{host}".lower(), "Phone": self._phone(),
@@ -211,21 +224,25 @@ class _Company:
     def _opportunity(self, accounts: list[dict[str, Any]], users: list[dict[str, Any]]) -> dict[str, Any]:
         account, (stage, probability) = self._chance.choice(accounts), self._chance.choice(STAGES)
         is_closed = stage.startswith("Closed")
-        days = -self._chance.randrange(1, 500) if is_closed else self._chance.randrange(-20, 200)
-        return self._new("Opportunity", users) | {
+        made = self._new("Opportunity", users, account["CreatedDate"])
+        closes = self._today + dt.timedelta(days=self._chance.randrange(-20, 200))
+        if is_closed:  # the day of its last change
+            closes = made["LastModifiedDate"].date()
+        return made | {
             "Name": f"{account['Name']} - {self._chance.choice(('New Business', 'Renewal', 'Upgrade'))}",
             "StageName": stage, "Amount": float(self._chance.randrange(1, 400) * 1000), "Probability": float(probability),
-            "CloseDate": self._today + dt.timedelta(days=days), "IsClosed": is_closed, "IsWon": stage == "Closed Won",
+            "CloseDate": closes, "IsClosed": is_closed, "IsWon": stage == "Closed Won",
             "Type": self._chance.choice(("New Customer", "Existing Customer")),
             "NextStep": None if is_closed else self._chance.choice(ERRANDS), "AccountId": account["Id"],
         }  # fmt: skip
 
-    def _case(self, n: int, contacts: list[dict[str, Any]], users: list[dict[str, Any]]) -> dict[str, Any]:
-        contact, made = self._chance.choice(contacts), self._new("Case", users)
+    def _case(self, contacts: list[dict[str, Any]], users: list[dict[str, Any]]) -> dict[str, Any]:
+        contact = self._chance.choice(contacts)
+        made = self._new("Case", users, contact["CreatedDate"])
         status, problem = self._chance.choice(("New", "Working", "Escalated", "Closed")), self._chance.choice(PROBLEMS)
         is_closed = status == "Closed"
         return made | {
-            "CaseNumber": f"{n + 1000:08}", "Subject": problem, "Description": f"{contact['Name']} reports: {problem.lower()}.",
+            "Subject": problem, "Description": f"{contact['Name']} reports: {problem.lower()}.",
             "Status": status, "Priority": self._chance.choice(("High", "Medium", "Low")),
             "Origin": self._chance.choice(("Email", "Phone", "Web")), "IsClosed": is_closed,
             "ClosedDate": made["LastModifiedDate"] if is_closed else None, "AccountId": contact["AccountId"],
@@ -245,7 +262,7 @@ class _Company:
 
     def _task(self, contacts: list[dict[str, Any]], users: list[dict[str, Any]]) -> dict[str, Any]:
         contact, is_closed = self._chance.choice(contacts), self._chance.random() < 0.4
-        return self._new("Task", users) | {
+        return self._new("Task", users, contact["CreatedDate"]) | {
             "Subject": self._chance.choice(ERRANDS), "Status": "Completed" if is_closed else "Not Started",
             "Priority": self._chance.choice(("High", "Normal")),
             "ActivityDate": self._today + dt.timedelta(days=self._chance.randrange(-60, 60)), "Description": None,

@@ -10,7 +10,6 @@ from typing import Any
 
 import mcp_types as types
 import msgspec
-import sqlalchemy as sa
 import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
@@ -20,9 +19,10 @@ from sqlalchemy.exc import OperationalError
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import __version__
+from gatelodge.core import secrets
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.records import sample
-from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, RecordError, pointed
+from gatelodge.gateway.records import database, sample
+from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, UNKNOWN_EXCEPTION, RecordError, pointed
 from gatelodge.gateway.records.schema import Catalogue
 from gatelodge.gateway.records.tools import BY_NAME, TOOLS, Tool, Work
 
@@ -30,36 +30,51 @@ log = structlog.get_logger()
 CALLER = "gatelodge.caller"
 SAMPLE = "sample:"
 SECONDS = 5.0
-"""How long one query may run."""
-STEPS = 10_000
-"""Instructions of SQLite's machine between two looks at the clock."""
+"""How long one call may read."""
 THREADS = 4
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a request, counted before anything parses it."""
+INSTRUCTIONS = (
+    "Reads the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
+    " writing a soqlQuery; find searches text in all of them."
+)
 
 
 class RecordsServer:
-    """One records server. ``source`` is the path of its database; ``sample:`` before it: made here when it is missing."""
+    """One records server. ``source`` is the path of its database; ``sample:`` before it: made here when it is missing.
 
-    def __init__(self, name: str, title: str, source: str, *, now: Callable[[], float]) -> None:
-        self._now = now
+    ``seconds`` is how long one call may read.
+    """
+
+    def __init__(
+        self, name: str, title: str, source: str, *, now: Callable[[], float], seconds: float = SECONDS
+    ) -> None:
+        self.seconds = seconds
+        self._name, self._now = name, now
         self._makes_sample = source.startswith(SAMPLE)
         self._database = Path(source.removeprefix(SAMPLE))
         server = Server(
-            name, version=__version__, title=title, on_list_tools=self._list_tools, on_call_tool=self._call_tool
+            name,
+            version=__version__,
+            title=title,
+            instructions=INSTRUCTIONS,
+            get_tool_input_schema=_input_schema,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
         )
         # Host, Origin and tokens are checked before a request comes here.
-        self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
+        self._manager = StreamableHTTPSessionManager(
+            server, json_response=True, stateless=True, max_request_body_size=LARGEST_BODY
+        )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
-        self._engine: sa.Engine | None = None
+        self._engine = database.opened(self._database, connections=THREADS)
         self._running: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Open the database and begin to answer."""
+        """Make the sample when it is missing, and begin to answer."""
         if self._makes_sample and not self._database.exists():
             await asyncio.to_thread(sample.make_sample, self._database, self._today())
-        self._engine = sa.create_engine(
-            f"sqlite:///file:{self._database}?mode=ro&uri=true", pool_size=THREADS, max_overflow=0
-        )
         ready = asyncio.Event()
         self._running = asyncio.create_task(self._run(ready), name="records-server")
         await ready.wait()
@@ -75,9 +90,8 @@ class RecordsServer:
         self._stopping.set()
         if self._running is not None:
             await self._running
-        self._threads.shutdown(cancel_futures=True)
-        if self._engine is not None:
-            self._engine.dispose()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._engine.dispose()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer one HTTP request of a caller who has passed every check."""
@@ -86,7 +100,7 @@ class RecordsServer:
     async def _list_tools(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[_described(tool) for tool in TOOLS])
+        return types.ListToolsResult(tools=DESCRIBED)
 
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -96,21 +110,25 @@ class RecordsServer:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name:.80}")
         assert context.request is not None  # the Streamable HTTP transport always has one
         caller: Caller = context.request.scope[CALLER]
-        arguments = dict(params.arguments or {})
+        query = ""
         try:
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._threads, self._work, tool, arguments, caller)
+            arguments = tool.read(dict(params.arguments or {}))
+            query = arguments.get("q", "")
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, tool, arguments, caller)
         except RecordError as error:
-            query = next((value for value in arguments.values() if isinstance(value, str)), "")
             return _answer([{"errorCode": error.code, "message": pointed(error, query)}], is_error=True)
+        except Exception:
+            incident = secrets.new_token()[:12]
+            log.exception("incident", incident=incident, server=self._name, tool=tool.name)
+            message = f"something went wrong on our side. Incident {incident}"
+            return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
         return _answer(found, is_error=False)
 
     def _work(self, tool: Tool, arguments: dict[str, Any], caller: Caller) -> Any:
         """Run a tool on a connection of its own, for so many seconds at most."""
-        assert self._engine is not None  # started
-        read = tool.read(arguments)
+        deadline = time.monotonic() + self.seconds
         with self._engine.connect() as connection:
-            self._limit(connection)
+            database.interrupt(connection, lambda: time.monotonic() > deadline)
             work = Work(
                 connection=connection,
                 catalogue=Catalogue(sample.OBJECTS, caller.access),
@@ -119,18 +137,13 @@ class RecordsServer:
                 now=dt.datetime.fromtimestamp(self._now(), dt.UTC).replace(tzinfo=None),
             )
             try:
-                return tool.run(work, read)
+                return tool.run(work, arguments)
             except OperationalError as error:
-                if "interrupted" in str(error.orig):
-                    raise RecordError(QUERY_TIMEOUT, f"the query ran longer than {SECONDS:.0f} s; narrow it.") from None
+                if database.was_interrupted(error):
+                    raise RecordError(QUERY_TIMEOUT, f"it took longer than {self.seconds:g} s; narrow it.") from None
                 raise
-            except (OverflowError, UnicodeEncodeError) as error:
-                raise RecordError(INVALID_ARGUMENT, f"a value can't be compared: {error}") from None
-
-    def _limit(self, connection: sa.Connection) -> None:
-        deadline = time.monotonic() + SECONDS
-        driver: Any = connection.connection.driver_connection
-        driver.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+            except OverflowError:
+                raise RecordError(INVALID_ARGUMENT, "a number is larger than the database can compare.") from None
 
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._now(), dt.UTC).date()
@@ -146,6 +159,15 @@ def _described(tool: Tool) -> types.Tool:
             title=tool.title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
         ),
     )
+
+
+DESCRIBED = [_described(tool) for tool in TOOLS]
+SCHEMAS = {tool.name: tool.schema() for tool in TOOLS}
+
+
+def _input_schema(name: str) -> dict[str, Any] | None:
+    """For the library's check of ``Mcp-Param-*`` headers: without it every call would list all tools first."""
+    return SCHEMAS.get(name)
 
 
 def _answer(body: Any, *, is_error: bool) -> types.CallToolResult:

@@ -13,12 +13,17 @@ from gatelodge.gateway.records.errors import INVALID_ARGUMENT, NOT_FOUND, Record
 from gatelodge.gateway.records.finding import find
 from gatelodge.gateway.records.schema import Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.parsing import parse, parse_search
-from gatelodge.gateway.records.soql.running import run, shown
+from gatelodge.gateway.records.soql.running import run
 from gatelodge.gateway.records.soql.tree import Comparison, Ordered, Path, Query, Selected
+from gatelodge.gateway.records.soql.values import shown
 
 MOST_RECENT = 2000
 RECENT = 50
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+CHANGED = "LastModifiedDate"
+MOST_STEPS = 5
+MOST_NAMES = 100
+NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+"""Characters that no text holds: PostgreSQL refuses NUL, and half a surrogate pair is no UTF-8."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,18 +58,39 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     def read(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments under their own names. Raises ``RecordError`` (INVALID_ARGUMENT)."""
-        named = {self.aliases.get(name, name): value for name, value in given.items()}
-        for name, value in named.items():
-            if name not in self.arguments:
+        named: dict[str, Any] = {}
+        for name, value in given.items():
+            own = self.aliases.get(name, name)
+            if own not in self.arguments:
                 known = ", ".join(self.arguments) or "none"
                 raise RecordError(INVALID_ARGUMENT, f"{self.name} has no argument {name!r:.60}; it takes: {known}.")
-            allowed = str | list | int if name == "limit" else str | list
-            if not isinstance(value, allowed) or isinstance(value, bool):
-                raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a string.")
+            if value is None:  # what some clients send for an argument that is left out
+                continue
+            if own in named:
+                raise RecordError(INVALID_ARGUMENT, f"{self.name} was given the argument {own} twice.")
+            _check(own, value, self.arguments[own])
+            named[own] = value
         for name in self.required:
             if not named.get(name):
                 raise RecordError(INVALID_ARGUMENT, f"{self.name} needs the argument {name}.")
         return named
+
+
+def _check(name: str, value: Any, schema: dict[str, Any]) -> None:
+    """Whether a value is what its argument takes. Raises ``RecordError`` (INVALID_ARGUMENT)."""
+    if schema.get("type") == "integer":
+        low, high = schema["minimum"], schema["maximum"]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a number from {low} to {high}.")
+        return
+    takes_list = "anyOf" in schema
+    texts: list[Any] = value if takes_list and isinstance(value, list) else [value]
+    if not all(isinstance(each, str) for each in texts):
+        raise RecordError(
+            INVALID_ARGUMENT, f"the argument {name} must be a string{' or a list of strings' if takes_list else ''}."
+        )
+    if any(NO_TEXT.search(each) for each in texts):
+        raise RecordError(INVALID_ARGUMENT, f"the argument {name} holds NUL or half a surrogate pair.")
 
 
 def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
@@ -73,8 +99,8 @@ def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
     names = [named] if isinstance(named, str) else list(named)
     if not names:
         return {"sobjects": [_headline(each) for each in work.catalogue.visible()]}
-    if len(names) > len(work.catalogue.objects) or not all(isinstance(name, str) for name in names):
-        raise RecordError(INVALID_ARGUMENT, "sobject-name must be a name, or a list of names.")
+    if len(names) > MOST_NAMES:
+        raise RecordError(INVALID_ARGUMENT, f"sobject-name takes at most {MOST_NAMES} names.")
     described = [_description(work.catalogue, work.catalogue.object(name)) for name in names]
     return described[0] if isinstance(named, str) else {"sobjects": described}
 
@@ -104,12 +130,12 @@ def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
 
 def soql_query(work: Work, arguments: dict[str, Any]) -> Any:
     """Run a query."""
-    return run(work.connection, work.catalogue, parse(_string(arguments, "q")), work.today)
+    return run(work.connection, work.catalogue, parse(arguments["q"]), work.today)
 
 
 def search(work: Work, arguments: dict[str, Any]) -> Any:
     """Look words up."""
-    return find(work.connection, work.catalogue, parse_search(_string(arguments, "q")), work.today)
+    return find(work.connection, work.catalogue, parse_search(arguments["q"]), work.today)
 
 
 def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:
@@ -129,15 +155,13 @@ def get_user_info(work: Work, arguments: dict[str, Any]) -> Any:
 
 def list_recent(work: Work, arguments: dict[str, Any]) -> Any:
     """The records of an object that changed last."""
-    of = work.catalogue.object(_string(arguments, "sobject-name"))
-    limit = arguments.get("limit", RECENT)
-    if not isinstance(limit, int) or not 1 <= limit <= MOST_RECENT:
-        raise RecordError(INVALID_ARGUMENT, f"limit must be a number from 1 to {MOST_RECENT}.")
+    of = work.catalogue.object(arguments["sobject-name"])
+    is_dated = any(field.name == CHANGED for field in work.catalogue.fields(of))
     query = Query(
         selected=_all_fields(work.catalogue, of),
         source=of.name,
-        order=(Ordered(Path(("LastModifiedDate",)), is_descending=True, nulls_first=False),),
-        limit=limit,
+        order=(Ordered(Path((CHANGED,)), is_descending=True, nulls_first=False),) if is_dated else (),
+        limit=arguments.get("limit", RECENT),
     )
     return {
         "objectDescribe": _headline(of),
@@ -147,10 +171,12 @@ def list_recent(work: Work, arguments: dict[str, Any]) -> Any:
 
 def get_related(work: Work, arguments: dict[str, Any]) -> Any:
     """Follow relationships from one record, up to parents and at last down to children."""
-    of, record_id = work.catalogue.object(_string(arguments, "sobject-name")), _string(arguments, "id")
-    steps = [step for step in _string(arguments, "relationship-path").replace(".", "/").split("/") if step]
-    if not 1 <= len(steps) <= 5:  # noqa: PLR2004 - as deep as the original goes
-        raise RecordError(INVALID_ARGUMENT, "relationship-path must name one to five relationships, parted by /.")
+    of, record_id = work.catalogue.object(arguments["sobject-name"]), arguments["id"]
+    steps = [step for step in arguments["relationship-path"].replace(".", "/").split("/") if step]
+    if not 1 <= len(steps) <= MOST_STEPS:
+        raise RecordError(
+            INVALID_ARGUMENT, f"relationship-path must name 1 to {MOST_STEPS} relationships, parted by /."
+        )
     _one(work, of, record_id)
     for step in steps[:-1]:
         of, record_id = _up(work, of, record_id, step)
@@ -190,13 +216,6 @@ def _one(work: Work, of: SObject, record_id: str) -> dict[str, Any]:
 
 def _all_fields(catalogue: Catalogue, of: SObject) -> tuple[Selected, ...]:
     return tuple(Selected(Path((field.name,))) for field in catalogue.fields(of))
-
-
-def _string(arguments: dict[str, Any], name: str) -> str:
-    value = arguments[name]
-    if not isinstance(value, str):
-        raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a string.")
-    return value
 
 
 OBJECT = {"type": "string", "description": "The API name of an object, for example Account."}
@@ -269,7 +288,9 @@ TOOLS = (
             "relationship-path": {"type": "string", "description": "For example Contacts, Owner, or Account/Owner."},
         },
         required=("sobject-name", "id", "relationship-path"),
-        aliases=OBJECT_ALIASES | {"relationshipPath": "relationship-path", "relationship": "relationship-path"},
+        aliases=OBJECT_ALIASES
+        | {"relationshipPath": "relationship-path", "relationship": "relationship-path"}
+        | {"recordId": "id", "record-id": "id"},
         run=get_related,
     ),
 )

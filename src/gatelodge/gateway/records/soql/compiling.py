@@ -22,6 +22,7 @@ from gatelodge.gateway.records.soql.tree import (
     Operand,
     Ordered,
     Path,
+    Pattern,
     Query,
     Value,
 )
@@ -35,6 +36,12 @@ AGGREGATES: dict[str, Callable[[Any], Any]] = {
     "MAX": sa.func.max,
 }
 LARGEST = 2**63 - 1
+MOST_NESTED = 2
+"""Subqueries of IN inside one another."""
+MOST_ORDERED = 32
+
+Resolve = Callable[[Operand], "Column"]
+"""Which operands a clause may have: ``Scope.of_record`` or ``Scope.of_group``."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -46,7 +53,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, dict=True):
-    """One FROM: the table, and the parents that paths have joined to it so far."""
+    """One FROM: the table, and the parents that paths have joined to it so far. ``level`` counts the FROMs around it."""
 
     catalogue: Catalogue
     object: SObject
@@ -54,6 +61,8 @@ class Scope(msgspec.Struct, dict=True):
     today: dt.date
     alias: str = ""
     joins: dict[str, tuple[SObject, Any, Any]] = {}
+    level: int = 0
+    grouped: tuple[Any, ...] = ()
 
     def source(self) -> Any:
         """The table with its parents: a record without a parent stays."""
@@ -81,69 +90,86 @@ class Scope(msgspec.Struct, dict=True):
 
     def _parent(self, relationship: str, at: int) -> tuple[SObject, Any]:
         reference, parent = self.catalogue.parent(self.object, relationship, at)
-        if reference.name not in self.joins:
-            table = parent.table.alias(f"{reference.relationship}_{len(self.joins)}")
-            self.joins[reference.name] = (parent, table, self.table.c[reference.name] == table.c["Id"])
-        return parent, self.joins[reference.name][1]
+        name = reference.relationship
+        if name not in self.joins:
+            table = parent.table.alias(f"{name}_of_{self.level}")
+            self.joins[name] = (parent, table, self.table.c[reference.name] == table.c["Id"])
+        return parent, self.joins[name][1]
 
-    def operand(self, operand: Operand) -> Column:
-        """A field, or an aggregate of one."""
-        return self.column(operand) if isinstance(operand, Path) else self.aggregate(operand)
+    def of_record(self, operand: Operand) -> Column:
+        """A field, for clauses that look at one record. Raises ``RecordError`` for an aggregate."""
+        if isinstance(operand, Path):
+            return self.column(operand)
+        self.aggregate(operand)
+        raise RecordError(
+            MALFORMED_QUERY,
+            f"{operand.name}() is of many records: it stands in SELECT, and in HAVING or ORDER BY of a grouped query.",
+            operand.at,
+        )
+
+    def of_group(self, operand: Operand) -> Column:
+        """An aggregate, or a field that is grouped by. Raises ``RecordError`` for any other field."""
+        if not isinstance(operand, Path):
+            return self.aggregate(operand)
+        column = self.column(operand)
+        if not any(column.expression is each for each in self.grouped):
+            raise RecordError(INVALID_FIELD, f"Field must be grouped or aggregated: {operand.text():.80}", operand.at)
+        return column
 
     def aggregate(self, call: Call) -> Column:
-        """COUNT, SUM and their like. Raises ``RecordError`` for a function that SQL doesn't have here."""
+        """COUNT, SUM and their like. Raises ``RecordError`` for a function that there isn't here."""
         if call.name not in AGGREGATES:
             known = ", ".join(AGGREGATES)
             raise RecordError(MALFORMED_QUERY, f"{call.name:.40} is not a supported function; use {known}.", call.at)
         if call.path is None:
-            if call.name != "COUNT":
-                raise RecordError(MALFORMED_QUERY, f"{call.name} needs a field.", call.at)
-            return Column(sa.func.count(), "int")
+            alone = "COUNT() is the whole of a SELECT; here, write COUNT(Id)"
+            said = alone if call.name == "COUNT" else f"{call.name} needs a field"
+            raise RecordError(MALFORMED_QUERY, f"{said}.", call.at)
         column = self.column(call.path)
         if call.name in ("SUM", "AVG") and column.type not in NUMBER_TYPES:
             raise RecordError(
-                INVALID_FIELD, f"{call.path.text()} is no number, so it has no {call.name}.", call.path.at
+                INVALID_FIELD, f"{call.path.text():.80} is no number, so it has no {call.name}.", call.path.at
             )
         is_count = call.name.startswith("COUNT")
         kind = "int" if is_count else "double" if call.name in ("SUM", "AVG") else column.type
         return Column(AGGREGATES[call.name](column.expression), kind)
 
 
-def scope_of(catalogue: Catalogue, query: Query, today: dt.date) -> Scope:
+def scope_of(catalogue: Catalogue, query: Query, today: dt.date, level: int = 0) -> Scope:
     """The scope of a query's FROM. Raises ``RecordError`` (INVALID_TYPE)."""
     of = catalogue.object(query.source, query.source_at)
-    return Scope(catalogue, of, of.table.alias(f"t_{of.name}"), today, query.alias, {})
+    return Scope(catalogue, of, of.table.alias(f"{of.name}_at_{level}"), today, query.alias, level=level)
 
 
-def condition(scope: Scope, where: Condition) -> Any:
-    """A condition of WHERE or HAVING."""
+def condition(scope: Scope, where: Condition, resolve: Resolve | None = None) -> Any:
+    """A condition of WHERE; of HAVING, with ``scope.of_group`` to resolve its operands."""
+    resolve = resolve or scope.of_record
     match where:
         case Joined(by, of):
-            parts = [condition(scope, each) for each in of]
+            parts = [condition(scope, each, resolve) for each in of]
             return sa.and_(*parts) if by == "AND" else sa.or_(*parts)
         case Negation(of):
-            return sa.not_(sa.func.coalesce(condition(scope, of), sa.false()))
+            return sa.not_(sa.func.coalesce(condition(scope, of, resolve), sa.false()))
         case Comparison():
-            return _comparison(scope, where)
+            return _comparison(scope, where, resolve(where.operand))
         case Among():
-            return _among(scope, where)
+            return _among(scope, where, resolve(where.operand))
 
 
-def _comparison(scope: Scope, asked: Comparison) -> Any:
-    column = scope.operand(asked.operand)
+def _comparison(scope: Scope, asked: Comparison, column: Column) -> Any:
     at = asked.operand.at
     if isinstance(asked.value, DateLiteral):
         return _in_days(column, asked, days_of(asked.value, scope.today), at)
-    if asked.by == "LIKE":
+    if isinstance(asked.value, Pattern):
         if column.type not in TEXT_TYPES:
             raise RecordError(INVALID_FIELD, f"LIKE compares text, and this field is {column.type}.", at)
-        return sa.func.lower(column.expression).like(str(asked.value).lower(), escape="\\")
+        return _folded(column).like(asked.value.text.lower(), escape="\\")
     value = _converted(column, asked.value, at)
     if value is None:
         if asked.by not in ("=", "!="):
             raise RecordError(MALFORMED_QUERY, "null is compared with = and != alone.", at)
         return column.expression.is_(None) if asked.by == "=" else column.expression.is_not(None)
-    expression = sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
+    expression = _folded(column)
     compared = {
         "=": expression == value,
         "!=": sa.or_(expression != value, column.expression.is_(None)),
@@ -153,6 +179,11 @@ def _comparison(scope: Scope, asked: Comparison) -> Any:
         ">=": expression >= value,
     }
     return compared[asked.by]
+
+
+def _folded(column: Column) -> Any:
+    """The column as it is compared: text without its case."""
+    return sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
 
 
 def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:
@@ -173,12 +204,11 @@ def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], a
             return expression >= after
         case ">=":
             return expression >= first
-    raise RecordError(MALFORMED_QUERY, "a date literal can't be compared by LIKE.", at)
+    raise AssertionError(f"the grammar has no comparison {asked.by}")
 
 
-def _among(scope: Scope, asked: Among) -> Any:
-    column = scope.operand(asked.operand)
-    expression = sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
+def _among(scope: Scope, asked: Among, column: Column) -> Any:
+    expression = _folded(column)
     if isinstance(asked.values, Query):
         found = expression.in_(_semi_join(scope, asked.values, column, asked.operand.at))
     else:
@@ -194,7 +224,9 @@ def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> Any:
         raise RecordError(MALFORMED_QUERY, "a subquery of IN selects one field.", query.source_at)
     if query.order or query.limit is not None or query.offset is not None or query.group or query.having:
         raise RecordError(MALFORMED_QUERY, "a subquery of IN has FROM and WHERE alone.", query.source_at)
-    inner = scope_of(outer.catalogue, query, outer.today)
+    if outer.level >= MOST_NESTED:
+        raise RecordError(MALFORMED_QUERY, f"subqueries of IN are nested deeper than {MOST_NESTED}.", query.source_at)
+    inner = scope_of(outer.catalogue, query, outer.today, outer.level + 1)
     selected = inner.column(query.selected[0].what)
     if column.type not in ("id", "reference") or selected.type not in ("id", "reference"):
         raise RecordError(INVALID_FIELD, "a subquery of IN compares ids with ids.", at)
@@ -232,14 +264,17 @@ def _converted(column: Column, value: Value, at: int) -> Any:
     raise RecordError(INVALID_FIELD, f"the value compared with this field must be of type {kind} {quoted}.", at)
 
 
-def ordering(scope: Scope, order: tuple[Ordered, ...]) -> list[Any]:
+def ordering(scope: Scope, order: tuple[Ordered, ...], resolve: Resolve | None = None) -> list[Any]:
     """ORDER BY: nulls first unless it is said otherwise, as in the original."""
+    if len(order) > MOST_ORDERED:
+        raise RecordError(MALFORMED_QUERY, f"ORDER BY takes at most {MOST_ORDERED} fields.", order[-1].operand.at)
+    resolve = resolve or scope.of_record
     made = []
     for each in order:
-        column = scope.operand(each.operand)
+        column = resolve(each.operand)
         if column.type == "textarea":
             raise RecordError(INVALID_FIELD, "a long text can't be sorted by.", each.operand.at)
-        expression = sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
+        expression = _folded(column)
         directed = expression.desc() if each.is_descending else expression.asc()
         made.append(directed.nulls_last() if each.nulls_first is False else directed.nulls_first())
     return made

@@ -12,6 +12,9 @@ NAMED = {"TODAY": ("DAY", 0), "YESTERDAY": ("DAY", -1), "TOMORROW": ("DAY", 1)}
 NAMED |= {
     f"{word}_{unit}": (unit, step) for unit in UNITS[1:] for word, step in (("LAST", -1), ("THIS", 0), ("NEXT", 1))
 }
+NINETY = ("LAST_90_DAYS", "NEXT_90_DAYS")
+COUNTED = tuple(f"{word}_N_{unit}S" for unit in UNITS for word in ("LAST", "NEXT"))
+AGO = tuple(f"N_{unit}S_AGO" for unit in UNITS)
 
 
 def days_of(literal: DateLiteral, today: dt.date) -> tuple[dt.date, dt.date]:
@@ -19,12 +22,19 @@ def days_of(literal: DateLiteral, today: dt.date) -> tuple[dt.date, dt.date]:
     if literal.name in NAMED and literal.n is None:
         unit, step = NAMED[literal.name]
         return _unit(unit, step, today), _unit(unit, step + 1, today)
-    if literal.name in ("LAST_90_DAYS", "NEXT_90_DAYS") and literal.n is None:
-        return (today - 90 * DAY, today + DAY) if literal.name.startswith("LAST") else (today + DAY, today + 91 * DAY)
-    word, _, rest = literal.name.partition("_N_")
-    unit = rest.removesuffix("S")
-    if word in ("LAST", "NEXT") and unit in UNITS and literal.n is not None and literal.n <= LARGEST_N:
-        return _several(word, unit, literal.n, today)
+    if literal.name in NINETY and literal.n is None:
+        return _several(literal.name[:4], "DAY", 90, today)
+    if literal.n is not None and literal.n <= LARGEST_N:
+        if literal.name in COUNTED:
+            word, _, unit = literal.name.removesuffix("S").partition("_N_")
+            return _several(word, unit, literal.n, today)
+        if literal.name in AGO:
+            unit = literal.name[2:].removesuffix("S_AGO")
+            return _unit(unit, -literal.n, today), _unit(unit, 1 - literal.n, today)
+    if literal.name in (*COUNTED, *AGO):
+        raise RecordError(
+            MALFORMED_QUERY, f"write {literal.name}:n, with a number of at most {LARGEST_N} for n.", literal.at
+        )
     raise RecordError(
         MALFORMED_QUERY, f"{literal.name} is no value: use a 'string', a date or a date literal.", literal.at
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import lark
 
-from gatelodge.gateway.records.errors import INVALID_ARGUMENT, MALFORMED_QUERY, RecordError
+from gatelodge.gateway.records.errors import MALFORMED_QUERY, MALFORMED_SEARCH, RecordError
 from gatelodge.gateway.records.soql.tree import (
     Among,
     Call,
@@ -20,6 +20,7 @@ from gatelodge.gateway.records.soql.tree import (
     Operand,
     Ordered,
     Path,
+    Pattern,
     Query,
     Search,
     Selected,
@@ -27,32 +28,45 @@ from gatelodge.gateway.records.soql.tree import (
 )
 
 LONGEST = 20_000
-DEEPEST = 50
+"""Characters of a query."""
+DEEPEST = 20
+"""Parentheses inside one another."""
+MOST_CONDITIONS = 200
+MOST_WORDS = 20
+GROUPS = ("ALL", "NAME", "EMAIL", "PHONE")
+"""The fields that SOSL's IN searches."""
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\{(?:[^{}\\]|\\.)*\}", re.DOTALL)
+COMPARED = re.compile(r"[<>=!]+|\bLIKE\b|\bIN\b", re.IGNORECASE)
 UNSUPPORTED = re.compile(
-    r"\b(FOR\s+(?:VIEW|REFERENCE|UPDATE)|TYPEOF|USING\s+SCOPE|WITH\s+\w+|ALL\s+ROWS|INCLUDES|EXCLUDES|UPDATE\s+\w+|ROLLUP|CUBE)\b",
+    r"\b(FOR\s+(?:VIEW|REFERENCE|UPDATE)|TYPEOF|USING\s+\w+|WITH\s+\w+|ALL\s+ROWS|INCLUDES|EXCLUDES|DISTINCT"
+    r"|UPDATE\s+(?:TRACKING|VIEWSTAT)|ROLLUP|CUBE|GROUPING|TOLABEL|FORMAT|CONVERTCURRENCY|CONVERTTIMEZONE"
+    r"|DISTANCE|GEOLOCATION|(?:CALENDAR|FISCAL|DAY|WEEK|HOUR)_(?:ONLY|(?:YEAR|QUARTER|MONTH|IN_\w+)))\b",
     re.IGNORECASE,
 )
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "\\": "\\", "'": "'", '"': '"'}
+ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 EXPECTED = {"COMPARES": "a comparison", "NAME": "a name", "STRING": "a 'string'", "INTEGER": "a number", "COMMA": "','",
             "LPAR": "'('", "RPAR": "')'", "$END": "the end", "TERM": "{search words}"}  # fmt: skip
 
 
 def parse(text: str) -> Query:
     """The query that this text is. Raises ``RecordError`` (MALFORMED_QUERY) that says where and what."""
-    return _parse(text, "start")
+    return _parse(text, "start", MALFORMED_QUERY)
 
 
 def parse_search(text: str) -> Search:
     """The search that this text is: SOSL when it begins with FIND, plain words otherwise. Raises ``RecordError``."""
-    if re.match(r"\s*FIND\b", text, re.IGNORECASE):
-        return _parse(text, "sosl")
+    if re.match(r"\s*FIND\s*[{']", text, re.IGNORECASE):
+        return _parse(text, "sosl", MALFORMED_SEARCH)
     return Search(words=_words(text, 0))
 
 
-def _parse(text: str, start: str) -> Any:
+def _parse(text: str, start: str, code: str) -> Any:
     if len(text) > LONGEST:
-        raise RecordError(MALFORMED_QUERY, f"the query has {len(text)} characters; at most {LONGEST} are allowed.")
-    _check_depth(text)
+        raise RecordError(code, f"the query has {len(text)} characters; at most {LONGEST} are allowed.")
+    # What is said inside quotes is no part of the language; its length is kept, so that places stay true.
+    bare = QUOTED.sub(lambda found: found[0][0] + " " * (len(found[0]) - 2) + found[0][-1], text)
+    _check_size(bare, code)
     try:
         return _parser().parse(text, start=start)
     except lark.exceptions.VisitError as error:
@@ -60,32 +74,35 @@ def _parse(text: str, start: str) -> Any:
             raise error.orig_exc from None
         raise
     except lark.exceptions.UnexpectedInput as error:
-        raise _explained(text, error) from None
+        raise _explained(text, bare, error, code) from None
 
 
-def _check_depth(text: str) -> None:
+def _check_size(bare: str, code: str) -> None:
     depth = 0
-    for found in re.finditer(r"'(?:[^'\\]|\\.)*'|[()]|\bNOT\b", text, re.IGNORECASE | re.DOTALL):
-        depth += {"(": 1, ")": -1}.get(found[0], 1 if found[0].upper() == "NOT" else 0)
+    for found in re.finditer(r"[()]", bare):
+        depth += 1 if found[0] == "(" else -1
         if depth > DEEPEST:
-            raise RecordError(MALFORMED_QUERY, f"parentheses and NOT are nested deeper than {DEEPEST}.", found.start())
+            raise RecordError(code, f"parentheses are nested deeper than {DEEPEST}.", found.start())
+    for count, found in enumerate(COMPARED.finditer(bare), start=1):
+        if count > MOST_CONDITIONS:
+            raise RecordError(
+                code, f"there are more than {MOST_CONDITIONS} conditions; IN takes a list of values.", found.start()
+            )
 
 
-def _explained(text: str, error: lark.exceptions.UnexpectedInput) -> RecordError:
+def _explained(text: str, bare: str, error: lark.exceptions.UnexpectedInput, code: str) -> RecordError:
+    """What the parser stumbled over: a part of the language that is left out here, by name, or the place."""
+    if found := UNSUPPORTED.search(bare):
+        words = " ".join(found[0].upper().split())
+        return RecordError(code, f"{words} is not supported here; see the SOQL reference.", found.start())
     at = error.pos_in_stream
     is_end = getattr(getattr(error, "token", None), "type", "") == "$END"
     at = len(text) if at is None or at < 0 or is_end else at
-    for found in UNSUPPORTED.finditer(text):
-        if found.start() >= at or found.end() > at:
-            words = " ".join(found[0].upper().split())
-            return RecordError(
-                MALFORMED_QUERY, f"{words} is not supported here; see the SOQL reference.", found.start()
-            )
     names = getattr(error, "accepts", None) or getattr(error, "allowed", None) or getattr(error, "expected", None) or ()
     expected = sorted({EXPECTED.get(name, str(name).lstrip("_")) for name in names})
     token = re.match(r"\s*('?[\w.]+|\S)?", text[at:])
     got = f"unexpected token: '{token[1]:.40}'" if token and token[1] else "the query ends too early"
-    return RecordError(MALFORMED_QUERY, f"{got}; expected {', '.join(expected[:12])}.", at)
+    return RecordError(code, f"{got}; expected {', '.join(expected[:12])}.", at)
 
 
 @lru_cache(maxsize=1)
@@ -96,17 +113,41 @@ def _parser() -> lark.Lark:
 
 
 def _words(text: str, at: int) -> tuple[str, ...]:
-    found = tuple(quoted or word.strip("*") for quoted, word in re.findall(r'"([^"]+)"|([^\s"]+)', text))
-    kept = tuple(word for word in found if len(word) > 1)
+    """The words and "phrases" that a record must have, all of them."""
+    kept = []
+    for found in re.finditer(r'"((?:[^"\\]|\\.)*)"|((?:[^\s"\\]|\\.)+)', text, re.DOTALL):
+        phrase, word = found.groups()
+        if word in ("OR", "NOT"):
+            raise RecordError(
+                MALFORMED_SEARCH, f"{word} is not supported in a search: a record must have every word.", at
+            )
+        plain = re.sub(r"\\(.)", r"\1", phrase if phrase is not None else word.strip("*"), flags=re.DOTALL)
+        if len(plain) > 1 and word != "AND":
+            kept.append(plain)
     if not kept:
-        raise RecordError(INVALID_ARGUMENT, "search for at least one word of two characters or more.", at)
-    if len(kept) > 20:  # noqa: PLR2004 - more are no search
-        raise RecordError(INVALID_ARGUMENT, f"search for at most 20 words, not {len(kept)}.", at)
-    return kept
+        raise RecordError(MALFORMED_SEARCH, "search for at least one word of two characters or more.", at)
+    if len(kept) > MOST_WORDS:
+        raise RecordError(MALFORMED_SEARCH, f"search for at most {MOST_WORDS} words, not {len(kept)}.", at)
+    return tuple(kept)
 
 
-def _string(token: lark.Token) -> str:
-    return re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1].lower(), found[1]), token[1:-1], flags=re.DOTALL)
+def _string(token: lark.Token, *, is_pattern: bool = False) -> str:
+    """The text between the quotes. Of a pattern for LIKE, what stands for itself keeps a backslash before it.
+
+    Raises ``RecordError`` for an escape that SOQL doesn't have.
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        code, letter = found.groups()
+        if is_pattern and letter in ("%", "_", "\\"):
+            return f"\\{letter}"
+        character = chr(int(code, 16)) if code else ESCAPES.get(letter.lower(), "")
+        if not character or character == "\0" or "\ud800" <= character <= "\udfff":
+            at = (token.start_pos or 0) + 1 + found.start()
+            raise RecordError(MALFORMED_QUERY, f"'{found[0]}' is no escape in a string; write \\\\ for \\.", at)
+        return character
+
+    return ESCAPED.sub(plain, token[1:-1])
 
 
 class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
@@ -118,8 +159,8 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
     def sosl(self, items: list[Any]) -> Search:
         term, fields, *returned, limit = items
         kind = str(fields or "ALL").upper()
-        if kind not in ("ALL", "NAME", "EMAIL", "PHONE"):
-            raise RecordError(MALFORMED_QUERY, f"IN {kind} FIELDS: choose ALL, NAME, EMAIL or PHONE.", fields.start_pos)
+        if kind not in GROUPS:
+            raise RecordError(MALFORMED_SEARCH, f"IN {kind} FIELDS: choose {', '.join(GROUPS)}.", fields.start_pos)
         kept = tuple(each for each in returned if each is not None)
         return Search(words=_words(term[1:-1], term.start_pos), fields=kind, returned=kept, limit=limit)
 
@@ -194,14 +235,16 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
     def both(self, items: list[Any]) -> Joined:
         return Joined("AND", tuple(items))
 
-    def negation(self, items: list[Any]) -> Negation:
-        return Negation(items[1])
+    def negation(self, items: list[Any]) -> Condition:
+        # Twice is not at all: a chain of NOT nests nothing.
+        return items[1].of if isinstance(items[1], Negation) else Negation(items[1])
 
     def comparison(self, items: list[Any]) -> Comparison:
         operand, by, value = items
-        if isinstance(value, lark.Token):  # LIKE takes the string itself
-            value = _string(value)
-        return Comparison(operand, "!=" if by == "<>" else by.upper(), value)
+        return Comparison(operand, "!=" if by == "<>" else str(by), value)
+
+    def likeness(self, items: list[Any]) -> Comparison:
+        return Comparison(items[0], "LIKE", Pattern(_string(items[2], is_pattern=True)))
 
     def among(self, items: list[Any]) -> Among:
         return Among(items[0], items[1] is not None, tuple(items[2:]))

@@ -36,7 +36,13 @@ class DateLiteral(msgspec.Struct, frozen=True):
     at: int = msgspec.field(default=-1)
 
 
-Value = str | int | float | bool | dt.date | dt.datetime | DateLiteral | None
+class Pattern(msgspec.Struct, frozen=True):
+    """What LIKE compares with: % and _ stand for any text and any character, a backslash before them for themselves."""
+
+    text: str
+
+
+Value = str | int | float | bool | dt.date | dt.datetime | DateLiteral | Pattern | None
 
 
 class Comparison(msgspec.Struct, frozen=True):
