@@ -17,6 +17,10 @@ from gatelodge.core.keys import ALGORITHM
 from gatelodge.core.secrets import base64url
 
 ES256 = ECDSA(hashes.SHA256())
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group of P-256. Where (r, s) is a signature, (r, ORDER - s) is one too: the smaller s is written and accepted,
+so that a token has one spelling.
+"""
 LIFETIME = 600
 """Seconds that an access token lives."""
 LONGEST = 8192
@@ -52,7 +56,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unacceptable(Exception):
-    """This is not an access token of ours for this resource; the message says why, for a log and never a stranger."""
+    """This is not an access token of ours for this resource; the message says why."""
 
 
 def claims(connection: Connection, *, issuer: str, jti: str, now: int) -> Claims:
@@ -81,6 +85,7 @@ def sign(key: ECKey, kid: str, what: Claims) -> str:
     private = key.private_key
     assert private is not None  # the key was unsealed, so it has its private half
     r, s = decode_dss_signature(private.sign(signed.encode(), ES256))
+    s = min(s, ORDER - s)
     return f"{signed}.{base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
@@ -102,6 +107,9 @@ def verify(token: str, keys: dict[str, ECKey], *, issuer: str, audience: str, no
         if key is None or header.alg != ALGORITHM or header.typ.lower() not in (TYPE, f"application/{TYPE}"):
             raise Unacceptable("its kid, alg or typ is none of ours")
         found = msgspec.json.decode(jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload, type=Claims)
+        signature = base64.urlsafe_b64decode(_padded(token.rpartition(".")[2]))
+        if int.from_bytes(signature[32:], "big") > ORDER // 2:
+            raise Unacceptable("its signature is not written as ours are")
     except (JoseError, msgspec.MsgspecError, ValueError) as error:
         raise Unacceptable(f"it does not verify: {error}") from None
     if found.iss != issuer:
