@@ -122,70 +122,74 @@ async def production(site: Site) -> Told:
 
 
 async def development(site: Site) -> Told:
-    """The developer hub org with its people, its sample data and an app for each client on this machine."""
+    """The developer hub org with its people, its sample data and an app for each client on this machine.
+
+    Raises ``Refused`` for the database of another kind of org.
+    """
     org = await make_org(site, name="", label="Acme", kind=orgs.DEVELOPER_HUB)
-    found = await site.store.read(users.in_order, org.id)
-    if not found:
-        await _people(site, org)
-        await _records(site, org)
-        await _apps(site, org)
-        found = await site.store.read(users.in_order, org.id)
-    return await _told(site, org, found)
+    if org.kind != orgs.DEVELOPER_HUB:
+        raise Refused(
+            f"{site.config.database_name} holds a {org.kind} org; gatelodge dev makes a developer hub: choose another"
+            " --data, or start this one with gatelodge serve"
+        )
+    if not await site.store.read(users.in_order, org.id, limit=1):
+        passwords = [password_from(site.ring, org.id, username) for username, *_ in PEOPLE]
+        hashes = await asyncio.gather(*(site.passwords.hash(password) for password in passwords))
+        await site.store.run(_everything, site, org.id, hashes)
+    return await _told(site, org, await site.store.read(users.in_order, org.id))
 
 
-async def _people(site: Site, org: Org) -> None:
+def _everything(site: Site, org_id: str, hashes: list[str]) -> Operation[None]:
+    """All of it in one transaction: a start that was cut off leaves nothing half made."""
+    yield from _people(org_id, hashes, site.clock.now())
+    yield from _records(org_id, Path(site.config.data) / "sample.db")
+    for name in CLIENTS:
+        made = _app_for(site, org_id, presets.BY_NAME[name])
+        yield from propagation.create_app(made, now_ms=site.clock.now_ms(), delay=0)
+
+
+def _people(org_id: str, hashes: list[str], now: int) -> Operation[None]:
     for made in (STANDARD, NO_MCP):
-        await site.store.run(permissions.create, org.id, secrets.new_id(PERMISSION_SET), made)
-    passwords = [password_from(site.ring, org.id, username) for username, *_ in PEOPLE]
-    hashes = await asyncio.gather(*(site.passwords.hash(password) for password in passwords))
+        yield from permissions.create(org_id, secrets.new_id(PERMISSION_SET), made)
     for (username, name, made, _), password_hash in zip(PEOPLE, hashes, strict=True):
-        await site.store.run(
-            users.create,
+        yield from users.create(
             id=secrets.new_id(USER),
-            org_id=org.id,
+            org_id=org_id,
             username=username,
             name=name,
             email=username,
             password_hash=password_hash,
             permission_sets=(made.api_name,),
-            now=site.clock.now(),
+            now=now,
             password_is_seeded=True,
         )
 
 
-async def _records(site: Site, org: Org) -> None:
+def _records(org_id: str, sample: Path) -> Operation[None]:
     """Register the records server; the sample database behind it is made at its first call, from the same seed."""
     made = mcp_servers.McpServer(
         id=secrets.new_id(MCP_SERVER),
-        org_id=org.id,
+        org_id=org_id,
         name=SERVER,
         label="SObject Reads",
         kind=mcp_servers.RECORDS,
-        source=f"sample:{(Path(site.config.data) / 'sample.db').resolve()}",
+        source=f"sample:{sample.resolve()}",
         is_active=False,
     )
-    await site.store.run(mcp_servers.register, made)
-    await site.store.run(mcp_servers.set_active, org.id, SERVER, is_active=True)
+    yield from mcp_servers.register(made)
+    yield from mcp_servers.set_active(org_id, SERVER, is_active=True)
 
 
-async def _apps(site: Site, org: Org) -> None:
-    for name in CLIENTS:
-        preset = presets.BY_NAME[name]
-        made = new_app(
-            site,
-            org.id,
-            settings.Settings(
-                label=preset.label,
-                api_name=settings.api_name_from(preset.label),
-                contact_email=PEOPLE[0][0],
-                description=f"Lets {preset.label} on this computer reach the sample records.",
-                callback_urls=preset.callback_urls,
-                scopes=(MCP_API, REFRESH_TOKEN),
-            ),
-            preset=name,
-            created_by=PEOPLE[0][0],
-        )
-        await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=0)
+def _app_for(site: Site, org_id: str, preset: presets.Preset) -> registry.ExternalClientApp:
+    made = settings.Settings(
+        label=preset.label,
+        api_name=settings.api_name_from(preset.label),
+        contact_email=PEOPLE[0][0],
+        description=f"Lets {preset.label} on this computer reach the sample records.",
+        callback_urls=preset.callback_urls,
+        scopes=(MCP_API, REFRESH_TOKEN),
+    )
+    return new_app(site, org_id, made, preset=preset.name, created_by=PEOPLE[0][0])
 
 
 def new_app(
