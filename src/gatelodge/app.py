@@ -23,6 +23,7 @@ from gatelodge.store.lock import FolderLock
 from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
 from gatelodge.web import pages
+from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.routes import Dispatcher
 from gatelodge.web.site import Site
@@ -124,5 +125,6 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
             public_url=config.public_url,
         )
-        site = Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords())
+        access = AccessTokens(store, clock, live, config)
+        site = Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords(), access=access)
         return App(site, held.pop_all())

@@ -11,10 +11,21 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 import structlog
-from joserfc.jwk import ECKey
 
-from gatelodge.core import authorizations, connections, keys, mcp_servers, orgs, permissions, propagation, tokens, users
+from gatelodge.core import (
+    authorizations,
+    connected_apps,
+    connections,
+    keys,
+    mcp_servers,
+    orgs,
+    permissions,
+    propagation,
+    tokens,
+    users,
+)
 from gatelodge.core.clock import Clock
+from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.operation import Operation
@@ -33,6 +44,7 @@ HEARTBEAT = 3.0
 STALE_AFTER = 3.0
 """Seconds without a look at the feed after which nothing is served from memory."""
 MOST_CACHED = 10_000
+FOREVER = 1 << 40
 KEY_SHAPE = re.compile(r"3MVG9[A-Za-z0-9._]{80}")
 
 
@@ -50,13 +62,26 @@ class LiveUser(msgspec.Struct, frozen=True):
     access: permissions.Access
 
 
-class OrgKeys(msgspec.Struct, frozen=True):
-    """The org's key that signs, unsealed, and all its keys that verify."""
+class Signer(msgspec.Struct, frozen=True):
+    """The org's key that signs now, unsealed."""
 
     kid: str
-    signing: ECKey
-    verifying: dict[str, ECKey]
+    algorithm: str
+    key: keys.Key
+
+    def __repr__(self) -> str:
+        return f"Signer({self.kid})"
+
+
+class OrgKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The org's key that signs, all its keys that verify, and the JWK Set of both; right until ``until`` (epoch
+    seconds), when another key begins to sign or one has gone.
+    """
+
+    signer: Signer
+    verifying: dict[str, tokens.VerifyingKey]
     published: bytes
+    until: int
 
 
 class Cache(Generic[K, V]):
@@ -135,7 +160,8 @@ class LiveNode:
         await self._be_fresh()
         found = await self._clients.get((org_id, client_id))
         now = self._clock.now_ms()
-        return next((each.client for each in found if each.live_from <= now), None)
+        client = next((each.client for each in found if each.live_from <= now), None)
+        return None if client is not None and 0 < client.ends_at <= now // 1000 else client
 
     async def seconds_until_live(self, org_id: str, client_id: str) -> int:
         """How long a released client is still held back by the propagation delay; 0: it is not."""
@@ -145,6 +171,12 @@ class LiveNode:
         found = await self._clients.get((org_id, client_id))
         waits = min((each.live_from for each in found), default=0) - self._clock.now_ms()
         return max(0, -(-waits // 1000))
+
+    async def connected_app(self, org_id: str, client_id: str) -> ConnectedApp | None:
+        """The Connected App that this key is known to belong to: only a refusal asks."""
+        if not KEY_SHAPE.fullmatch(client_id):
+            return None
+        return await self._store.read(connected_apps.find, org_id, client_id)
 
     async def user(self, org_id: str, user_id: str) -> LiveUser | None:
         """The user with their permissions; None when unknown or deactivated."""
@@ -157,9 +189,13 @@ class LiveNode:
         return await self._servers.get(org_id)
 
     async def keys(self, org_id: str) -> OrgKeys:
-        """The org's keys. Raises ``KeyMissing`` when the master key doesn't open them."""
+        """The org's keys, as they are now. Raises ``KeyMissing`` when the master key doesn't open them."""
         await self._be_fresh()
-        return await self._keys.get(org_id)
+        found = await self._keys.get(org_id)
+        if found.until <= self._clock.now():
+            self._keys.drop(org_id)
+            found = await self._keys.get(org_id)
+        return found
 
     async def has_ended(self, *record_ids: str) -> bool:
         """Whether any of these authorizations and connections has ended."""
@@ -253,7 +289,7 @@ class LiveNode:
         for cache in (self._clients, self._users, self._servers, self._keys):
             cache.clear()
         await self._load_orgs()
-        then = self._clock.now() - tokens.LIFETIME - tokens.LEEWAY
+        then = self._clock.now() - tokens.LONGEST_LIFETIME - tokens.LEEWAY
         for ended in (authorizations.ended_since, connections.ended_since):
             self._remember_ended(await self._store.read(ended, then))
         self._place = place
@@ -288,7 +324,7 @@ class LiveNode:
         now_ms = self._clock.now_ms()
         await self._store.run(propagation.heartbeat, self.node_id, self._name, self.applied, now_ms)
         self._beat_at = asyncio.get_running_loop().time()
-        self._forget_ended(now_ms // 1000 - tokens.LIFETIME - 2 * tokens.LEEWAY)
+        self._forget_ended(now_ms // 1000 - tokens.LONGEST_LIFETIME - 2 * tokens.LEEWAY)
 
     def _remember_ended(self, record_ids: list[str]) -> None:
         """Bounded by time: as long as a token of what ended could still be shown. The oldest stand first."""
@@ -320,12 +356,15 @@ class LiveNode:
         return {server.name: server for server in servers if server.is_active}
 
     async def _read_keys(self, org_id: str) -> OrgKeys:
-        stored = await self._store.read(keys.of_org, org_id)
+        now = self._clock.now()
+        stored = await self._store.read(keys.of_org, org_id, now)
+        signing = keys.signing(stored, now)
+        turns = [at for key in stored for at in (key.signs_from, key.gone_at) if at is not None and at > now]
         return OrgKeys(
-            kid=stored[0].kid,
-            signing=keys.unseal(self._ring, stored[0]),
-            verifying={key.kid: keys.public_key(key) for key in stored},
+            signer=Signer(signing.kid, signing.algorithm, keys.unseal(self._ring, signing)),
+            verifying={key.kid: tokens.VerifyingKey(key.algorithm, keys.public_key(key)) for key in stored},
             published=msgspec.json.encode(keys.jwk_set(stored)),
+            until=min(turns, default=FOREVER),
         )
 
 

@@ -88,9 +88,7 @@ def password_from(ring: KeyRing, org_id: str, username: str) -> str:
 def first_org(org: Org, key: keys.SigningKey, now: int) -> Operation[bool]:
     """Make the first org with its key and its permission sets, once. False: it was there already."""
     try:
-        yield from orgs.create(
-            id=org.id, name=org.name, label=org.label, kind=org.kind, refresh_window=org.refresh_window, now=now
-        )
+        yield from orgs.create(org, now)
     except Refused:
         return False  # ON CONFLICT has changed nothing: another start was first
     yield from keys.add(key)
@@ -104,8 +102,9 @@ async def make_org(site: Site, *, name: str, label: str, kind: str) -> Org:
     fresh = Org(
         id=secrets.new_id(ORG), name=name, label=label, kind=kind, refresh_window=refresh.WINDOW, issuer=issuer, path=""
     )
-    key = keys.generate(site.ring, org_id=fresh.id, now=site.clock.now())
-    await site.store.run(first_org, fresh, key, site.clock.now())
+    now = site.clock.now()
+    key = keys.generate(site.ring, org_id=fresh.id, algorithm=fresh.signing_algorithm, now=now, signs_from=now)
+    await site.store.run(first_org, fresh, key, now)
     found = await site.store.read(orgs.all_orgs, site.config.public_url)
     return next(org for org in found if org.name == name)
 

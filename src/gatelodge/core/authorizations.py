@@ -19,7 +19,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     org_id: str
     user_id: str
-    client_id: str
+    app_id: str
     scopes: tuple[str, ...]
     resources: tuple[str, ...]
 
@@ -43,7 +43,7 @@ def authorization(*, scopes: str, resources: str, **columns: object) -> Authoriz
     return msgspec.convert({**columns, "scopes": scopes.split(), "resources": resources.split()}, Authorization)
 
 
-COLUMNS = "id, org_id, user_id, client_id, scopes, resources"
+COLUMNS = "id, org_id, user_id, app_id, scopes, resources"
 
 
 def is_live_sql(column: str) -> str:
@@ -51,16 +51,16 @@ def is_live_sql(column: str) -> str:
     return f"EXISTS (SELECT 1 FROM authorizations z WHERE z.id = {column} AND z.ended_at IS NULL)"
 
 
-def find_live(org_id: str, user_id: str, client_id: str) -> Operation[Authorization | None]:
+def find_live(org_id: str, user_id: str, app_id: str) -> Operation[Authorization | None]:
     """What this user lets this app do now."""
     return (
         yield from one(
             f"SELECT {COLUMNS} FROM authorizations WHERE org_id = :org_id AND user_id = :user_id"
-            " AND client_id = :client_id AND ended_at IS NULL",
+            " AND app_id = :app_id AND ended_at IS NULL",
             authorization,
             org_id=org_id,
             user_id=user_id,
-            client_id=client_id,
+            app_id=app_id,
         )
     )
 
@@ -70,7 +70,7 @@ def consent(
     id: str,
     org_id: str,
     user_id: str,
-    client_id: str,
+    app_id: str,
     scopes: tuple[str, ...],
     resource: str,
     now: int,
@@ -79,14 +79,14 @@ def consent(
     # The upsert locks the row, so that two consents at once widen one after the other.
     held = yield from one(
         f"INSERT INTO authorizations ({COLUMNS}, created_at, updated_at)"
-        " VALUES (:id, :org_id, :user_id, :client_id, '', '', :now, :now)"
-        " ON CONFLICT (org_id, user_id, client_id) WHERE ended_at IS NULL DO UPDATE SET updated_at = :now"
+        " VALUES (:id, :org_id, :user_id, :app_id, '', '', :now, :now)"
+        " ON CONFLICT (org_id, user_id, app_id) WHERE ended_at IS NULL DO UPDATE SET updated_at = :now"
         f" RETURNING {COLUMNS}",
         authorization,
         id=id,
         org_id=org_id,
         user_id=user_id,
-        client_id=client_id,
+        app_id=app_id,
         now=now,
     )
     assert held is not None  # an upsert always answers with its row

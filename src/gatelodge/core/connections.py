@@ -17,16 +17,25 @@ MOST_ENDED = 1_000_000
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """What hangs on one sign-in: who, through which client, with which scopes, for which one resource."""
+    """What hangs on one sign-in: who, through which client, with which scopes, for which one resource.
+
+    ``level`` and ``methods`` tell how the user signed in (RFC 8176); ``dpop_jkt`` is the thumbprint of the key that
+    its tokens are bound to, "" for bearer tokens (RFC 9449 §6); ``grant_type`` is the grant that began it.
+    """
 
     id: str
     org_id: str
     authorization_id: str
     user_id: str
+    app_id: str
     client_id: str
     scopes: tuple[str, ...]
     resource: str
     signed_in_at: int
+    level: str = "STANDARD"
+    methods: tuple[str, ...] = ()
+    dpop_jkt: str = ""
+    grant_type: str = "authorization_code"
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +45,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     connection: Connection
     redirect_uri: str
     code_challenge: str
+    nonce: str
     expires_at: int
     used_at: int | None = None
     is_live: bool = True
@@ -43,18 +53,24 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What a redeemer of a code brings. ``code_challenge`` is the S256 of the verifier it sent ("" for none);
-    ``redirect_uri`` and ``resource`` are None when they were not sent.
+    ``redirect_uri`` and ``resource`` are None when they were not sent; ``dpop_jkt`` is "" without a DPoP proof.
     """
 
     client_id: str
     redirect_uri: str | None
     code_challenge: str
     resource: str | None
+    dpop_jkt: str = ""
 
 
-def connection(*, scopes: str, **columns: object) -> Connection:
+def connection(*, scopes: str, methods: str, **columns: object) -> Connection:
     """A ``Connection`` from its row."""
-    return msgspec.convert({**columns, "scopes": scopes.split()}, Connection)
+    return msgspec.convert({**columns, "scopes": scopes.split(), "methods": methods.split()}, Connection)
+
+
+def columns_of(made: Connection) -> dict[str, str | int]:
+    """The row of a ``Connection``."""
+    return msgspec.structs.asdict(made) | {"scopes": " ".join(made.scopes), "methods": " ".join(made.methods)}
 
 
 def code(
@@ -63,6 +79,7 @@ def code(
     connection_id: str,
     redirect_uri: str,
     code_challenge: str,
+    nonce: str,
     expires_at: int,
     used_at: int | None,
     is_live: int,
@@ -74,16 +91,17 @@ def code(
         connection=connection(id=connection_id, **columns),  # type: ignore[arg-type] - the columns of the statement
         redirect_uri=redirect_uri,
         code_challenge=code_challenge,
+        nonce=nonce,
         expires_at=expires_at,
         used_at=used_at,
         is_live=bool(is_live),
     )
 
 
-COLUMNS = "id, org_id, authorization_id, user_id, client_id, scopes, resource, signed_in_at"
+SIGN_IN = "authorization_id, user_id, app_id, client_id, scopes, resource, signed_in_at, level, methods, dpop_jkt"
+COLUMNS = f"id, org_id, {SIGN_IN}, grant_type"
 FIND_CODE = (
-    "SELECT digest, connection_id, org_id, authorization_id, user_id, client_id, scopes, resource, signed_in_at,"
-    " redirect_uri, code_challenge, expires_at, used_at,"
+    f"SELECT digest, connection_id, org_id, {SIGN_IN}, redirect_uri, code_challenge, nonce, expires_at, used_at,"
     f" CASE WHEN {authorizations.is_live_sql('authorization_id')} AND {users.is_active_sql('user_id')}"
     " THEN 1 ELSE 0 END AS is_live FROM codes WHERE org_id = :org_id AND digest = :digest"
 )
@@ -107,23 +125,17 @@ def is_live_sql(column: str) -> str:
 
 def issue_code(issued: Code, now: int) -> Operation[None]:
     """Keep a fresh code; codes whose time is long over are removed."""
-    made = issued.connection
+    sign_in = columns_of(issued.connection)
+    del sign_in["grant_type"]
     yield from execute(
-        "INSERT INTO codes (digest, connection_id, org_id, authorization_id, user_id, client_id, scopes, resource,"
-        " signed_in_at, redirect_uri, code_challenge, expires_at) VALUES (:digest, :connection_id, :org_id,"
-        " :authorization_id, :user_id, :client_id, :scopes, :resource, :signed_in_at, :redirect_uri, :code_challenge,"
-        " :expires_at)",
+        f"INSERT INTO codes (digest, connection_id, org_id, {SIGN_IN}, redirect_uri, code_challenge, nonce, expires_at)"
+        " VALUES (:digest, :id, :org_id, :authorization_id, :user_id, :app_id, :client_id, :scopes, :resource,"
+        " :signed_in_at, :level, :methods, :dpop_jkt, :redirect_uri, :code_challenge, :nonce, :expires_at)",
+        **sign_in,
         digest=issued.digest,
-        connection_id=made.id,
-        org_id=made.org_id,
-        authorization_id=made.authorization_id,
-        user_id=made.user_id,
-        client_id=made.client_id,
-        scopes=" ".join(made.scopes),
-        resource=made.resource,
-        signed_in_at=made.signed_in_at,
         redirect_uri=issued.redirect_uri,
         code_challenge=issued.code_challenge,
+        nonce=issued.nonce,
         expires_at=now + CODE_LIFETIME,
     )
 
@@ -137,7 +149,7 @@ def approve(*, waiting: str, browser: str, approved: Code, now: int) -> Operatio
         id=made.authorization_id,
         org_id=made.org_id,
         user_id=made.user_id,
-        client_id=made.client_id,
+        app_id=made.app_id,
         scopes=made.scopes,
         resource=made.resource,
         now=now,
@@ -147,9 +159,17 @@ def approve(*, waiting: str, browser: str, approved: Code, now: int) -> Operatio
     return True
 
 
-def redeem(org_id: str, digest: str, proof: Proof, now: int) -> Operation[Connection | Denied]:
-    """Exchange a code for the connection it begins (RFC 6749 §4.1.3). True for exactly one caller."""
-    held = yield from one(FIND_CODE, code, org_id=org_id, digest=digest)
+def find_code(org_id: str, digest: str) -> Operation[Code | None]:
+    """The code with this digest, used or not."""
+    return (yield from one(FIND_CODE, code, org_id=org_id, digest=digest))
+
+
+def redeem(org_id: str, digest: str, proof: Proof, now: int) -> Operation[Code | Denied]:
+    """Exchange a code for the connection it begins (RFC 6749 §4.1.3), for exactly one caller.
+
+    A DPoP proof binds the connection to its key (RFC 9449 §5); a code asked for with ``dpop_jkt`` needs that one (§10).
+    """
+    held = yield from find_code(org_id, digest)
     if held is None:
         return Denied("invalid_grant", "the authorization code is unknown or expired")
     # Possession first, consequence after: who lacks the verifier can neither use a code up nor end its connection.
@@ -163,7 +183,9 @@ def redeem(org_id: str, digest: str, proof: Proof, now: int) -> Operation[Connec
     if used is None:  # RFC 6749 §10.5: a replay ends what the first use began
         yield from end(org_id, held.connection.id, now, "code replay")
         return Denied("invalid_grant", "the authorization code was already used; the connection it began is ended")
-    return (yield from _begin(held.connection, now))
+    bound = msgspec.structs.replace(held.connection, dpop_jkt=held.connection.dpop_jkt or proof.dpop_jkt)
+    yield from begin(bound, now)
+    return msgspec.structs.replace(held, connection=bound)
 
 
 def _unproven(held: Code, proof: Proof) -> Denied | None:
@@ -176,26 +198,21 @@ def _unproven(held: Code, proof: Proof) -> Denied | None:
         return Denied("invalid_grant", "code_verifier is missing: the authorization request sent a code_challenge")
     if proof.code_challenge != held.code_challenge:  # also a verifier without a challenge (RFC 9700 §4.8.2)
         return Denied("invalid_grant", "invalid code verifier: its S256 differs from the code_challenge")
+    if held.connection.dpop_jkt not in ("", proof.dpop_jkt):
+        return Denied("invalid_grant", "the authorization request was bound to a DPoP key, and this proof has another")
     if proof.resource is not None and proof.resource != held.connection.resource:
         return Denied("invalid_target", f"the user authorized the resource {held.connection.resource} and no other")
     return None
 
 
-def _begin(begun: Connection, now: int) -> Operation[Connection]:
+def begin(begun: Connection, now: int) -> Operation[None]:
+    """Keep a connection that a grant has just begun."""
     yield from execute(
-        f"INSERT INTO connections ({COLUMNS}, created_at) VALUES (:id, :org_id, :authorization_id, :user_id,"
-        " :client_id, :scopes, :resource, :signed_in_at, :now)",
-        id=begun.id,
-        org_id=begun.org_id,
-        authorization_id=begun.authorization_id,
-        user_id=begun.user_id,
-        client_id=begun.client_id,
-        scopes=" ".join(begun.scopes),
-        resource=begun.resource,
-        signed_in_at=begun.signed_in_at,
+        f"INSERT INTO connections ({COLUMNS}, created_at, used_at) VALUES (:id, :org_id, :authorization_id, :user_id,"
+        " :app_id, :client_id, :scopes, :resource, :signed_in_at, :level, :methods, :dpop_jkt, :grant_type, :now, :now)",
+        **columns_of(begun),
         now=now,
     )
-    return begun
 
 
 def find(org_id: str, connection_id: str) -> Operation[Connection | None]:

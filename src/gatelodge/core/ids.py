@@ -12,6 +12,8 @@ PERMISSION_SET = "0PS"
 MCP_SERVER = "1g1"
 AUTHORIZATION = "0uA"
 CONNECTION = "0uC"
+SESSION = "0Ak"
+PASSKEY = "0uP"
 
 ID_SHAPE = re.compile(r"[0-9A-Za-z]{18}")
 

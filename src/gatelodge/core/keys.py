@@ -1,20 +1,31 @@
-"""Signing keys of an org: made once, sealed under the master key and bound to their row, published as a JWK Set."""
+"""Signing keys of an org: sealed under the master key and bound to their row, published as a JWK Set.
+
+A new key is published before it signs, so that no cache lacks it, and an old one stays until its last token is dead.
+"""
 
 from typing import Any, cast
 
 import msgspec
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
-from gatelodge.core.operation import Operation, execute, many
+from gatelodge.core.operation import Operation, announce, execute, many
 from gatelodge.core.secrets import KeyRing
 
-ALGORITHM = "ES256"
+ALGORITHMS = ("ES256", "RS256")
 PURPOSE = "signing-key"
 MOST_KEYS = 100
+CACHED_FOR = 300
+"""Seconds that others may keep our JWK Set: a new key waits so long before it signs, and a little longer."""
+PUBLISHED_BEFORE = 2 * CACHED_FOR
+RSA_BITS = 2048
+
+Key = ECKey | RSAKey
 
 
 class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One key pair as it is stored: the private half only as sealed bytes."""
+    """One key pair as it is stored: the private half only as sealed bytes. It signs from ``signs_from`` (epoch
+    seconds) until a newer one does, and leaves the JWK Set at ``gone_at``.
+    """
 
     kid: str
     org_id: str
@@ -22,34 +33,42 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
     public_jwk: str
     sealed: bytes
     created_at: int
+    signs_from: int
+    gone_at: int | None = None
 
     def __repr__(self) -> str:
         return f"SigningKey({self.kid})"
 
 
-def generate(keys: KeyRing, *, org_id: str, now: int) -> SigningKey:
-    """A fresh ES256 key pair for an org; its ``kid`` is its thumbprint (RFC 7638)."""
-    made = ECKey.generate_key("P-256")
+def generate(keys: KeyRing, *, org_id: str, algorithm: str, now: int, signs_from: int) -> SigningKey:
+    """A fresh key pair for an org; its ``kid`` is its thumbprint (RFC 7638)."""
+    made: Key = ECKey.generate_key("P-256") if algorithm == "ES256" else RSAKey.generate_key(RSA_BITS)
     kid = made.thumbprint()
     return SigningKey(
         kid=kid,
         org_id=org_id,
-        algorithm=ALGORITHM,
+        algorithm=algorithm,
         public_jwk=msgspec.json.encode(made.as_dict(private=False)).decode(),
         sealed=keys.seal(PURPOSE, msgspec.json.encode(made.as_dict(private=True)), f"{org_id}/{kid}"),
         created_at=now,
+        signs_from=signs_from,
     )
 
 
-def unseal(keys: KeyRing, key: SigningKey) -> ECKey:
+def unseal(keys: KeyRing, key: SigningKey) -> Key:
     """The private key, ready to sign. Raises ``KeyMissing`` when the master key it needs is gone."""
     raw = keys.open(PURPOSE, key.sealed, f"{key.org_id}/{key.kid}")
-    return ECKey.import_key(msgspec.json.decode(raw))
+    return _imported(key.algorithm, raw)
 
 
-def public_key(key: SigningKey) -> ECKey:
+def public_key(key: SigningKey) -> Key:
     """The public key, ready to verify."""
-    return ECKey.import_key(msgspec.json.decode(key.public_jwk))
+    return _imported(key.algorithm, key.public_jwk.encode())
+
+
+def _imported(algorithm: str, jwk: bytes) -> Key:
+    kind = ECKey if algorithm == "ES256" else RSAKey
+    return kind.import_key(msgspec.json.decode(jwk))
 
 
 def jwk_set(keys: list[SigningKey]) -> dict[str, list[dict[str, Any]]]:
@@ -62,28 +81,52 @@ def jwk_set(keys: list[SigningKey]) -> dict[str, list[dict[str, Any]]]:
     return {"keys": list(published)}
 
 
+def signing(keys: list[SigningKey], now: int) -> SigningKey:
+    """The key that signs now: of those whose time has come, the latest."""
+    begun = [key for key in keys if key.signs_from <= now] or keys[-1:]
+    return max(begun, key=lambda key: (key.signs_from, key.kid))
+
+
+COLUMNS = "kid, org_id, algorithm, public_jwk, sealed, created_at, signs_from, gone_at"
+
+
 def add(key: SigningKey) -> Operation[None]:
-    """Keep a key."""
+    """Keep a key, and publish it."""
     yield from execute(
-        "INSERT INTO signing_keys (kid, org_id, algorithm, public_jwk, sealed, created_at)"
-        " VALUES (:kid, :org_id, :algorithm, :public_jwk, :sealed, :created_at)",
-        kid=key.kid,
-        org_id=key.org_id,
-        algorithm=key.algorithm,
-        public_jwk=key.public_jwk,
-        sealed=key.sealed,
-        created_at=key.created_at,
+        f"INSERT INTO signing_keys ({COLUMNS}) VALUES (:kid, :org_id, :algorithm, :public_jwk, :sealed, :created_at,"
+        " :signs_from, :gone_at)",
+        **msgspec.structs.asdict(key),
     )
+    yield from announce(key.org_id, "keys", key.kid)
 
 
-def of_org(org_id: str) -> Operation[list[SigningKey]]:
-    """The org's keys, the newest first: that one signs, all of them verify."""
+def rotate(fresh: SigningKey, *, longest_token: int) -> Operation[None]:
+    """Publish a key that will sign, and let the others go once the last token they signed is dead.
+
+    ``longest_token`` is in seconds.
+    """
+    yield from execute(
+        "UPDATE signing_keys SET gone_at = :gone_at WHERE org_id = :org_id AND gone_at IS NULL",
+        org_id=fresh.org_id,
+        gone_at=fresh.signs_from + longest_token,
+    )
+    yield from add(fresh)
+
+
+def of_org(org_id: str, now: int) -> Operation[list[SigningKey]]:
+    """The org's published keys, by the time from which they sign."""
     return (
         yield from many(
-            "SELECT kid, org_id, algorithm, public_jwk, sealed, created_at FROM signing_keys"
-            " WHERE org_id = :org_id ORDER BY created_at DESC, kid LIMIT :limit",
+            f"SELECT {COLUMNS} FROM signing_keys WHERE org_id = :org_id AND (gone_at IS NULL OR gone_at > :now)"
+            " ORDER BY signs_from, kid LIMIT :limit",
             SigningKey,
             org_id=org_id,
+            now=now,
             limit=MOST_KEYS,
         )
     )
+
+
+def forget_old(now: int) -> Operation[None]:
+    """Remove keys whose last token is dead."""
+    yield from execute("DELETE FROM signing_keys WHERE gone_at IS NOT NULL AND gone_at <= :now", now=now)

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gatelodge.core import addresses
 from gatelodge.core.errors import Refused
+from gatelodge.core.keys import ALGORITHMS
 from gatelodge.core.operation import Operation, announce, execute, many, one
 
 PRODUCTION = "production"
@@ -17,10 +19,12 @@ KINDS = (PRODUCTION, DEVELOPER_HUB, SANDBOX, SCRATCH)
 
 NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 MOST_ORGS = 1000
+LONGEST_WINDOW = 120
 
 
 class Org(msgspec.Struct, frozen=True, kw_only=True):
-    """One tenant. ``name`` is "" for the first org; ``refresh_window`` is in seconds (decision 0006).
+    """One tenant. ``name`` is "" for the first org; ``refresh_window`` is in seconds (decision 0006);
+    ``trusted_ranges`` are networks from which the apps that enforce IP restrictions may be used.
 
     ``issuer`` is a plain string, compared byte for byte (RFC 8414 §3.3); ``path`` is the part of it after the host,
     with no slash at its end.
@@ -31,6 +35,8 @@ class Org(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     kind: str
     refresh_window: int
+    signing_algorithm: str = "ES256"
+    trusted_ranges: tuple[str, ...] = ()
     issuer: str
     path: str
 
@@ -39,9 +45,10 @@ def make(public_url: str) -> Callable[..., Org]:
     """The maker of ``Org`` values for a deployment whose public URL this is."""
     base = public_url.rstrip("/")
 
-    def made(*, name: str, **columns: object) -> Org:
+    def made(*, name: str, trusted_ranges: str, **columns: object) -> Org:
         issuer = f"{base}/o/{name}" if name else base
-        return msgspec.convert({"name": name, "issuer": issuer, "path": urlsplit(issuer).path, **columns}, Org)
+        made_here = {"issuer": issuer, "path": urlsplit(issuer).path, "trusted_ranges": trusted_ranges.split()}
+        return msgspec.convert({"name": name, **made_here, **columns}, Org)
 
     return made
 
@@ -50,33 +57,37 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     """Every org of the deployment, the first one first."""
     return (
         yield from many(
-            "SELECT id, name, label, kind, refresh_window FROM orgs ORDER BY name LIMIT :limit",
+            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges FROM orgs ORDER BY name LIMIT :limit",
             make(public_url),
             limit=MOST_ORGS,
         )
     )
 
 
-def create(*, id: str, name: str, label: str, kind: str, refresh_window: int, now: int) -> Operation[None]:
+def create(fresh: Org, now: int) -> Operation[None]:
     """Make an org. Raises ``Refused`` when the name is taken or has another shape."""
+    name, kind = fresh.name, fresh.kind
     if name and not NAME_SHAPE.fullmatch(name):
         raise Refused(f"the org name {name!r} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter", "name")
     if kind not in KINDS:
         raise Refused(f"the kind {kind!r} is not one of: {', '.join(KINDS)}", "kind")
     made = yield from one(
-        "INSERT INTO orgs (id, name, label, kind, refresh_window, created_at)"
-        " VALUES (:id, :name, :label, :kind, :refresh_window, :now) ON CONFLICT (name) DO NOTHING RETURNING id",
+        "INSERT INTO orgs (id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, created_at)"
+        " VALUES (:id, :name, :label, :kind, :refresh_window, :signing_algorithm, :trusted_ranges, :now)"
+        " ON CONFLICT (name) DO NOTHING RETURNING id",
         str_id,
-        id=id,
+        id=fresh.id,
         name=name,
-        label=label,
+        label=fresh.label,
         kind=kind,
-        refresh_window=refresh_window,
+        refresh_window=fresh.refresh_window,
+        signing_algorithm=fresh.signing_algorithm,
+        trusted_ranges="\n".join(fresh.trusted_ranges),
         now=now,
     )
     if made is None:
         raise Refused(f"an org named {name!r} exists already; choose another name", "name")
-    yield from announce(id, "org", id)
+    yield from announce(fresh.id, "org", fresh.id)
 
 
 def str_id(id: str) -> str:
@@ -84,9 +95,26 @@ def str_id(id: str) -> str:
     return id
 
 
-def set_refresh_window(org_id: str, seconds: int) -> Operation[None]:
-    """Change the grace window of refresh rotation, 0 to 120 seconds (decision 0006)."""
-    if not 0 <= seconds <= 120:  # noqa: PLR2004 - the two limits are the rule
-        raise Refused(f"the refresh window is {seconds} s; it must be 0 to 120", "refresh_window")
-    yield from execute("UPDATE orgs SET refresh_window = :seconds WHERE id = :org_id", seconds=seconds, org_id=org_id)
-    yield from announce(org_id, "org", org_id)
+def change(changed: Org) -> Operation[None]:
+    """Write an org's own settings: its label, windows, ranges and algorithm (decision 0006: 0 to 120 seconds).
+
+    Raises ``Refused``.
+    """
+    if not 0 <= changed.refresh_window <= LONGEST_WINDOW:
+        raise Refused(
+            f"the refresh window is {changed.refresh_window} s; it must be 0 to {LONGEST_WINDOW}", "refresh_window"
+        )
+    if changed.signing_algorithm not in ALGORITHMS:
+        raise Refused(f"{changed.signing_algorithm!r} is not one of {', '.join(ALGORITHMS)}", "signing_algorithm")
+    if problem := addresses.problem(changed.trusted_ranges):
+        raise Refused(problem, "trusted_ranges")
+    yield from execute(
+        "UPDATE orgs SET label = :label, refresh_window = :refresh_window, signing_algorithm = :signing_algorithm,"
+        " trusted_ranges = :trusted_ranges WHERE id = :org_id",
+        label=changed.label,
+        refresh_window=changed.refresh_window,
+        signing_algorithm=changed.signing_algorithm,
+        trusted_ranges="\n".join(changed.trusted_ranges),
+        org_id=changed.id,
+    )
+    yield from announce(changed.id, "org", changed.id)

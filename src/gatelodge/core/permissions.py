@@ -45,6 +45,10 @@ class Access(msgspec.Struct, frozen=True):
         """Whether any permission set grants this system permission."""
         return any(permission in each.system for each in self.sets)
 
+    def has_any(self, api_names: tuple[str, ...]) -> bool:
+        """Whether any of these permission sets is among them."""
+        return any(each.api_name in api_names for each in self.sets)
+
     def can_read(self, object_name: str) -> bool:
         """Whether the user may read this object at all."""
         return any(True for _ in self._grants(object_name))
@@ -111,6 +115,19 @@ def assign(org_id: str, user_id: str, api_name: str) -> Operation[None]:
     if given is None:
         raise Refused(f"this org has no permission set {api_name!r}", "permission_sets")
     yield from announce(org_id, "user", user_id)
+
+
+def of_org(org_id: str) -> Operation[list[PermissionSet]]:
+    """Every permission set of the org, by API name."""
+    return (
+        yield from many(
+            "SELECT api_name, label, document FROM permission_sets WHERE org_id = :org_id ORDER BY api_name"
+            " LIMIT :limit",
+            permission_set,
+            org_id=org_id,
+            limit=MOST_SETS,
+        )
+    )
 
 
 def access_of(org_id: str, user_id: str) -> Operation[Access]:

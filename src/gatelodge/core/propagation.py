@@ -6,13 +6,14 @@ once, or after the delay that a development org imitates.
 
 import msgspec
 
-from gatelodge.core import audit
+from gatelodge.core import audit, credentials, mcp_servers, permissions, users
 from gatelodge.core.apps import policies as app_policies
 from gatelodge.core.apps import registry
 from gatelodge.core.apps import settings as app_settings
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.apps.settings import Settings
+from gatelodge.core.credentials import Credential
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, number, one
 
@@ -27,23 +28,54 @@ KEEP_CHANGES = 24 * 3600
 
 
 class LiveClient(msgspec.Struct, frozen=True, kw_only=True):
-    """An app as the servers see it. Here the consumer key becomes ``client_id`` and Callback URLs ``redirect_uris``."""
+    """An app as the servers see it, under one of its consumer keys.
+
+    Here the consumer key becomes ``client_id`` and Callback URLs ``redirect_uris``. ``ends_at`` (epoch seconds, 0 for
+    never) is when a staged key stops working.
+    """
 
     org_id: str
     app_id: str
     client_id: str
-    name: str
-    api_name: str
+    secret_digest: str
     registered_by: str
-    info_url: str
-    is_enabled: bool
-    redirect_uris: tuple[str, ...]
-    scopes: tuple[str, ...]
-    requires_pkce: bool
-    mcp_servers: tuple[str, ...] | None
-    default_mcp_server: str
     revision: int
-    is_removed: bool = False
+    settings: Settings
+    policies: Policies
+    ends_at: int = 0
+
+    def __repr__(self) -> str:
+        return f"LiveClient({self.client_id}, {self.revision})"
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.settings.label
+
+    @property
+    def api_name(self) -> str:
+        """What programs call it."""
+        return self.settings.api_name
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether an administrator (Policies) and its developer (Settings) both let it be used."""
+        return self.policies.is_enabled and self.settings.oauth_enabled
+
+    @property
+    def redirect_uris(self) -> tuple[str, ...]:
+        """Where it may be sent back to."""
+        return self.settings.callback_urls
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it may be given."""
+        return self.settings.scopes
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether it can prove who it is: by a secret, or by a key of its own (RFC 6749 §2.1)."""
+        return bool(self.secret_digest or self.settings.public_keys)
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -79,21 +111,29 @@ def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
     app_settings.check(made.settings)
     stored = yield from registry.create(made)
+    yield from credentials.add(
+        Credential(
+            client_id=made.consumer_key,
+            org_id=made.org_id,
+            app_id=made.id,
+            secret_digest="",
+            made_by=made.created_by,
+            made_at=made.created_at,
+        )
+    )
     yield from audit.record(
         made.org_id, now_ms, made.created_by, "app:settings:create", made.id, {"api_name": made.settings.api_name}
     )
-    yield from _release(stored, now_ms=now_ms, delay=delay)
+    yield from release_app(stored, now_ms=now_ms, delay=delay)
     return stored
 
 
 def change_app(
-    org_id: str,
-    app_id: str,
+    before: ExternalClientApp,
     *,
     revision: int,
     settings: Settings,
     policies: Policies,
-    known_servers: tuple[str, ...],
     actor: str,
     now_ms: int,
     delay: int,
@@ -103,58 +143,81 @@ def change_app(
     Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
     """
     app_settings.check(settings)
-    app_policies.check(policies, known_servers)
-    before = yield from registry.find(org_id, app_id)
-    if before is not None and before.settings.api_name != settings.api_name:
+    app_policies.check(policies, (yield from known_to(before.org_id, policies)))
+    if before.settings.api_name != settings.api_name:
         raise Refused(
             f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name"
         )
     saved = yield from registry.save(
-        org_id, app_id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
+        before.org_id, before.id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
     )
-    yield from audit.record(org_id, now_ms, actor, "app:settings:change", app_id, {"revision": saved.revision})
-    yield from _release(saved, now_ms=now_ms, delay=delay if saved.policies.is_enabled else 0)
+    yield from audit.record(
+        before.org_id, now_ms, actor, "app:settings:change", before.id, {"revision": saved.revision}
+    )
+    yield from release_app(saved, now_ms=now_ms, delay=delay if saved.policies.is_enabled else 0)
     return saved
 
 
-def _release(app: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[None]:
-    settings, policies = app.settings, app.policies
-    client = LiveClient(
-        org_id=app.org_id,
-        app_id=app.id,
-        client_id=app.consumer_key,  # the single line where the word changes
-        name=settings.label,
-        api_name=settings.api_name,
-        registered_by=app.created_by,
-        info_url=settings.info_url,
-        is_enabled=policies.is_enabled and settings.oauth_enabled,
-        redirect_uris=settings.callback_urls,
-        scopes=settings.scopes,
-        requires_pkce=settings.require_pkce,
-        mcp_servers=policies.mcp_servers,
-        default_mcp_server=policies.default_mcp_server,
-        revision=app.revision,
+def known_to(org_id: str, policies: Policies) -> Operation[app_policies.Known]:
+    """What the org has of that which these policies may name."""
+    servers = yield from mcp_servers.of_org(org_id)
+    sets = yield from permissions.of_org(org_id)
+    runs_as = (yield from users.find_by_username(org_id, policies.run_as)) if policies.run_as else None
+    return app_policies.Known(
+        servers=tuple(server.name for server in servers),
+        permission_sets=tuple(each.api_name for each in sets),
+        run_as_exists=runs_as is not None and runs_as.is_active,
     )
+
+
+def release_app(app: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[None]:
+    """Hand an app's newest revision to the nodes, under each consumer key that works."""
+    for credential in (yield from credentials.of_app(app.org_id, app.id, now_ms // 1000)):
+        client = LiveClient(
+            org_id=app.org_id,
+            app_id=app.id,
+            client_id=credential.client_id,  # the single line where the word changes
+            secret_digest=credential.secret_digest,
+            registered_by=app.created_by,
+            revision=app.revision,
+            settings=app.settings,
+            policies=app.policies,
+            ends_at=credential.expires_at or 0,
+        )
+        yield from _release(client, now_ms=now_ms, delay=delay)
+
+
+def withdraw(org_id: str, client_id: str) -> Operation[None]:
+    """A consumer key works no longer, on any node."""
+    yield from execute(
+        "DELETE FROM live_clients WHERE org_id = :org_id AND client_id = :client_id",
+        org_id=org_id,
+        client_id=client_id,
+    )
+    yield from announce(org_id, "client", client_id)
+
+
+def _release(client: LiveClient, *, now_ms: int, delay: int) -> Operation[None]:
     # What was superseded before this release is no longer served by anyone.
     yield from execute(
         "DELETE FROM live_clients WHERE org_id = :org_id AND client_id = :client_id AND revision < ("
         "SELECT MAX(revision) FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
         " AND live_from <= :now)",
-        org_id=app.org_id,
+        org_id=client.org_id,
         client_id=client.client_id,
         now=now_ms,
     )
     yield from execute(
         "INSERT INTO live_clients (org_id, client_id, revision, live_from, released_at, document)"
         " VALUES (:org_id, :client_id, :revision, :live_from, :now, :document)",
-        org_id=app.org_id,
+        org_id=client.org_id,
         client_id=client.client_id,
-        revision=app.revision,
+        revision=client.revision,
         live_from=now_ms + delay * 1000,
         now=now_ms,
         document=msgspec.json.encode(client).decode(),
     )
-    yield from announce(app.org_id, "client", client.client_id)
+    yield from announce(client.org_id, "client", client.client_id)
 
 
 def releases(org_id: str, client_id: str) -> Operation[list[Release]]:

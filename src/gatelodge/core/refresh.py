@@ -9,13 +9,13 @@ import re
 import msgspec
 
 from gatelodge.core import connections
+from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, Policies
 from gatelodge.core.errors import Denied
 from gatelodge.core.operation import Operation, execute, one
+from gatelodge.core.scopes import REFRESH_TOKEN
 from gatelodge.core.secrets import KeyRing, are_equal
 
 PURPOSE = "refresh"
-IDLE_LIFETIME = 30 * 24 * 3600
-"""Seconds without use after which a family is dead."""
 WINDOW = 30
 """Default seconds in which a superseded token still leads to the newest one. Never slides."""
 MOST_RECENT = 16
@@ -36,7 +36,7 @@ class Presented(msgspec.Struct, frozen=True):
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """The one row of a refresh family. ``n`` is the newest token's number; ``recent`` are (number, superseded at in
-    epoch milliseconds) of those before it; ``expires_at`` is in epoch seconds.
+    epoch milliseconds) of those before it; ``began_at`` and ``used_at`` are in epoch seconds.
     """
 
     id: str
@@ -45,7 +45,20 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
     n: int
     recent: tuple[tuple[int, int], ...]
-    expires_at: int
+    began_at: int
+    used_at: int
+
+    def ends_at(self, policies: Policies) -> int | None:
+        """When the app's Refresh Token Policy, as it is now, ends this family; None: never."""
+        match policies.refresh_token_policy:
+            case "Zero":
+                return self.began_at
+            case "SpecificLifetime":
+                return self.began_at + policies.refresh_seconds
+            case "SpecificInactivity":
+                return self.used_at + policies.refresh_seconds
+            case _:
+                return None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +66,16 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     family: Family
     connection: connections.Connection
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """By which rules a family is used: the app's policies, whether its tokens rotate, and the seconds of the window in
+    which a superseded token still leads to the newest one (0: none).
+    """
+
+    policies: Policies
+    rotates: bool
+    window: int
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +88,6 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
 def from_row(*, recent: str, **columns: object) -> Family:
     """A ``Family`` from its row."""
     return msgspec.convert({**columns, "recent": msgspec.json.decode(recent)}, Family)
-
-
-def of(begun: connections.Connection, fresh: Family) -> Family:
-    """The fresh family of a connection that just began."""
-    return msgspec.structs.replace(fresh, org_id=begun.org_id, connection_id=begun.id)
 
 
 def parse(token: str) -> Presented | None:
@@ -90,9 +108,9 @@ def is_ours(keys: KeyRing, presented: Presented, family: Family) -> bool:
     return mac is not None and are_equal(mac, presented.mac)
 
 
-COLUMNS = "id, org_id, connection_id, salt, n, recent, expires_at"
+COLUMNS = "id, org_id, connection_id, salt, n, recent, began_at, used_at"
 ADVANCE = (
-    "UPDATE refresh_families SET n = n + 1, recent = :recent, expires_at = :expires_at WHERE org_id = :org_id"
+    "UPDATE refresh_families SET n = n + :step, recent = :recent, used_at = :now WHERE org_id = :org_id"
     f" AND id = :id AND n = :n AND {connections.is_live_sql('connection_id')} RETURNING {COLUMNS}"
 )
 
@@ -100,13 +118,24 @@ ADVANCE = (
 def begin(made: Family) -> Operation[None]:
     """A connection with the scope ``refresh_token`` gets its family, at number 1."""
     yield from execute(
-        f"INSERT INTO refresh_families ({COLUMNS}) VALUES (:id, :org_id, :connection_id, :salt, 1, '[]', :expires_at)",
+        f"INSERT INTO refresh_families ({COLUMNS}) VALUES (:id, :org_id, :connection_id, :salt, 1, '[]', :began_at,"
+        " :used_at)",
         id=made.id,
         org_id=made.org_id,
         connection_id=made.connection_id,
         salt=made.salt,
-        expires_at=made.expires_at,
+        began_at=made.began_at,
+        used_at=made.used_at,
     )
+
+
+def begin_for(begun: connections.Connection, fresh: Family | None) -> Operation[Family | None]:
+    """The family of a connection that just began, where its scopes and the app's policy want one."""
+    if fresh is None or REFRESH_TOKEN not in begun.scopes:
+        return None
+    family = msgspec.structs.replace(fresh, org_id=begun.org_id, connection_id=begun.id)
+    yield from begin(family)
+    return family
 
 
 def find(org_id: str, family_id: str) -> Operation[Family | None]:
@@ -122,23 +151,25 @@ def find_live(org_id: str, family_id: str) -> Operation[Held | None]:
     return Held(family=family, connection=connection) if family and connection else None
 
 
-def rotate(held: Held, n: int, *, window: int, now_ms: int) -> Operation[Refreshed | Denied]:
+def rotate(held: Held, n: int, *, terms: Terms, now_ms: int) -> Operation[Refreshed | Denied]:
     """Use token ``n`` of a family that was read as ``held``, its MAC and client checked (steps 3 to 6 of the rule).
 
-    ``window`` is in seconds, 0 for strict rotation.
+    A token of an app without rotation stays its family's newest.
     """
     now = now_ms // 1000
     family, connection = held.family, held.connection
-    if family.expires_at <= now:
-        return Denied("invalid_grant", f"expired access/refresh token: unused for {IDLE_LIFETIME // 86400} days")
-    recent = _remembered(family.recent, n, now_ms)
+    ends_at = family.ends_at(terms.policies)
+    if ends_at is not None and ends_at <= now:
+        return Denied("invalid_grant", f"expired access/refresh token: {_why_over(terms.policies)}")
+    recent = _remembered(family.recent, n, now_ms) if terms.rotates else family.recent
     advanced = None
     if n == family.n:  # the UPDATE also sees whether the connection is still live
         advanced = yield from one(
             ADVANCE,
             from_row,
+            step=int(terms.rotates),
             recent=msgspec.json.encode(recent).decode(),
-            expires_at=now + IDLE_LIFETIME,
+            now=now,
             org_id=family.org_id,
             id=family.id,
             n=n,
@@ -150,11 +181,20 @@ def rotate(held: Held, n: int, *, window: int, now_ms: int) -> Operation[Refresh
     newest = yield from find(family.org_id, family.id)
     if newest is not None and newest.n == n:  # not lost to a rotation: what it hangs on ended in this very moment
         return Denied("invalid_grant", "expired access/refresh token: its connection has ended")
-    if newest is not None and _is_forgiven(newest, n, window, now_ms):
+    if newest is not None and _is_forgiven(newest, n, terms.window, now_ms):
         return Refreshed(family=newest, connection=connection)
     # RFC 9700 §4.14.2. Also a number above the row's: a restored backup cannot tell its own future from a forgery.
     yield from connections.end(family.org_id, connection.id, now, "refresh token replay")
     return Denied("invalid_grant", "the refresh token was already used; its connection is ended")
+
+
+def _why_over(policies: Policies) -> str:
+    period = f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()}"
+    return {
+        AT_ONCE: "the app's policy is to expire refresh tokens immediately",
+        AFTER: f"the app's policy ends them after {period}",
+        IF_UNUSED: f"the app's policy ends them when unused for {period}",
+    }[policies.refresh_token_policy]
 
 
 def _remembered(recent: tuple[tuple[int, int], ...], n: int, now_ms: int) -> tuple[tuple[int, int], ...]:

@@ -4,6 +4,10 @@ import msgspec
 
 MCP_API = "mcp_api"
 REFRESH_TOKEN = "refresh_token"
+OPENID = "openid"
+PROFILE = "profile"
+EMAIL = "email"
+ID = "id"
 OFFLINE_ACCESS = "offline_access"  # another word for refresh_token, listed in AS metadata only (MCP: Refresh Tokens)
 
 
@@ -18,6 +22,10 @@ class Scope(msgspec.Struct, frozen=True):
 SCOPES = (
     Scope(MCP_API, "Access MCP servers", "Use your organisation's MCP servers as you, with what you may see there"),
     Scope(REFRESH_TOKEN, "Perform requests at any time", "Stay connected without asking you to sign in each time"),
+    Scope(OPENID, "Access unique user identifiers", "Know who you are here: your user id"),
+    Scope(PROFILE, "Access the identity URL service (profile)", "See your name, username and time zone"),
+    Scope(EMAIL, "Access the identity URL service (email)", "See your e-mail address"),
+    Scope(ID, "Access the identity URL service (id)", "See your identity: name, e-mail address and organisation"),
 )
 BY_NAME = {scope.name: scope for scope in SCOPES}
 

@@ -7,32 +7,55 @@ from gatelodge.core.operation import Operation, execute, one
 
 LIFETIME = 12 * 3600
 """Seconds from sign-in to the end of a session."""
+VERIFIED_FOR = 600
+"""Seconds for which a proof of identity lets one see a secret."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed-in browser. ``digest`` names the row; ``signed_in_at`` is OpenID's ``auth_time``."""
+    """One signed-in browser. ``digest`` names the row, ``id`` is what lists show; ``signed_in_at`` is OpenID's
+    ``auth_time``, ``level`` and ``methods`` its ``acr`` and ``amr``; ``verified_at`` is when the person last proved
+    who they are.
+    """
 
     digest: str
+    id: str
     user: users.User
+    level: str
+    methods: tuple[str, ...]
+    address: str
+    agent: str
     signed_in_at: int
+    verified_at: int
+
+    def is_verified(self, now: int) -> bool:
+        """Whether identity was verified in the last ten minutes."""
+        return now - self.verified_at < VERIFIED_FOR
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A session as it is stored."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it is stored. ``methods`` are parted by spaces."""
 
+    digest: str
+    id: str
+    org_id: str
     user_id: str
+    level: str
+    methods: str
+    address: str
+    agent: str
     signed_in_at: int
+    verified_at: int
 
 
-def begin(digest: str, *, org_id: str, user_id: str, now: int) -> Operation[None]:
+COLUMNS = "digest, id, org_id, user_id, level, methods, address, agent, signed_in_at, verified_at"
+
+
+def begin(begun: Row, now: int) -> Operation[None]:
     """A person signed in: a new row, so that nothing a stranger planted before becomes theirs (session fixation)."""
     yield from execute(
-        "INSERT INTO sessions (digest, org_id, user_id, signed_in_at, expires_at)"
-        " VALUES (:digest, :org_id, :user_id, :now, :expires_at)",
-        digest=digest,
-        org_id=org_id,
-        user_id=user_id,
-        now=now,
+        f"INSERT INTO sessions ({COLUMNS}, expires_at) VALUES (:digest, :id, :org_id, :user_id, :level, :methods,"
+        " :address, :agent, :signed_in_at, :verified_at, :expires_at)",
+        **msgspec.structs.asdict(begun),
         expires_at=now + LIFETIME,
     )
     yield from execute("DELETE FROM sessions WHERE expires_at <= :now", now=now)
@@ -41,7 +64,7 @@ def begin(digest: str, *, org_id: str, user_id: str, now: int) -> Operation[None
 def find(org_id: str, digest: str, now: int) -> Operation[Session | None]:
     """The live session of an active user with this cookie; a cookie of another org finds nothing."""
     row = yield from one(
-        "SELECT user_id, signed_in_at FROM sessions WHERE digest = :digest AND org_id = :org_id AND expires_at > :now",
+        f"SELECT {COLUMNS} FROM sessions WHERE digest = :digest AND org_id = :org_id AND expires_at > :now",
         Row,
         digest=digest,
         org_id=org_id,
@@ -50,7 +73,22 @@ def find(org_id: str, digest: str, now: int) -> Operation[Session | None]:
     user = (yield from users.find(org_id, row.user_id)) if row else None
     if row is None or user is None or not user.is_active:
         return None
-    return Session(digest=digest, user=user, signed_in_at=row.signed_in_at)
+    return session(row, user)
+
+
+def session(row: Row, user: users.User) -> Session:
+    """A ``Session`` from its row and its user."""
+    return Session(
+        digest=row.digest,
+        id=row.id,
+        user=user,
+        level=row.level,
+        methods=tuple(row.methods.split()),
+        address=row.address,
+        agent=row.agent,
+        signed_in_at=row.signed_in_at,
+        verified_at=row.verified_at,
+    )
 
 
 def end(org_id: str, digest: str) -> Operation[None]:

@@ -101,6 +101,18 @@ def find(org_id: str, user_id: str) -> Operation[User | None]:
     )
 
 
+def find_by_username(org_id: str, username: str) -> Operation[User | None]:
+    """The user with this username, in any case."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND username_key = :key",
+            user,
+            org_id=org_id,
+            key=username.lower(),
+        )
+    )
+
+
 def find_credential(org_id: str, username: str) -> Operation[Credential | None]:
     """What a sign-in under this username (any case) is compared with."""
     return (

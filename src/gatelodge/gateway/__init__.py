@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
+from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.protected_resource import Gate, Turned, document, turned_away
+from gatelodge.gateway.protected_resource import document, turned_away
+from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Site
@@ -30,7 +32,6 @@ class Gateway:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._gate = Gate(site)
         self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
         self.routes = (
@@ -55,8 +56,8 @@ class Gateway:
         """One request of an MCP client to one server."""
         name = request.path_params["server"]
         try:
-            caller = await self._gate.check(org, request, name)
-        except Turned as turned:
+            caller = await protected_resource.check(site, org, request, name)
+        except NotAccepted as turned:
             return turned_away(org, name, turned)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":

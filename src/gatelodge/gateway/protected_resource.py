@@ -8,96 +8,38 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import secrets, tokens
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import USE_MCP_SERVERS
-from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
-from gatelodge.core.tokens import Claims, Unacceptable
 from gatelodge.gateway.caller import Caller
-from gatelodge.live import LiveUser, OrgKeys
+from gatelodge.web.access_tokens import Accepted, NotAccepted
 from gatelodge.web.site import Site
 
-MOST_VERIFIED = 10_000
 LONGEST_REASON = 400
 
 
-class Turned(Exception):
+class Turned(NotAccepted):
     """The caller is turned away: ``status``, the OAuth code (RFC 6750 §3.1, "" for none) and why."""
 
-    def __init__(self, status: int, error: str, why: str) -> None:
-        super().__init__(why)
-        self.status, self.error, self.why = status, error, why
+
+async def check(site: Site, org: Org, request: Request, server: str) -> Caller:
+    """The caller of this request. Raises ``NotAccepted``."""
+    _check_origin(org, request)
+    if server not in await site.live.servers(org.id):
+        raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
+    accepted = await site.access.check(org, request, audience=resource(org, server))
+    if request.method != "POST":
+        raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
+    return _admitted(org, server, accepted)
 
 
-class Verified(msgspec.Struct, frozen=True):
-    """A signature that was checked, and the org's keys as they were then."""
-
-    claims: Claims
-    keys: OrgKeys
-
-
-class Gate:
-    """Checks tokens. A verified signature is remembered by the token's digest for as long as the org's keys stay the
-    same; all else is looked up at each call.
-    """
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._verified: dict[tuple[str, str], Verified] = {}
-
-    async def check(self, org: Org, request: Request, server: str) -> Caller:
-        """The caller of this request. Raises ``Turned``."""
-        _check_origin(org, request)
-        if server not in await self._site.live.servers(org.id):
-            raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
-        token = _bearer(request)
-        claims = await self._claims(org, token, resource(org, server))
-        client, user = await self._still_there(org, claims)
-        if request.method != "POST":
-            raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
-        return _admitted(org, server, claims, client, user)
-
-    async def _claims(self, org: Org, token: str, audience: str) -> Claims:
-        known = (secrets.digest(token), audience)
-        now = self._site.clock.now()
-        keys = await self._site.live.keys(org.id)
-        verified = self._verified.get(known)
-        if verified is None or verified.keys is not keys:
-            try:
-                claims = tokens.verify(token, keys.verifying, issuer=org.issuer, audience=audience, now=now)
-            except Unacceptable as error:
-                self._verified.pop(known, None)
-                raise Turned(401, "invalid_token", f"the access token is refused: {error}") from None
-            if len(self._verified) >= MOST_VERIFIED:
-                self._verified.pop(next(iter(self._verified)))
-            verified = self._verified[known] = Verified(claims, keys)
-        if verified.claims.exp <= now:
-            self._verified.pop(known, None)
-            raise Turned(401, "invalid_token", "the access token is refused: it has expired")
-        return verified.claims
-
-    async def _still_there(self, org: Org, claims: Claims) -> tuple[LiveClient, LiveUser]:
-        """The app and the user of a token, unless one of them, or what joins them, has ended since it was made."""
-        live = self._site.live
-        if await live.has_ended(claims.authorization_id, claims.connection_id):
-            raise Turned(401, "invalid_token", "the user's authorization of this app has ended; connect again")
-        client = await live.client(org.id, claims.client_id)
-        if client is None or not client.is_enabled:
-            raise Turned(401, "invalid_token", "the app was disabled or removed by an administrator")
-        user = await live.user(org.id, claims.sub)
-        if user is None:
-            raise Turned(401, "invalid_token", "the user is inactive")
-        return client, user
-
-
-def _admitted(org: Org, server: str, claims: Claims, client: LiveClient, live_user: LiveUser) -> Caller:
+def _admitted(org: Org, server: str, accepted: Accepted) -> Caller:
     """The caller, if the scopes, the app's policies and the user's permission sets allow this server."""
-    scopes = tuple(claims.scope.split())
-    if MCP_API not in scopes:
+    client, live_user = accepted.client, accepted.user
+    if MCP_API not in accepted.scopes:
         raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
-    if client.mcp_servers is not None and server not in client.mcp_servers:
+    if client.policies.mcp_servers is not None and server not in client.policies.mcp_servers:
         raise Turned(403, "", f"the policies of {client.api_name} do not allow the MCP server {server}")
     if not live_user.access.may(USE_MCP_SERVERS):
         raise Turned(403, "", f"{live_user.user.username} has no permission set that allows MCP servers")
@@ -109,7 +51,7 @@ def _admitted(org: Org, server: str, claims: Claims, client: LiveClient, live_us
         email=live_user.user.email,
         time_zone=live_user.user.time_zone,
         client_id=client.client_id,
-        scopes=scopes,
+        scopes=accepted.scopes,
         server=server,
         access=live_user.access,
     )
@@ -123,20 +65,7 @@ def _check_origin(org: Org, request: Request) -> None:
             raise Turned(403, "", f"a page of the Origin {origin:.100} may not call this server, only one of {own}")
 
 
-def _bearer(request: Request) -> str:
-    """The token of the Authorization header: nowhere else is one read (RFC 6750 §2, MCP: Token Requirements)."""
-    headers = request.headers.getlist("authorization")
-    if not headers:
-        raise Turned(401, "", "an access token is needed")
-    if len(headers) > 1:  # RFC 6750 §3.1: two programs could read two different tokens
-        raise Turned(400, "invalid_request", f"send one Authorization header, not {len(headers)}")
-    scheme, _, token = headers[0].partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():  # RFC 9110 §11.1: the scheme has no case
-        raise Turned(401, "", "send Authorization: Bearer and an access token")
-    return token.strip()
-
-
-def turned_away(org: Org, server: str, turned: Turned) -> Response:
+def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:
     """The refusal with its challenge: where to get a token, and which scopes (RFC 9728 §5.1, RFC 6750 §3)."""
     headers = {"Cache-Control": "no-store"}
     if turned.status == 401 or turned.error:  # noqa: PLR2004 - what a client can mend with another token

@@ -11,7 +11,7 @@ MOST_LISTED = 20
 
 def servers_for(client: LiveClient, active: dict[str, McpServer]) -> dict[str, McpServer]:
     """The active MCP servers that the app's policies let it use, by name."""
-    allowed = client.mcp_servers
+    allowed = client.policies.mcp_servers
     return {name: server for name, server in active.items() if allowed is None or name in allowed}
 
 
@@ -36,8 +36,8 @@ def decide(
         return org.issuer
     if len(uris) == 1:
         return uris[0]
-    if client.default_mcp_server in usable:
-        return resource(org, client.default_mcp_server)
+    if client.policies.default_mcp_server in usable:
+        return resource(org, client.policies.default_mcp_server)
     raise OAuthError("invalid_target", f"send the parameter resource, or name a Default MCP server; {_list(uris)}")
 
 

@@ -71,7 +71,7 @@ async def standing(site: Site, org: Org, request: Request, asked: Asked, came: A
     """Look again at everything that decides the next page. ``came`` None: the request comes just now."""
     session, authorization, access = await browser.session_of(site, org, request), None, Access()
     if session is not None:
-        authorization = await site.store.read(authorizations.find_live, org.id, session.user.id, asked.client.client_id)
+        authorization = await site.store.read(authorizations.find_live, org.id, session.user.id, asked.client.app_id)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
     arrival = came or Arrival(site.clock.now(), session.digest if session else "")
@@ -133,12 +133,17 @@ def new_code(asked: Asked, stands: Standing, now: int) -> tuple[str, Code]:
             org_id=asked.org.id,
             authorization_id=known.id if known else secrets.new_id(AUTHORIZATION),
             user_id=stands.session.user.id,
+            app_id=asked.client.app_id,
             client_id=asked.client.client_id,
             scopes=asked.scopes,
             resource=asked.resource,
             signed_in_at=stands.session.signed_in_at,
+            level=stands.session.level,
+            methods=stands.session.methods,
+            dpop_jkt=asked.request.dpop_jkt,
         ),
         redirect_uri=asked.redirect_uri,
         code_challenge=asked.request.code_challenge,
+        nonce=asked.request.nonce,
         expires_at=now + connections.CODE_LIFETIME,
     )

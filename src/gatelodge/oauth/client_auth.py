@@ -1,53 +1,125 @@
-"""Which client is at the token endpoint. Apps here are public clients: they say who they are and prove it by PKCE or
-by the refresh token itself (RFC 6749 §2.3).
+"""Which client is here, and how it proved that (RFC 6749 §2.3): by nothing, by its secret, or by a signed assertion.
+
+A secret or assertion that is sent is checked, even where none is needed.
 """
 
 import base64
 import binascii
+from typing import Literal
 from urllib.parse import unquote_plus
 
+import msgspec
 from starlette.requests import Request
 
+from gatelodge.core import credentials, secrets
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
+from gatelodge.oauth import assertions
+from gatelodge.oauth.assertions import Unproven
 from gatelodge.oauth.errors import OAuthError
 from gatelodge.web.site import Site
 
-METHODS = ("none",)
+Method = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+METHODS: tuple[Method, ...] = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-async def authenticate(site: Site, org: Org, request: Request, form: dict[str, str]) -> LiveClient:
-    """The live, enabled client of this request. Raises ``OAuthError`` (invalid_client, RFC 6749 §5.2)."""
+class Authenticated(msgspec.Struct, frozen=True):
+    """A live, enabled client, and the way in which it said who it is."""
+
+    client: LiveClient
+    method: Method
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it showed something that only this client has."""
+        return self.method != "none"
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Who the caller says it is, and what it shows for that."""
+
+    client_id: str
+    method: Method
+    shown: str
+
+    def __repr__(self) -> str:
+        return f"Claim({self.client_id}, {self.method})"
+
+
+async def authenticate(site: Site, org: Org, request: Request, form: dict[str, str]) -> Authenticated:
+    """The client of this request. Raises ``OAuthError`` (invalid_client, RFC 6749 §5.2)."""
     # 401 and its challenge answer the Authorization header alone (RFC 6749 §5.2, RFC 9110 §15.5.2): many clients read no
     # body behind a challenge, and so would not see why.
     challenge = f'Basic realm="{org.issuer}"' if "authorization" in request.headers else ""
-    client_id, secret = _claimed(request, form, challenge)
-    if not client_id:
-        raise _invalid("client_id is missing: send the app's consumer key", challenge)
-    client = await site.live.client(org.id, client_id)
+    claim = _claimed(request, form, challenge)
+    if not claim.client_id:
+        raise invalid("client_id is missing: send the app's consumer key", challenge)
+    client = await site.live.client(org.id, claim.client_id)
     if client is None:
-        raise _invalid("client identifier invalid: no app of this org has it", challenge)
-    if secret:  # a secret that is sent is checked even where none is needed, and these apps have none
-        raise _invalid("invalid client credentials: this app has no secret; send none", challenge)
+        raise invalid(await _why_unknown(site, org, claim.client_id), challenge)
+    await _check(site, org, client, claim, challenge)
     if not client.is_enabled:
-        raise _invalid("app_blocked: an administrator has disabled this app", challenge)
-    return client
+        raise invalid("app_blocked: an administrator has disabled this app", challenge)
+    return Authenticated(client, claim.method)
 
 
-def _invalid(description: str, challenge: str) -> OAuthError:
+def invalid(description: str, challenge: str = "") -> OAuthError:
+    """The refusal of a client that didn't prove who it is."""
     return OAuthError("invalid_client", description, 401 if challenge else 400, challenge)
 
 
-def _claimed(request: Request, form: dict[str, str], challenge: str) -> tuple[str, str]:
+async def _why_unknown(site: Site, org: Org, client_id: str) -> str:
+    connected = await site.live.connected_app(org.id, client_id)
+    if connected is None:
+        return "client identifier invalid: no app of this org has it"
+    return (
+        f"client identifier invalid: {connected.name} is a Connected App, and these can't be used; make an External"
+        " Client App"
+    )
+
+
+async def _check(site: Site, org: Org, client: LiveClient, claim: Claim, challenge: str) -> None:
+    match claim.method:
+        case "none":
+            return
+        case "private_key_jwt":
+            try:
+                await assertions.check_client(site, org, client, claim.shown)
+            except Unproven as error:
+                raise invalid(f"invalid client credentials: {error}", challenge) from None
+        case _:
+            if not client.secret_digest:
+                raise invalid("invalid client credentials: this app has no secret; send none", challenge)
+            # 256 bits of chance need no slow hash, and the digests are compared in constant time.
+            if not secrets.are_equal(secrets.digest(claim.shown), client.secret_digest):
+                raise invalid("invalid client credentials: the secret is wrong", challenge)
+    if site.noted.is_due(client.client_id, site.clock.now()):
+        await site.store.run(credentials.note_use, org.id, client.client_id, site.clock.now())
+
+
+def _claimed(request: Request, form: dict[str, str], challenge: str) -> Claim:
     headers = request.headers.getlist("authorization")
-    if not headers:
-        return form.get("client_id", ""), form.get("client_secret", "")
-    if "client_secret" in form or len(headers) > 1:
+    ways = len(headers) + ("client_secret" in form) + ("client_assertion" in form)
+    if ways > 1:
         raise OAuthError("invalid_request", "use one way of client authentication, not two (RFC 6749 2.3)")
+    if "client_assertion" in form:
+        return _asserted(form)
+    if not headers:
+        secret = form.get("client_secret", "")
+        return Claim(form.get("client_id", ""), "client_secret_post" if secret else "none", secret)
     client_id, secret = _basic(headers[0], challenge)
     if form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request", "client_id in the body differs from the one in the Authorization header")
-    return client_id, secret
+    return Claim(client_id, "client_secret_basic" if secret else "none", secret)
+
+
+def _asserted(form: dict[str, str]) -> Claim:
+    """RFC 7523 §2.2. ``client_id`` may be left out: the assertion names it, and is not believed before it is checked."""
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise OAuthError("invalid_request", f"invalid_assertion_type: client_assertion_type must be {ASSERTION_TYPE}")
+    assertion = form["client_assertion"]
+    return Claim(form.get("client_id") or assertions.issuer_of(assertion), "private_key_jwt", assertion)
 
 
 def _basic(header: str, challenge: str) -> tuple[str, str]:
@@ -59,5 +131,5 @@ def _basic(header: str, challenge: str) -> tuple[str, str]:
         text = ""
     client_id, separator, secret = text.partition(":")
     if not separator:
-        raise _invalid("invalid_basic_auth_header: Authorization must be Basic", challenge)
+        raise invalid("invalid_basic_auth_header: Authorization must be Basic", challenge)
     return unquote_plus(client_id), unquote_plus(secret)

@@ -4,8 +4,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, connections, refresh, secrets
+from gatelodge.core import authorizations, connections, secrets
 from gatelodge.core.apps import callbacks
+from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
 from gatelodge.core.scopes import BY_NAME
@@ -105,7 +106,7 @@ async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fie
         error = "The username or the password isn't right. Check both and try again."
         return _sign_in_page(site, org, request, waiting, username, error, status=400)
     response = _again(org, waiting)
-    await browser.sign_in(site, org, request, response, user_id)
+    await browser.sign_in(site, org, request, response, browser.SignedIn(user_id=user_id))
     return response
 
 
@@ -148,6 +149,17 @@ def what_is_asked(asked: Asked) -> str:
     the page was shown. The form's own token keeps strangers from writing it.
     """
     return " ".join((*asked.scopes, asked.resource))
+
+
+def how_long(policies: Policies) -> str:
+    """How long the app stays connected, in words for the consent page."""
+    period = f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()}"
+    return {
+        UNTIL_REVOKED: "Until you or an administrator end it.",
+        AT_ONCE: "Until its first access token ends.",
+        AFTER: f"For {period}.",
+        IF_UNUSED: f"For {period} after its last use.",
+    }[policies.refresh_token_policy]
 
 
 def _again(org: Org, waiting: Waiting) -> Response:
@@ -200,7 +212,7 @@ def _consent_page(
         user=stands.session.user,
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
-        lifetime_days=refresh.IDLE_LIFETIME // 86400,
+        how_long=how_long(asked.client.policies),
         adds_refresh=asked.adds_refresh,
     )
 

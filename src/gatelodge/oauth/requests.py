@@ -32,6 +32,8 @@ class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_age: int | None = None
     max_age_is_bad: bool = False
     login_hint: str = ""
+    nonce: str = ""
+    dpop_jkt: str = ""
     has_request_object: bool = False
     repeated: tuple[str, ...] = ()
 
@@ -83,6 +85,8 @@ def parse(fields: list[tuple[str, str]]) -> AuthorizeRequest:
         max_age=int(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 10 else None,  # noqa: PLR2004
         max_age_is_bad=bool(max_age) and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10),  # noqa: PLR2004
         login_hint=sent.get("login_hint", ""),
+        nonce=sent.get("nonce", ""),
+        dpop_jkt=sent.get("dpop_jkt", ""),
         has_request_object="request" in sent or "request_uri" in sent,
         repeated=twice,
     )
@@ -225,7 +229,7 @@ def pkce_is_used_when_required(asked: Asked) -> None:
     """RFC 7636 §4.4.1; plain is never accepted (RFC 9700 §2.1.1)."""
     request = asked.request
     if not request.code_challenge and not request.code_challenge_method:
-        if asked.client.requires_pkce:
+        if asked.client.settings.require_pkce:
             raise OAuthError(
                 "invalid_request", "this app requires PKCE: send code_challenge and code_challenge_method=S256"
             )
@@ -248,9 +252,16 @@ def prompt_makes_sense(asked: Asked) -> None:
 
 
 def state_is_bounded(asked: Asked) -> None:
-    """It comes back in a Location header."""
-    if len(asked.request.state or "") > LONGEST_STATE:
-        raise OAuthError("invalid_request", f"state has more than {LONGEST_STATE} characters")
+    """It comes back in a Location header, and a nonce in the ID token."""
+    for name, value in (("state", asked.request.state or ""), ("nonce", asked.request.nonce)):
+        if len(value) > LONGEST_STATE:
+            raise OAuthError("invalid_request", f"{name} has more than {LONGEST_STATE} characters")
+
+
+def dpop_jkt_is_a_thumbprint(asked: Asked) -> None:
+    """RFC 9449 §10: the base64url of a SHA-256, as a code_challenge is."""
+    if asked.request.dpop_jkt and not pkce.is_challenge(asked.request.dpop_jkt):
+        raise OAuthError("invalid_request", "dpop_jkt must be the 43 base64url characters of a JWK thumbprint")
 
 
 def scopes_are_allowed(asked: Asked) -> None:
@@ -277,6 +288,7 @@ TOLD_TO_THE_CLIENT = (
     response_mode_is_query,
     request_objects_are_not_used,
     pkce_is_used_when_required,
+    dpop_jkt_is_a_thumbprint,
     prompt_makes_sense,
     scopes_are_allowed,
     resource_is_known,

@@ -4,46 +4,61 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import refresh, secrets, tokens
+from gatelodge.core import refresh
 from gatelodge.core.errors import Denied
 from gatelodge.core.orgs import Org
-from gatelodge.oauth.client_auth import authenticate
+from gatelodge.oauth import issuing
+from gatelodge.oauth.client_auth import Authenticated, authenticate, invalid
 from gatelodge.oauth.errors import NO_STORE, OAuthError, as_json
 from gatelodge.oauth.grants import GRANTS
-from gatelodge.oauth.grants.granted import Granted
+from gatelodge.oauth.grants.granted import Exchange, Grant, Granted
 from gatelodge.web import forms
+from gatelodge.web.addresses import client_address
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer of RFC 6749 §5.1. ``expires_in`` is in seconds."""
+    """The answer of RFC 6749 §5.1, with the original's own fields, which its clients read.
+
+    ``expires_in`` is in seconds, ``issued_at`` in epoch milliseconds as text.
+    """
 
     access_token: str
     token_type: str
     expires_in: int
     scope: str
+    issued_at: str
+    instance_url: str
+    id: str
+    token_format: str
     refresh_token: str = ""
+    id_token: str = ""
 
 
 async def token(site: Site, org: Org, request: Request) -> Response:
     """Exchange a grant for tokens."""
     try:
-        form = await _parse(request)
-        client = await authenticate(site, org, request, form)
-        grant = GRANTS.get(form.get("grant_type", ""))
-        if grant is None:
-            raise _no_such_grant(form)
-        granted = await grant(site, org, client, form)
+        form = await body_of(request)
+        authenticated = await authenticate(site, org, request, form)
+        grant = _grant_of(authenticated, form)
+        asked = Exchange(
+            client=authenticated.client,
+            is_proven=authenticated.is_proven,
+            form=form,
+            address=client_address(request, site.config),
+        )
+        granted = await grant.exchange(site, org, asked)
         if isinstance(granted, Denied):
             raise OAuthError(granted.error, granted.description)
-        answer = await _render(site, org, granted)
+        answer = await _answer(site, org, asked, granted)
     except OAuthError as refused:
         return as_json(refused)
     return Response(msgspec.json.encode(answer), headers=NO_STORE, media_type="application/json")
 
 
-async def _parse(request: Request) -> dict[str, str]:
+async def body_of(request: Request) -> dict[str, str]:
+    """The parameters of a request to an endpoint for clients, each once. Raises ``OAuthError`` (invalid_request)."""
     if request.scope["query_string"]:
         # Parameters in a URL end up in logs (RFC 6749 §2.3.1; OAuth 2.1 §3.2).
         raise OAuthError("invalid_request", "send the parameters in the body, not in the URL")
@@ -53,20 +68,32 @@ async def _parse(request: Request) -> dict[str, str]:
         raise OAuthError("invalid_request", str(error), error.status if error.status == 413 else 400) from None  # noqa: PLR2004
 
 
-def _no_such_grant(form: dict[str, str]) -> OAuthError:
+def _grant_of(authenticated: Authenticated, form: dict[str, str]) -> Grant:
+    """The grant that is asked for, if this app may use it and proved as much as it must. Raises ``OAuthError``."""
     if "grant_type" not in form:
-        return OAuthError("invalid_request", "grant_type is missing")
-    return OAuthError("unsupported_grant_type", f"grant type not supported; send one of: {', '.join(GRANTS)}")
+        raise OAuthError("invalid_request", "grant_type is missing")
+    grant = GRANTS.get(form["grant_type"])
+    if grant is None:
+        raise OAuthError("unsupported_grant_type", f"grant type not supported; send one of: {', '.join(GRANTS)}")
+    client = authenticated.client
+    if not grant.is_enabled(client):
+        raise OAuthError("unauthorized_client", f"oauth_flow_disabled: {client.api_name} lacks {grant.switches}")
+    if grant.needs_proof(client) and not authenticated.is_proven:
+        raise invalid("invalid client credentials: this app must send its secret, or sign an assertion, in this flow")
+    return grant
 
 
-async def _render(site: Site, org: Org, granted: Granted) -> TokenAnswer:
-    keys = await site.live.keys(org.id)
-    connection = msgspec.structs.replace(granted.connection, scopes=granted.scopes)
-    claims = tokens.claims(connection, issuer=org.issuer, jti=secrets.new_token()[:22], now=site.clock.now())
+async def _answer(site: Site, org: Org, asked: Exchange, granted: Granted) -> TokenAnswer:
+    issued = await issuing.access_token(site, org, asked.client, granted)
     return TokenAnswer(
-        access_token=tokens.sign(keys.signing, keys.kid, claims),
-        token_type="Bearer",
-        expires_in=tokens.LIFETIME,
-        scope=claims.scope,
+        access_token=issued.text,
+        token_type="DPoP" if granted.connection.dpop_jkt else "Bearer",
+        expires_in=issued.lifetime,
+        scope=" ".join(granted.scopes),
+        issued_at=str(site.clock.now_ms()),
+        instance_url=org.issuer,
+        id=f"{org.issuer}/id/{org.id}/{granted.connection.user_id}",
+        token_format=issued.format,
         refresh_token=refresh.write(site.ring, granted.family) if granted.family else "",
+        id_token=await issuing.id_token(site, org, asked.client, granted, issued),
     )

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, propagation, scopes, secrets
+from gatelodge.core import propagation, scopes, secrets
 from gatelodge.core.apps import policies, presets, readiness, settings
 from gatelodge.core.apps.presets import Preset
 from gatelodge.core.apps.registry import ExternalClientApp
-from gatelodge.core.apps.settings import FIELDS, SECURITY, Settings
+from gatelodge.core.apps.settings import FIELDS, FLOWS, SECURITY, Settings
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.ids import APP
 from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
@@ -70,16 +70,13 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
     typed = read(visit)
     if visit.field("move"):
         return await _show(visit, _moved(visit, typed), preset=preset_of(app), app=app)
-    servers = await visit.site.store.read(mcp_servers.of_org, visit.org.id)
     try:
         await visit.site.store.run(
             propagation.change_app,
-            visit.org.id,
-            app.id,
+            app,
             revision=revision_of(visit),
             settings=typed,
             policies=app.policies,
-            known_servers=tuple(server.name for server in servers),
             actor=visit.session.user.username,
             now_ms=visit.site.clock.now_ms(),
             delay=visit.site.config.delay,
@@ -114,8 +111,10 @@ def read(visit: Visit) -> Settings:
                 values[field.name] = tuple(dict.fromkeys(line for line in lines if line))
             case "choice":
                 typed = visit.field(field.name)
-                values[field.name] = typed if typed in field.choices else field.default
-            case "text":
+                values[field.name] = typed if typed in dict(field.choices) else field.default
+            case "number":
+                values[field.name] = forms.number(visit.field(field.name), field.default)
+            case "text" | "long":
                 values[field.name] = visit.field(field.name).replace("\r\n", "\n").strip()
     return Settings(**values)
 
@@ -166,6 +165,7 @@ async def _show(
         values=msgspec.structs.asdict(values),
         field={field.name: field for field in FIELDS},
         security=[field for field in FIELDS if field.section == SECURITY],
+        flows=[field for field in FIELDS if field.section == FLOWS],
         required=REQUIRED,
         presets=presets.PRESETS,
         preset=preset,

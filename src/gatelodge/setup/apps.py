@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from gatelodge.core import mcp_servers, propagation
 from gatelodge.core.apps import presets, registry
+from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.registry import ExternalClientApp
-from gatelodge.core.apps.settings import FIELDS, SECTIONS, Field
+from gatelodge.core.apps.settings import FIELDS, SECTIONS
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.core.propagation import LiveOn
@@ -111,12 +112,10 @@ async def save_policies(visit: Visit, app: ExternalClientApp) -> Response:
     try:
         await visit.site.store.run(
             propagation.change_app,
-            visit.org.id,
-            app.id,
+            app,
             revision=revision_of(visit),
             settings=app.settings,
             policies=typed,
-            known_servers=await _server_names(visit),
             actor=visit.session.user.username,
             now_ms=visit.site.clock.now_ms(),
             delay=visit.site.config.delay,

@@ -35,7 +35,7 @@ async def sign_in(site: Site, org: Org, request: Request) -> Response:
         return _sign_in_page(site, org, request, target, username, error)
     # Only a path of Setup: "next" is no open redirect.
     response = RedirectResponse(f"{org.issuer}{target if PATH_OF_SETUP.fullmatch(target) else '/setup'}", 303)
-    await browser.sign_in(site, org, request, response, user_id)
+    await browser.sign_in(site, org, request, response, browser.SignedIn(user_id=user_id))
     return response
 
 
@@ -79,7 +79,7 @@ async def use_first(site: Site, org: Org, request: Request) -> Response:
         return _first_page(site, org, request, link, fields, {refused.field: refused.message})
     response = RedirectResponse(f"{org.issuer}{'/setup' if was_open else '/login'}", 303)
     if was_open:
-        await browser.sign_in(site, org, request, response, user_id)
+        await browser.sign_in(site, org, request, response, browser.SignedIn(user_id=user_id))
     return response
 
 

@@ -4,18 +4,31 @@ Orgs by path share one browser origin, so a same-origin check can't tell them ap
 org, its row holds the org, and each form's token is bound to both.
 """
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.core import secrets, sessions
+from gatelodge.core.apps.policies import STANDARD
+from gatelodge.core.ids import SESSION as SESSION_ID
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
+from gatelodge.web.addresses import client_address
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 
 SESSION = "gl"
 BROWSER = "gl-browser"
 TOKEN_FIELD = "form_token"
+LONGEST_AGENT = 255
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth."""
+
+    user_id: str
+    level: str = STANDARD
+    methods: tuple[str, ...] = ("pwd",)
 
 
 def cookie_name(site: Site, org: Org, kind: str) -> str:
@@ -44,14 +57,27 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     return await site.store.read(sessions.find, org.id, secrets.digest(value), site.clock.now())
 
 
-async def sign_in(site: Site, org: Org, request: Request, response: Response, user_id: str) -> None:
+async def sign_in(site: Site, org: Org, request: Request, response: Response, signed_in: SignedIn) -> None:
     """Begin a session with a value of its own; the one that the browser had before is ended, so that nobody who knows
     its value stays signed in (session fixation).
     """
     value, before = secrets.new_token(), cookie(site, org, request, SESSION)
     if before:
         await site.store.run(sessions.end, org.id, secrets.digest(before))
-    await site.store.run(sessions.begin, secrets.digest(value), org_id=org.id, user_id=user_id, now=site.clock.now())
+    now = site.clock.now()
+    begun = sessions.Row(
+        digest=secrets.digest(value),
+        id=secrets.new_id(SESSION_ID),
+        org_id=org.id,
+        user_id=signed_in.user_id,
+        level=signed_in.level,
+        methods=" ".join(signed_in.methods),
+        address=client_address(request, site.config),
+        agent=request.headers.get("user-agent", "")[:LONGEST_AGENT],
+        signed_in_at=now,
+        verified_at=now,
+    )
+    await site.store.run(sessions.begin, begun, now)
     set_cookie(site, org, response, SESSION, value)
 
 

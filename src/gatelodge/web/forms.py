@@ -75,3 +75,11 @@ class Repeated(BadRequest):
     def __init__(self, name: str) -> None:
         super().__init__(f"the parameter {name!s:.80} is sent more than once")
         self.name = name
+
+
+def number(typed: str, default: int) -> int:
+    """A whole number that a person typed; ``default`` for nothing, -1 for what is no number (no rule allows it)."""
+    text = typed.strip()
+    if not text:
+        return default
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1  # noqa: PLR2004 - more digits than any rule

@@ -12,6 +12,8 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.secrets import KeyRing
 from gatelodge.live import LiveNode
 from gatelodge.store import Store
+from gatelodge.web.access_tokens import AccessTokens
+from gatelodge.web.noted import Noted
 from gatelodge.web.passwords import Passwords
 
 
@@ -24,6 +26,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     ring: KeyRing
     live: LiveNode
     passwords: Passwords
+    access: AccessTokens
+    noted: Noted = msgspec.field(default_factory=Noted)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

@@ -1,22 +1,156 @@
 """Policies: what the org's administrator decides about an app. They never travel with it."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 import msgspec
 
-from gatelodge.core.apps.settings import option
+from gatelodge.core import addresses
+from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.errors import Invalid
 
 APP = "App Policies"
+OAUTH = "OAuth Policies"
+FLOWS = "OAuth Flows"
 MCP = "MCP Servers"
+SECTIONS = (APP, OAUTH, FLOWS, MCP)
+
+ANYONE = "AllSelfAuthorized"
+APPROVED = "AdminApprovedPreAuthorized"
+ENFORCE = "Enforce"
+RELAX_REFRESH = "Enforce_RelaxRefresh"
+RELAX_SECOND_FACTOR = "Bypass_2factor"
+RELAX = "Bypass"
+UNTIL_REVOKED = "Infinite"
+AT_ONCE = "Zero"
+AFTER = "SpecificLifetime"
+IF_UNUSED = "SpecificInactivity"
+UNITS = {"Hours": 3600, "Days": 86_400, "Months": 30 * 86_400}
+"""Seconds of each unit of the refresh token policy; a month is 30 days."""
+LOW, STANDARD, HIGH = "LOW", "STANDARD", "HIGH_ASSURANCE"
+LEVELS = (LOW, STANDARD, HIGH)
+BLOCK = "Block"
+STEP_UP = "StepUpMFA"
+
+HOUR = 3600
+LONGEST_ACCESS = 720
+LONGEST_REFRESH = 3650 * 86_400
+MOST_ATTRIBUTES = 128
+ATTRIBUTE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+SOURCES = (
+    "User.Id", "User.Username", "User.Name", "User.Email", "User.TimeZone", "User.PermissionSets",
+    "Organization.Id", "Organization.Name", "Organization.Kind",
+)  # fmt: skip
+"""What a custom attribute may say of the user or the org."""
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the app may be used at all, and which MCP servers it may call. ``mcp_servers`` None: every active one."""
+    """Who may use the app, from where and for how long, and which MCP servers it may call.
+
+    ``mcp_servers`` None: every active one.
+    """
 
     is_enabled: Annotated[
         bool, option("Enable this app", section=APP, help="Turned off, the app's tokens are refused at once.")
     ] = True
+    permitted_users: Annotated[
+        Literal["AllSelfAuthorized", "AdminApprovedPreAuthorized"],
+        option(
+            "Permitted Users",
+            section=OAUTH,
+            choices={
+                ANYONE: "All users may self-authorize",
+                APPROVED: "Admin approved users are pre-authorized",
+            },
+            help="Pre-authorized users are those with one of the permission sets below; they skip the consent page,"
+            " and nobody else may use the app.",
+        ),
+    ] = "AllSelfAuthorized"
+    permission_sets: Annotated[
+        tuple[str, ...],
+        option("Pre-authorized permission sets", section=OAUTH, help="Used with admin approved users alone."),
+    ] = ()
+    ip_relaxation: Annotated[
+        Literal["Enforce", "Enforce_RelaxRefresh", "Bypass_2factor", "Bypass"],
+        option(
+            "IP Relaxation",
+            section=OAUTH,
+            choices={
+                ENFORCE: "Enforce IP restrictions",
+                RELAX_REFRESH: "Enforce IP restrictions, but relax for refresh tokens",
+                RELAX_SECOND_FACTOR: "Relax IP restrictions with second factor",
+                RELAX: "Relax IP restrictions",
+            },
+            help="Restrictions are the app's trusted ranges and the org's together; without any there are none.",
+        ),
+    ] = "Enforce"
+    trusted_ranges: Annotated[
+        tuple[str, ...],
+        option(
+            "Trusted IP ranges of this app",
+            section=OAUTH,
+            help="One per line, such as 198.51.100.0/24 or 10.0.0.1-10.0.0.9.",
+        ),
+    ] = ()
+    refresh_token_policy: Annotated[
+        Literal["Infinite", "Zero", "SpecificInactivity", "SpecificLifetime"],
+        option(
+            "Refresh Token Policy",
+            section=OAUTH,
+            choices={
+                UNTIL_REVOKED: "Refresh token is valid until revoked",
+                AT_ONCE: "Immediately expire refresh token",
+                IF_UNUSED: "Expire refresh token if not used for",
+                AFTER: "Expire refresh token after",
+            },
+        ),
+    ] = "SpecificInactivity"
+    refresh_token_period: Annotated[
+        int, option("Refresh token period", section=OAUTH, help="How many of the unit, for the last two policies.")
+    ] = 30
+    refresh_token_unit: Annotated[
+        Literal["Hours", "Days", "Months"],
+        option("Refresh token unit", section=OAUTH, help="A month counts as 30 days."),
+    ] = "Days"
+    access_token_minutes: Annotated[
+        int, option("Access token lifetime in minutes", section=OAUTH, help="1 to 720. 10 is a good choice.")
+    ] = 10
+    session_level: Annotated[
+        Literal["LOW", "STANDARD", "HIGH_ASSURANCE"],
+        option(
+            "Session security level required",
+            section=OAUTH,
+            choices={LOW: "Low", STANDARD: "Standard", HIGH: "High assurance"},
+            help="High assurance: the user signed in with a second factor or a passkey.",
+        ),
+    ] = "STANDARD"
+    below_level: Annotated[
+        Literal["Block", "StepUpMFA"],
+        option(
+            "Below that level",
+            section=OAUTH,
+            choices={BLOCK: "Block", STEP_UP: "Ask for a second factor"},
+        ),
+    ] = "StepUpMFA"
+    custom_attributes: Annotated[
+        tuple[str, ...],
+        option(
+            "Custom attributes",
+            section=OAUTH,
+            help="One per line, such as department = Organization.Name. They stand in access tokens and userinfo under"
+            f" custom_attributes. Sources: {', '.join(SOURCES)}.",
+        ),
+    ] = ()
+    client_credentials: Annotated[
+        bool,
+        option("Enable Client Credentials Flow", section=FLOWS, help="Works where Settings enable the flow too."),
+    ] = False
+    run_as: Annotated[
+        str, option("Run As", section=FLOWS, help="The username that the Client Credentials Flow works as.")
+    ] = ""
+    token_exchange: Annotated[
+        bool, option("Enable Token Exchange Flow", section=FLOWS, help="Works where Settings enable the flow too.")
+    ] = False
     mcp_servers: Annotated[
         tuple[str, ...] | None,
         option("MCP servers this app may use", section=MCP, help="None selected: every active MCP server."),
@@ -30,17 +164,92 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
 
+    @property
+    def refresh_seconds(self) -> int:
+        """The period of the refresh token policy, in seconds."""
+        return self.refresh_token_period * UNITS[self.refresh_token_unit]
 
-def check(policies: Policies, known_servers: tuple[str, ...]) -> None:
-    """Raises ``Invalid`` when a server that the org doesn't have, or that the app may not use, is named."""
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the org has that policies may name."""
+
+    servers: tuple[str, ...]
+    permission_sets: tuple[str, ...]
+    run_as_exists: bool = True
+
+
+def attributes(policies: Policies) -> dict[str, str]:
+    """The custom attributes as key and source."""
+    pairs = (line.partition("=") for line in policies.custom_attributes)
+    return {key.strip(): source.strip() for key, _, source in pairs}
+
+
+def check(policies: Policies, known: Known) -> None:
+    """Raises ``Invalid`` with one sentence for each field that breaks a rule."""
+    found = {**_server_problems(policies, known), **_people_problems(policies, known), **_time_problems(policies)}
+    texts = {
+        "trusted_ranges": addresses.problem(policies.trusted_ranges),
+        "custom_attributes": _attribute_problem(policies),
+    }
+    found |= {name: sentence for name, sentence in texts.items() if sentence}
+    if found:
+        raise Invalid(found)
+
+
+def _server_problems(policies: Policies, known: Known) -> dict[str, str]:
     found: dict[str, str] = {}
-    unknown = [name for name in policies.mcp_servers or () if name not in known_servers]
+    unknown = [name for name in policies.mcp_servers or () if name not in known.servers]
     if unknown:
-        found["mcp_servers"] = f"{', '.join(unknown)}: no such MCP server; this org has {', '.join(known_servers)}."
-    allowed = policies.mcp_servers if policies.mcp_servers is not None else known_servers
+        found["mcp_servers"] = f"{', '.join(unknown)}: no such MCP server; this org has {', '.join(known.servers)}."
+    allowed = policies.mcp_servers if policies.mcp_servers is not None else known.servers
     if policies.default_mcp_server and policies.default_mcp_server not in allowed:
         found["default_mcp_server"] = (
             f"{policies.default_mcp_server} is not among the servers this app may use: {', '.join(allowed) or 'none'}."
         )
-    if found:
-        raise Invalid(found)
+    return found
+
+
+def _people_problems(policies: Policies, known: Known) -> dict[str, str]:
+    found: dict[str, str] = {}
+    unknown = [name for name in policies.permission_sets if name not in known.permission_sets]
+    if unknown:
+        found["permission_sets"] = (
+            f"{', '.join(unknown)}: no such permission set; this org has {', '.join(known.permission_sets)}."
+        )
+    if policies.client_credentials and not policies.run_as:
+        found["run_as"] = "Enable Client Credentials Flow needs a Run As user: enter a username."
+    elif policies.run_as and not known.run_as_exists:
+        found["run_as"] = f"{policies.run_as!r} is not an active user of this org."
+    return found
+
+
+def _time_problems(policies: Policies) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if not 1 <= policies.access_token_minutes <= LONGEST_ACCESS:
+        found["access_token_minutes"] = (
+            f"{policies.access_token_minutes} minutes are not allowed: choose 1 to {LONGEST_ACCESS}."
+        )
+    if policies.refresh_token_policy in (AFTER, IF_UNUSED) and not HOUR <= policies.refresh_seconds <= LONGEST_REFRESH:
+        found["refresh_token_period"] = (
+            f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()} are not allowed: choose one hour to"
+            f" {LONGEST_REFRESH // 86_400} days."
+        )
+    return found
+
+
+def _attribute_problem(policies: Policies) -> str:
+    named = attributes(policies)
+    if len(named) != len(policies.custom_attributes) or len(named) > MOST_ATTRIBUTES:
+        return f"Each attribute has a key of its own, and there are at most {MOST_ATTRIBUTES}."
+    for key, source in named.items():
+        if not ATTRIBUTE_KEY.fullmatch(key):
+            return (
+                f"{key!r:.80} is not an attribute's key: use letters, digits and underscores, beginning with a letter."
+            )
+        if source not in SOURCES:
+            return f"{source!r:.80} is not a source; choose from {', '.join(SOURCES)}."
+    return ""
+
+
+FIELDS = fields_of(Policies)
+LABELS = {field.name: field.label for field in FIELDS}

@@ -7,7 +7,7 @@ import msgspec
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, many, one
+from gatelodge.core.operation import Operation, execute, many, one
 
 
 class ExternalClientApp(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +110,29 @@ def save(
     if saved is None:
         raise Refused("This app was changed by someone else since you opened it. Reload to see their version.")
     return saved
+
+
+def set_consumer_key(org_id: str, app_id: str, consumer_key: str) -> Operation[None]:
+    """A staged pair was applied."""
+    yield from execute(
+        "UPDATE apps SET consumer_key = :consumer_key WHERE org_id = :org_id AND id = :app_id",
+        consumer_key=consumer_key,
+        org_id=org_id,
+        app_id=app_id,
+    )
+
+
+def advance(org_id: str, app_id: str) -> Operation[ExternalClientApp]:
+    """The next revision of an app whose secrets changed. Raises ``Refused`` when the app is gone."""
+    advanced = yield from one(
+        f"UPDATE apps SET revision = revision + 1 WHERE org_id = :org_id AND id = :app_id RETURNING {COLUMNS}",
+        app,
+        org_id=org_id,
+        app_id=app_id,
+    )
+    if advanced is None:
+        raise Refused("This app is gone.")
+    return advanced
 
 
 def _json(value: msgspec.Struct) -> str:

@@ -3,18 +3,21 @@ the command line, the docs and the files all read them here. Settings travel in 
 """
 
 import re
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 
+from gatelodge.core import public_keys
 from gatelodge.core.apps import callbacks
+from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.errors import Invalid
 from gatelodge.core.scopes import BY_NAME, MCP_API
 
 BASIC = "Basic Information"
 API = "API (Enable OAuth Settings)"
 SECURITY = "Security"
-SECTIONS = (BASIC, API, SECURITY)
+FLOWS = "Flow Enablement"
+SECTIONS = (BASIC, API, SECURITY, FLOWS)
 
 LONGEST_NAME = 80
 LONGEST_TEXT = 255
@@ -23,11 +26,6 @@ MOST_CALLBACK_CHARACTERS = 2000  # all callback URLs of an app together, as in t
 API_NAME_SHAPE = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*")
 EMAIL_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 PHONE_SHAPE = re.compile(r"[0-9+() ./x-]{3,40}")
-
-
-def option(label: str, *, section: str, help: str = "", coming: bool = False) -> msgspec.Meta:
-    """The words of one field. ``coming``: shown, but it cannot be selected until its flow exists."""
-    return msgspec.Meta(title=label, description=help, extra={"section": section, "coming": coming})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +70,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     scopes: Annotated[tuple[str, ...], option("OAuth Scopes", section=API)] = ()
 
+    logout_urls: Annotated[
+        tuple[str, ...],
+        option(
+            "Single Logout URL",
+            section=API,
+            help="Where a user may be sent after signing out through this app. One per line, compared character by"
+            " character.",
+        ),
+    ] = ()
+
     jwt_access_tokens: Annotated[
         bool,
         option(
             "Issue JSON Web Token (JWT)-based access tokens for named users",
             section=SECURITY,
-            help="Needed by MCP clients: MCP servers accept only JWT access tokens.",
+            help="Needed by MCP clients: MCP servers accept only JWT access tokens. Turned off, access tokens are"
+            " opaque.",
         ),
     ] = True
     require_pkce: Annotated[
@@ -93,8 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Issue access tokens in access_token parameter",
             section=SECURITY,
-            help="The legacy user-agent flow. Leave off for MCP clients.",
-            coming=True,
+            help="The legacy user-agent flow: the token travels in the callback's URL. Leave off for MCP clients.",
+            unsafe="A token in a URL is kept by browsers, logs and proxies (RFC 9700 2.1.2).",
         ),
     ] = False
     client_credentials_flow: Annotated[
@@ -102,8 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Enable Client Credentials Flow",
             section=SECURITY,
-            help="No person is present in this flow, so nobody can consent.",
-            coming=True,
+            help="No person is present in this flow, so nobody can consent. An administrator also has to enable it"
+            " under Policies, and say whom it runs as.",
+            unsafe="Every call is made as one user, whoever is behind it.",
         ),
     ] = False
     require_secret_for_web_server_flow: Annotated[
@@ -111,8 +121,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Require Secret for Web Server Flow",
             section=SECURITY,
-            help="Leave off for MCP clients: they are public clients and hold no secret.",
-            coming=True,
+            help="Leave off for MCP clients: they are public clients and hold no secret. Turned off, a secret that is"
+            " sent is still checked.",
         ),
     ] = False
     require_secret_for_refresh_token_flow: Annotated[
@@ -121,7 +131,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Require Secret for Refresh Token Flow",
             section=SECURITY,
             help="Leave off for MCP clients, for the same reason.",
-            coming=True,
         ),
     ] = False
     code_credentials_flow: Annotated[
@@ -129,47 +138,63 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Enable Authorization Code and Credentials Flow",
             section=SECURITY,
-            help="Leave off for MCP clients.",
-            coming=True,
+            help="The app itself asks for the user's name and password. Leave off for MCP clients.",
+            unsafe="The app sees the user's password.",
+        ),
+    ] = False
+    refresh_token_rotation: Annotated[
+        bool,
+        option(
+            "Enable Refresh Token Rotation",
+            section=SECURITY,
+            help="Each use of a refresh token replaces it, and a stolen one ends its connection. Needed by every app"
+            " that may refresh without a secret.",
+        ),
+    ] = True
+    introspect_all_tokens: Annotated[
+        bool,
+        option(
+            "Introspect All Tokens",
+            section=SECURITY,
+            help="Lets this app ask about every token of the org; turned off, about its own.",
         ),
     ] = False
 
-
-class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of Settings, as the form and the command line show it. ``kind``: text, choice, flag or list."""
-
-    name: str
-    label: str
-    help: str
-    section: str
-    kind: Literal["text", "choice", "flag", "list"]
-    default: object
-    choices: tuple[str, ...] = ()
-    is_coming: bool = False
-
-
-def fields() -> tuple[Field, ...]:
-    """The fields of Settings in the order of the form."""
-    return FIELDS
-
-
-def _field(info: msgspec.inspect.Field) -> Field:
-    described = cast("msgspec.inspect.Metadata", info.type)
-    schema = cast("dict[str, str] | None", described.extra_json_schema) or {}  # pyright: ignore[reportUnknownMemberType]
-    extra = cast("dict[str, Any] | None", described.extra) or {}  # pyright: ignore[reportUnknownMemberType]
-    bare = described.type
-    choices = tuple(str(each) for each in bare.values) if isinstance(bare, msgspec.inspect.LiteralType) else ()
-    is_flag, is_list = (isinstance(bare, each) for each in (msgspec.inspect.BoolType, msgspec.inspect.VarTupleType))
-    return Field(
-        name=info.name,
-        label=schema.get("title", ""),
-        help=schema.get("description", ""),
-        section=extra["section"],
-        kind="choice" if choices else "flag" if is_flag else "list" if is_list else "text",
-        default=info.default,
-        choices=choices,
-        is_coming=extra["coming"],
-    )
+    device_flow: Annotated[
+        bool,
+        option(
+            "Enable Device Flow",
+            section=FLOWS,
+            help="For clients without a browser: the user enters a code on another device.",
+        ),
+    ] = False
+    jwt_bearer_flow: Annotated[
+        bool,
+        option(
+            "Enable JWT Bearer Flow",
+            section=FLOWS,
+            help="The app signs a statement for a user who has authorized it before. Needs a certificate or JWK Set.",
+        ),
+    ] = False
+    token_exchange_flow: Annotated[
+        bool,
+        option(
+            "Enable Token Exchange Flow",
+            section=FLOWS,
+            help="The app swaps a user's access token for one with fewer scopes or for another MCP server. An"
+            " administrator also has to enable it under Policies.",
+        ),
+    ] = False
+    public_keys: Annotated[
+        str,
+        option(
+            "Certificate or JWK Set",
+            section=FLOWS,
+            is_long=True,
+            help="A PEM certificate or a JSON Web Key Set with the app's public keys. The app may then prove who it"
+            " is by a signed assertion (private_key_jwt) in place of a secret.",
+        ),
+    ] = ""
 
 
 def api_name_from(label: str) -> str:
@@ -179,12 +204,9 @@ def api_name_from(label: str) -> str:
 
 def check(settings: Settings) -> None:
     """Every rule of the form at once. Raises ``Invalid`` with one sentence for each field that breaks one."""
-    found = {**_basic_problems(settings), **(_oauth_problems(settings) if settings.oauth_enabled else {})}
-    found |= {
-        field.name: f"{field.label} comes with the next release; leave it off."
-        for field in FIELDS
-        if field.is_coming and getattr(settings, field.name) != field.default
-    }
+    found = _basic_problems(settings)
+    if settings.oauth_enabled:
+        found |= {**_oauth_problems(settings), **_security_problems(settings)}
     if found:
         raise Invalid(found)
 
@@ -236,15 +258,42 @@ def _oauth_problems(settings: Settings) -> dict[str, str]:
         found["scopes"] = "Select at least one OAuth scope: MCP clients need mcp_api and refresh_token."
     elif unknown:
         found["scopes"] = f"{', '.join(unknown)}: no such OAuth scope; choose from {', '.join(BY_NAME)}."
+    for url in settings.logout_urls:
+        if problem := callbacks.problem(url):
+            found["logout_urls"] = problem
+    return found
+
+
+def _security_problems(settings: Settings) -> dict[str, str]:
+    """What the security options demand of one another."""
+    found: dict[str, str] = {}
     if not settings.require_pkce and not settings.require_secret_for_web_server_flow:
         # RFC 9700 §2.1.1: a public client's code is protected by nothing but PKCE.
-        found["require_pkce"] = "An app without a secret must require PKCE; select this option."
-    if MCP_API in settings.scopes and not settings.jwt_access_tokens:
-        found["jwt_access_tokens"] = (
-            "MCP servers accept only JWT access tokens: select this option, or remove the scope mcp_api."
+        found["require_pkce"] = (
+            "An app without a secret must require PKCE; select this option, or Require Secret for Web Server Flow."
+        )
+    if not settings.refresh_token_rotation and not settings.require_secret_for_refresh_token_flow:
+        # RFC 9700 §2.2.2: a public client's refresh token is rotated or bound to its sender.
+        found["refresh_token_rotation"] = (
+            "An app that refreshes without a secret must rotate its refresh tokens; select this option, or Require"
+            " Secret for Refresh Token Flow."
+        )
+    if MCP_API in settings.scopes:
+        for name in ("access_token_parameter", "code_credentials_flow"):
+            if getattr(settings, name):
+                found[name] = (
+                    f"{LABELS[name]} can't stand beside the scope mcp_api: {UNSAFE[name]} Deselect one of the two."
+                )
+    problem = public_keys.problem(settings.public_keys) if settings.public_keys else ""
+    if problem:
+        found["public_keys"] = problem
+    elif settings.jwt_bearer_flow and not settings.public_keys:
+        found["public_keys"] = (
+            "Enable JWT Bearer Flow needs a certificate or JWK Set to check the app's statements with."
         )
     return found
 
 
-FIELDS = tuple(_field(info) for info in cast("msgspec.inspect.StructType", msgspec.inspect.type_info(Settings)).fields)
+FIELDS = fields_of(Settings)
 LABELS = {field.name: field.label for field in FIELDS}
+UNSAFE = {field.name: field.unsafe for field in FIELDS}

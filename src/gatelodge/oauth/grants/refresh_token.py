@@ -9,7 +9,8 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import REFRESH_TOKEN
 from gatelodge.oauth.errors import OAuthError
-from gatelodge.oauth.grants.granted import Granted
+from gatelodge.oauth.grants import admitting
+from gatelodge.oauth.grants.granted import Exchange, Granted
 from gatelodge.web.site import Site
 
 UNKNOWN = Denied(
@@ -17,29 +18,40 @@ UNKNOWN = Denied(
 )
 
 
-async def exchange(site: Site, org: Org, client: LiveClient, form: dict[str, str]) -> Granted | Denied:
+async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     """Exchange a refresh token for a fresh access token and the family's newest refresh token."""
+    form, client = asked.form, asked.client
     if "refresh_token" not in form:
         raise OAuthError("invalid_request", "refresh_token is missing")
     presented = refresh.parse(form["refresh_token"])
     held = await site.store.read(refresh.find_live, org.id, presented.family) if presented else None
     if presented is None or held is None or not refresh.is_ours(site.ring, presented, held.family):
         return UNKNOWN
+    connection = held.connection
     if REFRESH_TOKEN not in client.scopes:
         return Denied("invalid_grant", "the app no longer has the scope refresh_token")
-    if held.connection.client_id != client.client_id:
+    if connection.app_id != client.app_id:
         return UNKNOWN
     # Everything that may refuse without a mark comes before the rotation.
-    granted = _narrowed(held.connection, client, form)
-    answer = await site.store.run(
-        refresh.rotate, held, presented.n, window=_window(site, org), now_ms=site.clock.now_ms()
+    if connection.dpop_jkt != asked.dpop_jkt and connection.dpop_jkt:
+        return Denied(
+            "invalid_grant", "this refresh token is bound to a DPoP key, and the proof has another or is missing"
+        )
+    if refusal := await admitting.refusal(site, org, asked, connection, is_refreshing=True):
+        return refusal
+    granted = narrowed(connection, client, form)
+    terms = refresh.Terms(
+        policies=client.policies, rotates=client.settings.refresh_token_rotation, window=_window(site, org)
     )
+    answer = await site.store.run(refresh.rotate, held, presented.n, terms=terms, now_ms=site.clock.now_ms())
     if isinstance(answer, Denied):
         return answer
-    return Granted(connection=answer.connection, scopes=granted, family=answer.family)
+    return Granted(
+        connection=answer.connection, scopes=granted, audience=answer.connection.resource, family=answer.family
+    )
 
 
-def _narrowed(connection: Connection, client: LiveClient, form: dict[str, str]) -> tuple[str, ...]:
+def narrowed(connection: Connection, client: LiveClient, form: dict[str, str]) -> tuple[str, ...]:
     """The scopes of this one access token: never more than was authorized, nor than the app has now (RFC 6749 §6)."""
     if "resource" in form and canonical(form["resource"]) != connection.resource:
         raise OAuthError("invalid_target", f"the user authorized the resource {connection.resource} and no other")

@@ -6,6 +6,8 @@ CREATE TABLE orgs (
   label TEXT NOT NULL,
   kind TEXT NOT NULL,
   refresh_window BIGINT NOT NULL,
+  signing_algorithm TEXT NOT NULL,
+  trusted_ranges TEXT NOT NULL,
   created_at BIGINT NOT NULL
 );
 
@@ -42,13 +44,71 @@ CREATE TABLE permission_set_assignments (
 
 CREATE TABLE sessions (
   digest TEXT PRIMARY KEY,
+  id TEXT NOT NULL,
   org_id TEXT NOT NULL REFERENCES orgs (id),
   user_id TEXT NOT NULL REFERENCES users (id),
+  level TEXT NOT NULL,
+  methods TEXT NOT NULL,
+  address TEXT NOT NULL,
+  agent TEXT NOT NULL,
   signed_in_at BIGINT NOT NULL,
+  verified_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL
 );
 
 CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+CREATE INDEX sessions_by_user ON sessions (org_id, user_id);
+
+-- Guessing is slowed down by the account and by the address; at and until are epoch milliseconds.
+CREATE TABLE sign_in_failures (
+  org_id TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  failures BIGINT NOT NULL,
+  at BIGINT NOT NULL,
+  until BIGINT NOT NULL,
+  PRIMARY KEY (org_id, subject)
+);
+
+CREATE TABLE totp_secrets (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  sealed BLOB NOT NULL,
+  confirmed_at BIGINT,
+  last_step BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  PRIMARY KEY (org_id, user_id)
+);
+
+CREATE TABLE recovery_codes (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  digest TEXT NOT NULL,
+  used_at BIGINT,
+  PRIMARY KEY (org_id, user_id, digest)
+);
+
+CREATE TABLE passkeys (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  credential_id TEXT NOT NULL,
+  public_key BLOB NOT NULL,
+  sign_count BIGINT NOT NULL,
+  label TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  last_used_at BIGINT,
+  UNIQUE (org_id, credential_id)
+);
+
+-- One-time links by which a user sets a new password; made by an administrator.
+CREATE TABLE password_links (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  user_id TEXT NOT NULL REFERENCES users (id),
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT
+);
 
 CREATE TABLE setup_links (
   digest TEXT PRIMARY KEY,
@@ -71,6 +131,29 @@ CREATE TABLE apps (
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
   UNIQUE (org_id, api_name_key)
+);
+
+-- The consumer keys of an app: the one in apps.consumer_key is its own, another is staged to take its place.
+CREATE TABLE credentials (
+  client_id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  app_id TEXT NOT NULL REFERENCES apps (id),
+  secret_digest TEXT NOT NULL,
+  made_by TEXT NOT NULL,
+  made_at BIGINT NOT NULL,
+  expires_at BIGINT,
+  last_used_at BIGINT
+);
+
+CREATE INDEX credentials_by_app ON credentials (org_id, app_id);
+
+-- Connected Apps whose keys the org knows, so that it can say why they are refused.
+CREATE TABLE connected_apps (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  client_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  imported_at BIGINT NOT NULL,
+  PRIMARY KEY (org_id, client_id)
 );
 
 -- live_from and released_at are epoch milliseconds.
@@ -101,10 +184,12 @@ CREATE TABLE signing_keys (
   algorithm TEXT NOT NULL,
   public_jwk TEXT NOT NULL,
   sealed BLOB NOT NULL,
-  created_at BIGINT NOT NULL
+  created_at BIGINT NOT NULL,
+  signs_from BIGINT NOT NULL,
+  gone_at BIGINT
 );
 
-CREATE INDEX signing_keys_by_org ON signing_keys (org_id, created_at);
+CREATE INDEX signing_keys_by_org ON signing_keys (org_id, signs_from);
 
 CREATE TABLE held_requests (
   digest TEXT PRIMARY KEY,
@@ -125,7 +210,7 @@ CREATE TABLE authorizations (
   id TEXT PRIMARY KEY,
   org_id TEXT NOT NULL REFERENCES orgs (id),
   user_id TEXT NOT NULL REFERENCES users (id),
-  client_id TEXT NOT NULL,
+  app_id TEXT NOT NULL,
   scopes TEXT NOT NULL,
   resources TEXT NOT NULL,
   created_at BIGINT NOT NULL,
@@ -133,7 +218,7 @@ CREATE TABLE authorizations (
   ended_at BIGINT
 );
 
-CREATE UNIQUE INDEX authorizations_live ON authorizations (org_id, user_id, client_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX authorizations_live ON authorizations (org_id, user_id, app_id) WHERE ended_at IS NULL;
 
 CREATE INDEX authorizations_ended ON authorizations (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -143,12 +228,17 @@ CREATE TABLE codes (
   org_id TEXT NOT NULL,
   authorization_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
+  app_id TEXT NOT NULL,
   client_id TEXT NOT NULL,
   scopes TEXT NOT NULL,
   resource TEXT NOT NULL,
   signed_in_at BIGINT NOT NULL,
+  level TEXT NOT NULL,
+  methods TEXT NOT NULL,
+  dpop_jkt TEXT NOT NULL,
   redirect_uri TEXT NOT NULL,
   code_challenge TEXT NOT NULL,
+  nonce TEXT NOT NULL,
   expires_at BIGINT NOT NULL,
   used_at BIGINT
 );
@@ -160,14 +250,22 @@ CREATE TABLE connections (
   org_id TEXT NOT NULL,
   authorization_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
+  app_id TEXT NOT NULL,
   client_id TEXT NOT NULL,
   scopes TEXT NOT NULL,
   resource TEXT NOT NULL,
   signed_in_at BIGINT NOT NULL,
+  level TEXT NOT NULL,
+  methods TEXT NOT NULL,
+  dpop_jkt TEXT NOT NULL,
+  grant_type TEXT NOT NULL,
   created_at BIGINT NOT NULL,
+  used_at BIGINT NOT NULL,
   ended_at BIGINT,
   ended_by TEXT
 );
+
+CREATE INDEX connections_by_authorization ON connections (org_id, authorization_id);
 
 CREATE INDEX connections_ended ON connections (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -178,8 +276,67 @@ CREATE TABLE refresh_families (
   salt TEXT NOT NULL,
   n BIGINT NOT NULL,
   recent TEXT NOT NULL,
+  began_at BIGINT NOT NULL,
+  used_at BIGINT NOT NULL
+);
+
+CREATE INDEX refresh_families_by_connection ON refresh_families (org_id, connection_id);
+
+-- Access tokens that are no JWT: what they stand for is known here alone.
+CREATE TABLE opaque_tokens (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  connection_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  audience TEXT NOT NULL,
+  issued_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL
 );
+
+CREATE INDEX opaque_tokens_by_end ON opaque_tokens (expires_at);
+
+-- What may be shown once: the jti of assertions and DPoP proofs, by who made it.
+CREATE TABLE used_once (
+  org_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  value TEXT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  PRIMARY KEY (org_id, kind, value)
+);
+
+CREATE INDEX used_once_by_end ON used_once (expires_at);
+
+CREATE TABLE pushed_requests (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  request TEXT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  used_at BIGINT
+);
+
+CREATE INDEX pushed_requests_by_end ON pushed_requests (expires_at);
+
+-- polled_at is epoch milliseconds.
+CREATE TABLE device_codes (
+  digest TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  user_code TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  address TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  poll_seconds BIGINT NOT NULL,
+  polled_at BIGINT NOT NULL,
+  answer TEXT NOT NULL,
+  used_at BIGINT,
+  UNIQUE (org_id, user_code)
+);
+
+CREATE INDEX device_codes_by_end ON device_codes (expires_at);
 
 -- at is epoch milliseconds.
 CREATE TABLE audit_events (

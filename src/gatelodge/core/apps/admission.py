@@ -1,0 +1,69 @@
+"""Whether a user may use an app, from where and how well signed in: the app's Policies, asked in one place.
+
+Sign-in, the token endpoint, MCP servers and Setup's "can this user?" all ask here, so that they can't disagree.
+"""
+
+import msgspec
+
+from gatelodge.core import addresses
+from gatelodge.core.apps.policies import (
+    APPROVED,
+    HIGH,
+    LABELS,
+    LEVELS,
+    RELAX,
+    RELAX_REFRESH,
+    RELAX_SECOND_FACTOR,
+    STEP_UP,
+    Policies,
+)
+from gatelodge.core.permissions import Access
+
+
+class NotAdmitted(msgspec.Struct, frozen=True):
+    """Why not: ``code`` is the original's word for it, ``why`` a sentence. ``can_step_up``: a second factor helps."""
+
+    code: str
+    why: str
+    can_step_up: bool = False
+
+
+def check_user(policies: Policies, access: Access) -> NotAdmitted | None:
+    """Permitted Users: everybody, or those whom an administrator approved by permission set."""
+    if policies.permitted_users != APPROVED or access.has_any(policies.permission_sets):
+        return None
+    sets = ", ".join(policies.permission_sets) or "none is named yet"
+    return NotAdmitted(
+        "invalid_app_access",
+        f"user is not admin approved to access this app: it is for users with one of the permission sets: {sets}",
+    )
+
+
+def check_address(
+    policies: Policies, org_ranges: tuple[str, ...], address: str, *, level: str, is_refreshing: bool = False
+) -> NotAdmitted | None:
+    """IP Relaxation: where the request comes from, unless the policy relaxes that. No ranges: no restriction."""
+    ranges = (*policies.trusted_ranges, *org_ranges)
+    is_relaxed = (
+        policies.ip_relaxation == RELAX
+        or (policies.ip_relaxation == RELAX_REFRESH and is_refreshing)
+        or (policies.ip_relaxation == RELAX_SECOND_FACTOR and level == HIGH)
+    )
+    if not ranges or is_relaxed or addresses.are_within(address, ranges):
+        return None
+    return NotAdmitted(
+        "ip_restricted",
+        f"ip restricted: {address} lies in none of the trusted ranges of the app and the org",
+        can_step_up=policies.ip_relaxation == RELAX_SECOND_FACTOR,
+    )
+
+
+def check_level(policies: Policies, level: str) -> NotAdmitted | None:
+    """The session level that the app requires."""
+    if LEVELS.index(level) >= LEVELS.index(policies.session_level):
+        return None
+    return NotAdmitted(
+        "invalid_session_level",
+        f"{LABELS['session_level']}: {policies.session_level}, and this session is {level}",
+        can_step_up=policies.below_level == STEP_UP,
+    )

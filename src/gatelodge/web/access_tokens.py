@@ -1,0 +1,137 @@
+"""Access tokens as a resource reads them: who presents one, and whether it still stands for anything.
+
+MCP servers, userinfo and the identity URL ask here. A token's signature is checked once and remembered; everything that
+may have changed since it was made (its connection, app, user and policies) is looked up at each call.
+"""
+
+import msgspec
+from starlette.requests import Request
+
+from gatelodge.config import Config
+from gatelodge.core import opaque, secrets, tokens
+from gatelodge.core.apps import admission
+from gatelodge.core.clock import Clock
+from gatelodge.core.orgs import Org
+from gatelodge.core.propagation import LiveClient
+from gatelodge.core.tokens import Claims, Unacceptable
+from gatelodge.live import LiveNode, LiveUser, OrgKeys
+from gatelodge.store import Store
+from gatelodge.web.addresses import client_address
+
+MOST_VERIFIED = 10_000
+OPAQUE_REFUSED = (
+    "an opaque access token opens no MCP server: have an administrator select Issue JSON Web Token (JWT)-based access"
+    " tokens for named users in the app's Settings, then connect again"
+)
+
+
+class NotAccepted(Exception):
+    """The token is turned away: ``status``, the code (RFC 6750 §3.1, "" for none) and why."""
+
+    def __init__(self, status: int, error: str, why: str) -> None:
+        super().__init__(why)
+        self.status, self.error, self.why = status, error, why
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that stands: what it says, through which app, and for whom."""
+
+    claims: Claims
+    client: LiveClient
+    user: LiveUser
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes of this token."""
+        return tuple(self.claims.scope.split())
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A signature that was checked, and the org's keys as they were then."""
+
+    claims: Claims
+    keys: OrgKeys
+
+
+class AccessTokens:
+    """Checks access tokens. A verified signature is remembered for as long as the org's keys stay the same."""
+
+    def __init__(self, store: Store, clock: Clock, live: LiveNode, config: Config) -> None:
+        self._store, self._clock, self._live, self._config = store, clock, live, config
+        self._verified: dict[tuple[str, str | None], Verified] = {}
+
+    async def check(self, org: Org, request: Request, *, audience: str | None, takes_opaque: bool = False) -> Accepted:
+        """What the request's token stands for, at this audience (None: any of the org's). Raises ``NotAccepted``."""
+        token = _bearer(request)
+        if opaque.SHAPE.fullmatch(token):
+            if not takes_opaque:
+                raise NotAccepted(401, "invalid_token", OPAQUE_REFUSED)
+            claims = await self._opaque(org, token)
+        else:
+            claims = await self._claims(org, token, audience)
+        accepted = await self.still_there(org, claims)
+        address = client_address(request, self._config)
+        policies = accepted.client.policies
+        refused = admission.check_user(policies, accepted.user.access) or admission.check_address(
+            policies, org.trusted_ranges, address, level=claims.acr or "STANDARD"
+        )
+        if refused:
+            raise NotAccepted(401, "invalid_token", refused.why)
+        return accepted
+
+    async def read(self, org: Org, token: str) -> Claims | None:
+        """What a token of this org says, JWT or opaque, while its time is not over; None: it is none of ours."""
+        try:
+            return await (self._opaque(org, token) if opaque.SHAPE.fullmatch(token) else self._claims(org, token, None))
+        except NotAccepted:
+            return None
+
+    async def still_there(self, org: Org, claims: Claims) -> Accepted:
+        """The app and the user of a token. Raises ``NotAccepted`` when one of them, or what joins them, has ended."""
+        if await self._live.has_ended(claims.authorization_id, claims.connection_id):
+            raise NotAccepted(401, "invalid_token", "the user's authorization of this app has ended; connect again")
+        client = await self._live.client(org.id, claims.client_id)
+        if client is None or not client.is_enabled:
+            raise NotAccepted(401, "invalid_token", "the app was disabled or removed by an administrator")
+        user = await self._live.user(org.id, claims.sub)
+        if user is None:
+            raise NotAccepted(401, "invalid_token", "the user is inactive")
+        return Accepted(claims=claims, client=client, user=user)
+
+    async def _claims(self, org: Org, token: str, audience: str | None) -> Claims:
+        known = (secrets.digest(token), audience)
+        now = self._clock.now()
+        keys = await self._live.keys(org.id)
+        verified = self._verified.get(known)
+        if verified is None or verified.keys is not keys:
+            try:
+                claims = tokens.verify(token, keys.verifying, issuer=org.issuer, audience=audience, now=now)
+            except Unacceptable as error:
+                self._verified.pop(known, None)
+                raise NotAccepted(401, "invalid_token", f"the access token is refused: {error}") from None
+            if len(self._verified) >= MOST_VERIFIED:
+                self._verified.pop(next(iter(self._verified)))
+            verified = self._verified[known] = Verified(claims, keys)
+        if verified.claims.exp <= now:
+            self._verified.pop(known, None)
+            raise NotAccepted(401, "invalid_token", "the access token is refused: it has expired")
+        return verified.claims
+
+    async def _opaque(self, org: Org, token: str) -> Claims:
+        found = await self._store.read(opaque.find_claims, org.id, secrets.digest(token), org.issuer, self._clock.now())
+        if found is None:
+            raise NotAccepted(401, "invalid_token", "the access token is refused: it is unknown, expired or ended")
+        return found
+
+
+def _bearer(request: Request) -> str:
+    """The token of the Authorization header: nowhere else is one read (RFC 6750 §2, MCP: Token Requirements)."""
+    headers = request.headers.getlist("authorization")
+    if not headers:
+        raise NotAccepted(401, "", "an access token is needed")
+    if len(headers) > 1:  # RFC 6750 §3.1: two programs could read two different tokens
+        raise NotAccepted(400, "invalid_request", f"send one Authorization header, not {len(headers)}")
+    scheme, _, token = headers[0].partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():  # RFC 9110 §11.1: the scheme has no case
+        raise NotAccepted(401, "", "send Authorization: Bearer and an access token")
+    return token.strip()
