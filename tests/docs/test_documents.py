@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gatelodge.cli.arguments import parser
-from tests.docs import reference
+from tests.docs import reference, refusals
 from tests.docs.reference import ROOT
 from tests.house import House
 from tests.requirements import requirement
@@ -25,12 +25,18 @@ def test_a_reference_page_says_what_the_code_says(page: str):
     assert written == reference.PAGES[page](), f"{page} is old: .venv/bin/python -m tests.docs.reference writes it anew"
 
 
+@requirement("docs:reference")
+def test_every_option_and_argument_of_the_command_line_has_a_help():
+    for name, made in reference._commands(parser(), ""):
+        assert all(action.help for action in made._actions), name
+
+
 @requirement("docs:codes-explained")
 def test_every_refusal_code_is_explained_and_no_other():
-    said = reference.refusals()
+    said = refusals.refusals()
     codes = {each.code for each in said if each.kind in ("OAuthError", "Denied", "RecordError")}
     codes |= {str(each.status) for each in said if each.kind == "Turned"}
-    assert codes == set(reference.meanings())
+    assert codes == set(refusals.meanings())
 
 
 @requirement("docs:endpoints")

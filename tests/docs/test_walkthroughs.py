@@ -44,21 +44,55 @@ def test_the_worked_example_of_contributing_applies_and_its_test_passes(tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def a_connected_client(house: House) -> tuple[OAuthClient, dict[str, str]]:
+    """A client whose user has just allowed it, with its tokens."""
+    robin = house.told.users[0]
+    key = next(app["consumer_key"] for app in house.told.apps if app["preset"] == "postman")
+    client = client_of(house, key)
+    back = Person(house.client(), robin["username"], robin["password"]).allow(client.authorize_url())
+    return client, client.redeem(back["code"]).json()
+
+
+def client_of(house: House, key: str) -> OAuthClient:
+    return OAuthClient(front=house.client(), issuer=house.issuer, client_id=key, redirect_uri=CALLBACK)
+
+
+def script_of(document: str) -> str:
+    """What a how-to pipes into Python."""
+    return re.findall(r"<<'END'\n(.*?)END\n", "".join(blocks(document, "sh")), re.DOTALL)[0]
+
+
 @requirement("docs:key-rotation")
 def test_tokens_of_before_work_after_the_master_key_was_rotated_as_the_how_to_says(tmp_path: Path):
     data = tmp_path / "data"
     with House(data) as house:
-        robin = house.told.users[0]
-        key = next(app["consumer_key"] for app in house.told.apps if app["preset"] == "postman")
-        client = OAuthClient(front=house.client(), issuer=house.issuer, client_id=key, redirect_uri=CALLBACK)
-        back = Person(house.client(), robin["username"], robin["password"]).allow(client.authorize_url())
-        before = client.redeem(back["code"]).json()
-    (script,) = re.findall(r"<<'END'\n(.*?)END\n", blocks("docs/how-to/rotate-the-master-key.md", "sh")[0], re.DOTALL)
+        before, tokens = a_connected_client(house)
+    script = script_of("docs/how-to/rotate-the-master-key.md")
     subprocess.run([sys.executable, "-c", script, str(data / "master.key"), "k2027"], check=True)
     with House(data) as house:
-        client = OAuthClient(front=house.client(), issuer=house.issuer, client_id=key, redirect_uri=CALLBACK)
+        client = client_of(house, before.client_id)
         url = house.told.mcp_servers[0]["url"]
-        assert tools_list(client.front, url, before["access_token"]).status_code == 200
-        after = client.refresh(before["refresh_token"]).json()
+        assert tools_list(client.front, url, tokens["access_token"]).status_code == 200
+        after = client.refresh(tokens["refresh_token"]).json()
         assert after["refresh_token"].startswith("k2027.")
         assert client.refresh(after["refresh_token"]).status_code == 200
+
+
+@requirement("docs:back-up")
+def test_a_backup_made_beside_a_running_server_is_restored_as_the_how_to_says(tmp_path: Path):
+    running, restored = tmp_path / "running", tmp_path / "restored"
+    restored.mkdir()
+    with House(running) as house:
+        kept, tokens_kept = a_connected_client(house)
+        rotating, tokens_rotating = a_connected_client(house)
+        script = script_of("docs/how-to/back-up.md")
+        files = [str(folder / "gatelodge.db") for folder in (running, restored)]
+        subprocess.run([sys.executable, "-c", script, *files], check=True)
+        shutil.copy2(running / "master.key", restored)
+        ahead = rotating.refresh(tokens_rotating["refresh_token"]).json()
+    with House(restored) as house:
+        assert client_of(house, kept.client_id).refresh(tokens_kept["refresh_token"]).status_code == 200
+        refused = client_of(house, kept.client_id).refresh(ahead["refresh_token"])
+        assert refused.status_code == 400 and refused.json()["error"] == "invalid_grant"
+        again = client_of(house, kept.client_id).refresh(tokens_rotating["refresh_token"])
+        assert again.status_code == 400
