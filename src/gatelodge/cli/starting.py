@@ -66,7 +66,7 @@ def _raise_file_limit() -> None:
 
 def _leave_to_rest() -> None:
     """What a start has made stays until the end, and requests leave no cycles: the garbage collector need not look at
-    it all again every few requests (measured: a sixth of a refresh's CPU).
+    it all again every few requests (decision 0016).
     """
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
