@@ -24,9 +24,9 @@ def blocks(document: str, language: str) -> list[str]:
 
 def apply(diff: str, folder: Path) -> None:
     """Make the changes of a unified diff: each hunk's old lines must stand in the file once."""
-    name = re.findall(r"^\+\+\+ b/(.+)$", diff, re.M)[0]
+    name = re.findall(r"^\+\+\+ b/(.+)$", diff, re.MULTILINE)[0]
     text = (folder / name).read_text("utf-8")
-    for hunk in re.split(r"^@@.*@@\n", diff, flags=re.M)[1:]:
+    for hunk in re.split(r"^@@.*@@\n", diff, flags=re.MULTILINE)[1:]:
         lines = [line or " " for line in hunk.splitlines()]
         old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] != sign) for sign in "+-")
         assert text.count(old) == 1, f"{name} has changed where CONTRIBUTING.md changes it:\n{old}"
