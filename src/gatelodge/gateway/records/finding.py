@@ -4,6 +4,7 @@ import datetime as dt
 
 import sqlalchemy as sa
 
+from gatelodge.gateway.records.database import folded
 from gatelodge.gateway.records.errors import MALFORMED_SEARCH, RecordError
 from gatelodge.gateway.records.schema import TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.compiling import Scope, condition, ordering
@@ -54,8 +55,10 @@ def _in_object(
     searched = _searched(catalogue, of, search.fields)
     if not searched:
         return []
-    texts = [sa.func.lower(scope.table.c[field.name]) for field in searched]
-    has_words = [sa.or_(*(text.contains(word.lower(), autoescape=True) for text in texts)) for word in search.words]
+    has_words = [
+        sa.or_(*(folded(scope.table.c[field.name], word).contains(word.lower(), autoescape=True) for field in searched))
+        for word in search.words
+    ]
     statement = (
         sa.select(scope.table.c["Id"], *(scope.table.c[field.name] for field in fields))
         .select_from(scope.source())
