@@ -43,4 +43,4 @@ def walk(url: str, username: str, password: str) -> int:
 
 
 if __name__ == "__main__":
-    print(walk(sys.argv[3], sys.argv[1], sys.argv[2]))
+    sys.stdout.write(f"{walk(sys.argv[3], sys.argv[1], sys.argv[2])}\n")

@@ -1,7 +1,7 @@
 """A client that waits for its user: a listener on this machine that keeps what the browser brings, with TLS or without."""
 
 import contextlib
-import datetime
+import datetime as dt
 import queue
 import socket
 import ssl
@@ -74,15 +74,15 @@ def _certificate(folder: Path) -> Path:
     """A certificate for client.example that it signed itself, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client.example")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("client.example")]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import queue
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,11 +45,11 @@ class PythonClient:
         self.kept = Kept(consumer_key, callback_url)
         self._opened: queue.Queue[str] = queue.Queue()
         self._returned: queue.Queue[str] = queue.Queue()
-        self._outcome: queue.Queue[Any] = queue.Queue()
+        self._thread = ThreadPoolExecutor(1)
 
     def begin_calling(self, tool: str, arguments: dict[str, Any]) -> None:
         """Start in the background."""
-        threading.Thread(target=self._run, args=(tool, arguments), daemon=True).start()
+        self._outcome = self._thread.submit(lambda: asyncio.run(self._call(tool, arguments)))
 
     def page_to_open(self) -> str:
         """The URL for which the client wants a browser."""
@@ -61,16 +61,10 @@ class PythonClient:
 
     def result(self) -> Any:
         """What the tool answered. Raises what the client raised."""
-        outcome = self._outcome.get(timeout=SECONDS)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    def _run(self, tool: str, arguments: dict[str, Any]) -> None:
         try:
-            self._outcome.put(asyncio.run(self._call(tool, arguments)))
-        except BaseException as error:
-            self._outcome.put(error)
+            return self._outcome.result(timeout=SECONDS)
+        finally:
+            self._thread.shutdown()
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Any:
         metadata = OAuthClientMetadata(client_name="Python SDK", redirect_uris=[self.callback_url])
