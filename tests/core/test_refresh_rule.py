@@ -3,7 +3,7 @@ order and at any time, compared with the rule written down a second time.
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core import connections, refresh, secrets
@@ -12,6 +12,7 @@ from gatelodge.core.errors import Denied
 from gatelodge.core.ids import CONNECTION
 from gatelodge.core.operation import Operation
 from gatelodge.core.refresh import Family, Held
+from tests.generated import MANY
 from tests.house import House
 from tests.oauth.scenes import add_app, add_user, claims_of, connect, person, set_active
 from tests.requirements import requirement
@@ -114,7 +115,7 @@ def test_whatever_the_history_the_store_follows_the_rule(place: tuple[House, Con
         alive = [await store.read(connections.find, org_id, connection_id) is not None for connection_id in ids]
         assert alive == [not rule.is_over, True]  # the other connection of the same user is never touched
 
-    @settings(max_examples=300, deadline=None, derandomize=False, database=None)
+    @MANY
     @given(STEPS, st.sampled_from([0, 1, 30, 120]))
     def check(steps: list[tuple[str, int]], window: int) -> None:
         house.run(play(steps, window))
@@ -138,7 +139,7 @@ def test_who_loses_to_the_end_of_a_user_and_not_to_a_rotation_ends_nothing(house
 
 
 @requirement("refresh:forgery")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(st.text(max_size=120) | st.from_regex(r"[A-Za-z0-9_.-]{0,120}", fullmatch=True))
 def test_no_text_is_taken_for_a_token_unless_it_has_four_whole_parts(text: str):
     presented = refresh.parse(text)
@@ -148,7 +149,7 @@ def test_no_text_is_taken_for_a_token_unless_it_has_four_whole_parts(text: str):
 
 
 @requirement("refresh:forgery", "refresh:master-keys")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(
     st.lists(st.sampled_from(["k1", "k2", "k3"]), min_size=1, max_size=3, unique=True),
     st.integers(1, 10**15),

@@ -5,9 +5,10 @@ from urllib.parse import quote_plus, urlencode
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.generated import MANY
 from tests.house import House
 from tests.oauth.scenes import add_app, add_org, change_app, code_for, person, refused
 from tests.people import OAuthClient
@@ -222,7 +223,7 @@ def test_no_body_whatever_its_bytes_is_answered_with_a_fault_of_ours(house: Hous
     )
     front = house.client()
 
-    @settings(max_examples=300, deadline=None, derandomize=False, database=None)
+    @MANY
     @given(bodies)
     def check(body: bytes) -> None:
         answer = front.post(TOKEN, content=body, headers=FORM)
