@@ -8,6 +8,7 @@ import pytest
 
 from gatelodge.core import authorizations, orgs, refresh, secrets
 from gatelodge.core.operation import execute, one, text
+from gatelodge.store.master_key import KeyRefused, load
 from tests.house import House
 from tests.oauth.scenes import (
     add_app,
@@ -360,6 +361,16 @@ def test_tokens_of_an_old_master_key_are_good_while_it_is_on_the_list(tmp_path: 
         assert token.startswith(old["id"] + ".") and newest.startswith("next.")
         assert next_token(client, token) == newest  # forgiven across the change of keys too
         newest = next_token(client, newest)
+
+
+@requirement("refresh:master-keys")
+@pytest.mark.parametrize("name", ["", "2026.11", "x" * 17, "a b", "ä"])
+def test_a_master_key_whose_name_no_token_could_carry_is_refused_at_the_start(tmp_path: Path, name: str):
+    file = tmp_path / "master.key"
+    file.touch(0o600)
+    file.write_bytes(msgspec.json.encode([{"id": name, "key": secrets.random_bytes(32)}]))
+    with pytest.raises(KeyRefused, match="1 to 16"):
+        load(file)
 
 
 @requirement("refresh:forgery", "authorize:orgs-apart")
