@@ -175,6 +175,7 @@ class LiveNode:
         """
         self._store.on_change(self._woken.set)
         await self._catch_up()
+        self._acknowledged = self._newest_client  # what was released before this node began did not wait for it
         for org in self.orgs():
             _ = await self.keys(org.id)
         await self._beat()

@@ -2,8 +2,10 @@
 
 import html
 import itertools
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -273,3 +275,20 @@ def test_an_app_that_this_org_has_not_is_not_found(administrator: Person, app_id
     for below in ("", "/edit", "/policies", "/credentials"):
         answer = administrator.front.get(f"/setup/apps/{app_id}{below}")
         assert answer.status_code in (400, 404), (app_id, below)
+
+
+@requirement("setup:live-on")
+def test_a_node_that_began_later_is_no_change_that_took_so_long(tmp_path: Path):
+    def live_on(house: House) -> str:
+        user = house.told.users[0]
+        person = Person(house.client(), user["username"], user["password"])
+        person.sign_in_to_setup()
+        page = re.search(r"/setup/apps/0xI\w{15}", person.front.get("/setup/apps").text)
+        assert page
+        return re.sub(r"<[^>]*>", "", person.front.get(page[0]).text.split('id="live">')[1].split("\n")[0]).strip()
+
+    with House(tmp_path) as house:
+        assert live_on(house) == "Live on 1 of 1 nodes"
+    with House(tmp_path) as house:
+        house.run(house.site.live._acknowledge())
+        assert live_on(house) == "Live on 1 of 1 nodes"
