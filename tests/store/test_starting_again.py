@@ -42,7 +42,7 @@ def test_both_sides_of_a_deadlock_are_done_in_the_end(postgres_server: Cluster, 
                 store.run(crosswise, "left", "right", starts), store.run(crosswise, "right", "left", starts)
             )
             async with asyncio.timeout(10):
-                while await gate.fetchval(WAITING) < 2:
+                while await gate.fetchval(WAITING) < 2:  # noqa: ASYNC110 - PostgreSQL has no event for it
                     await asyncio.sleep(0)
             await gate.close()
             assert await both == ["left", "right"]
@@ -54,9 +54,7 @@ def test_both_sides_of_a_deadlock_are_done_in_the_end(postgres_server: Cluster, 
 
 
 @requirement("store:starts-again")
-def test_an_operation_is_started_again_three_times_and_no_more(
-    postgres_server: Cluster, run_async: Callable[..., Any]
-):
+def test_an_operation_is_started_again_three_times_and_no_more(postgres_server: Cluster, run_async: Callable[..., Any]):
     starts: list[int] = []
 
     def never_serializable() -> Operation[None]:
