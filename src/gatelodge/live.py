@@ -124,7 +124,7 @@ class LiveNode:
         self.node_id, self._name, self._public_url = node_id, name, public_url
         self._place = Place(0, propagation.ALL_POSITIONS)
         self._is_lost = True
-        self._owes_receipt = False
+        self._newest_client = self._acknowledged = 0
         self._read_at = float("-inf")
         self._beat_at = float("-inf")
         self._woken = asyncio.Event()
@@ -211,6 +211,7 @@ class LiveNode:
         """
         self._store.on_change(self._woken.set)
         await self._catch_up()
+        self._acknowledged = self._newest_client  # what was released before this node began did not wait for it
         for org in self.orgs():
             _ = await self.keys(org.id)
         await self._beat()
@@ -293,19 +294,20 @@ class LiveNode:
         for ended in (authorizations.ended_since, connections.ended_since):
             self._remember_ended(await self._store.read(ended, then))
         self._place = place
-        self._owes_receipt = True
+        self._newest_client, self._acknowledged = place.seq, -1
 
     async def _acknowledge(self) -> None:
         """Say when a client's change was applied here: the app's page shows how far it has come."""
-        if self._owes_receipt:
-            self._owes_receipt = False
-            await self._store.run(propagation.acknowledge, self.node_id, self.applied, self._clock.now_ms())
+        if self._newest_client > self._acknowledged:
+            applied = self.applied
+            await self._store.run(propagation.acknowledge, self.node_id, applied, self._clock.now_ms())
+            self._acknowledged = applied
 
     async def _apply(self, change: Received) -> None:
         match change.kind:
             case "client":
                 self._clients.drop((change.org_id, change.key))
-                self._owes_receipt = True
+                self._newest_client = change.seq
             case "authorization" | "connection":
                 self._remember_ended([change.key])
             case "user":

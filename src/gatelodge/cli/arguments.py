@@ -71,7 +71,7 @@ def _app(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--distribution-state", dest="distribution_state", default="Local", help="Local or Packaged")
     _common(verbs.add_parser("list", help="the org's apps"))
     display = _common(verbs.add_parser("display", help="one app with its consumer key"))
-    display.add_argument("api_name", metavar="API_NAME")
+    display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
 
 
 def _user(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,14 @@ def _user(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--name", default="", help="The person's name. Default: the username.")
     create.add_argument("--email", default="", help="Default: the username.")
     create.add_argument("--admin", action="store_true", help="Give the permission set Administrator.")
-    create.add_argument("--permission-set", dest="permission_sets", action="append", default=[], metavar="API_NAME")
+    create.add_argument(
+        "--permission-set",
+        dest="permission_sets",
+        action="append",
+        default=[],
+        metavar="API_NAME",
+        help="A permission set of the org, by API Name; may be repeated.",
+    )
     create.add_argument("--password-stdin", dest="password_stdin", action="store_true", help="Read the password there.")
     _common(verbs.add_parser("list", help="the org's users"))
 

@@ -56,7 +56,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         """The same for a person."""
         lines = ["", f"  Gatelodge   {self.issuer}", f"  Setup       {self.setup_url}"]
         if self.setup_link:
-            lines += ["", f"  Finish setup (once, within 30 minutes): {self.setup_link}"]
+            lines += [f"  First step  {self.setup_link}  (makes the administrator; once, within 30 minutes)"]
         lines += [f"  MCP server  {server['url']}" for server in self.mcp_servers]
         if self.users:
             width = max(len(user["username"]) for user in self.users)

@@ -321,8 +321,9 @@ def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:
     )
     waits = max(0, live_from - now_ms)
     reached = [at for applied, at in nodes if applied >= seq and not waits]
-    took = max((max(at, live_from) - released_at for at in reached if at), default=0)
-    return LiveOn(nodes=len(nodes), live_nodes=len(reached), milliseconds=max(0, took), waits=waits)
+    # At least 1: 0 says that no node wrote down when it was (the change is older than the receipts that are kept).
+    took = max((max(1, max(at, live_from) - released_at) for at in reached if at), default=0)
+    return LiveOn(nodes=len(nodes), live_nodes=len(reached), milliseconds=took, waits=waits)
 
 
 def _newest(live_from: int, released_at: int, seq: int | None) -> tuple[int, int, int]:

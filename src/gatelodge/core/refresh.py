@@ -19,7 +19,8 @@ PURPOSE = "refresh"
 WINDOW = 30
 """Default seconds in which a superseded token still leads to the newest one. Never slides."""
 MOST_RECENT = 16
-SHAPE = re.compile(r"([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{16,64})\.([1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})")
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+SHAPE = re.compile(rf"({KEY_ID.pattern})" r"\.([A-Za-z0-9_-]{16,64})\.([1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})")
 
 
 class Presented(msgspec.Struct, frozen=True):

@@ -149,7 +149,7 @@ def verify(token: str, keys: dict[str, VerifyingKey], *, issuer: str, audience: 
         signature = base64.urlsafe_b64decode(_padded(token.rpartition(".")[2]))
         if known.algorithm == "ES256" and int.from_bytes(signature[32:], "big") > ORDER // 2:
             raise Unacceptable("its signature is not written as ours are")
-    except (JoseError, msgspec.MsgspecError, ValueError) as error:
+    except (JoseError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Unacceptable(f"it does not verify: {error}") from None
     if found.iss != issuer:
         raise Unacceptable(f"its issuer is {found.iss}, not {issuer}")

@@ -80,7 +80,10 @@ async def _react(
             return await _deny(site, org, request, waiting)
         case "switch":
             return await _switch(site, org, request, waiting)
-        case "allow" if isinstance(stands.step, AskConsent) and fields.get("shown") == what_is_asked(waiting.asked):
+        # Issue: a second click, whose first has made the authorization meanwhile. One row decides between them.
+        case "allow" if isinstance(stands.step, AskConsent | Issue) and fields.get("shown") == what_is_asked(
+            waiting.asked
+        ):
             return await _allow(site, org, request, waiting, stands)
     if "username" in fields and isinstance(stands.step, SignIn):
         return await _sign_in(site, org, request, waiting, fields)

@@ -166,7 +166,7 @@ def _may(access: Access, permissions: tuple[str, ...]) -> bool:
 
 def _frame(visit: Visit) -> dict[str, Any]:
     below = visit.request.scope["path"].removeprefix(visit.org.path)
-    find = dict(forms.parse(visit.request.scope["query_string"])).get("find", "")[:80]
+    find = _wanted(visit.request)
     seen = [page for page in TREE if _may(visit.access, page.permissions)]
     tree = _tree(seen, find, below)
     theme = visit.request.cookies.get(pages.THEME_COOKIE, "")
@@ -181,6 +181,14 @@ def _frame(visit: Visit) -> dict[str, Any]:
         "next_theme": NEXT_THEME.get(theme, "dark"),
         "org_class": {DEVELOPER_HUB: "dev", PRODUCTION: "production"}.get(visit.org.kind, ""),
     }
+
+
+def _wanted(request: Request) -> str:
+    """What Quick Find looks for. A query that can't be read looks for nothing: the page itself says what is wrong."""
+    try:
+        return dict(forms.parse(request.scope["query_string"])).get("find", "")[:80]
+    except BadRequest:
+        return ""
 
 
 def _tree(seen: list[Page], find: str, here: str) -> list[Group]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gatelodge.core import secrets
+from gatelodge.core import refresh, secrets
 from gatelodge.core.secrets import KEY_BYTES, KeyRing
 from gatelodge.store.lock import make_folder
 
@@ -49,6 +49,8 @@ def load(path: Path) -> KeyRing:
     except msgspec.MsgspecError as error:
         raise KeyRefused(f"the master key {path} is not a list of keys: {error}") from None
     for key in keys:
+        if not refresh.KEY_ID.fullmatch(key.id):
+            raise KeyRefused(f"the key id {key.id!r} in {path} must be 1 to 16 of A-Z a-z 0-9 _ -: tokens carry it")
         if len(key.key) < KEY_BYTES or len(set(key.key)) < KEY_BYTES // 4:
             raise KeyRefused(f"the key {key.id!r} in {path} is too short or not random; it must be {KEY_BYTES} bytes")
     if not keys or len({key.id for key in keys}) != len(keys):

@@ -175,18 +175,22 @@ class PostgresStore:
         while True:
             try:
                 connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
-                lost = asyncio.Event()
-                connection.add_termination_listener(lambda _, lost=lost: lost.set())
-                await connection.add_listener(CHANNEL, lambda *_: self._changed())
-                self._changed()  # what was committed while nobody listened
                 try:
-                    await lost.wait()
+                    await self._hear(connection)
                 finally:
                     if not connection.is_closed():
                         await connection.close(timeout=1)
             except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("listener.lost", reason=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _hear(self, connection: Any) -> None:
+        """Pass on what this connection hears, until it is lost."""
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        await connection.add_listener(CHANNEL, lambda *_: self._changed())
+        self._changed()  # what was committed while nobody listened
+        await lost.wait()
 
 
 async def _drive(connection: Any, steps: Operation[T]) -> tuple[T, list[Change]]:

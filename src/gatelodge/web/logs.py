@@ -11,7 +11,8 @@ import structlog
 def configure(*, is_development: bool) -> None:
     """Set structlog up, and let the libraries' warnings through the same door."""
     rendered = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A plain traceback: the renderer's own shows the local variables too, and so passwords and tokens.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if is_development
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -20,6 +20,7 @@ PIECE = 4096
 FRAMING = 16
 """How many bytes of chunk sizes and extensions one byte of a body may bring with it."""
 MOST_PIPELINED = 16
+VERSIONS = ("1.0", "1.1")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,8 +158,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head is whole: a request exists."""
         assert self.parser is not None  # it goes with the connection
         hosts = sum(name == b"host" for name, _ in self.headers)
-        # RFC 9112 §3.2: exactly one. With two, a proxy and we could read different ones.
-        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+        version = self.parser.get_http_version()
+        # RFC 9112 §3.2: exactly one Host. With two, a proxy and we could read different ones.
+        if version not in VERSIONS or hosts > 1 or (not hosts and version != "1.0"):
             self._give_up(BAD)
         if len(self.pipeline) >= MOST_PIPELINED:
             self._give_up(BAD)

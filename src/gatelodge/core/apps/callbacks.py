@@ -4,6 +4,7 @@ A URL is judged as the text it is. Nothing here parses it into parts that anothe
 registered URL matches the very same characters, and a loopback URL may differ in its port alone.
 """
 
+import ipaddress
 import re
 
 LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:/[^#]*)?)")
@@ -32,7 +33,7 @@ CLIENT_SCHEMES = frozenset({"cursor", "vscode", "vscode-insiders", "claude", "co
 
 def is_https(url: str) -> bool:
     """Whether this is an https URL without user information or fragment."""
-    return bool(VISIBLE_ASCII.fullmatch(url) and HTTPS.fullmatch(url) and not UNSAFE.search(url) and has_a_port(url))
+    return url.startswith("https:") and not problem(url)
 
 
 def is_loopback(url: str) -> bool:
@@ -61,6 +62,8 @@ def problem(url: str) -> str:
     """Why this callback URL can't be registered, as a sentence; "" when it can."""
     if len(url) > LONGEST:
         return f"{url[:60]}... has {len(url)} characters; a callback URL has at most {LONGEST}."
+    if not url:
+        return "An empty text is not a URL; an example is https://client.example/callback."
     if not VISIBLE_ASCII.fullmatch(url):
         return f"{url!r} contains a space or a character outside ASCII; percent-encode it."
     if "#" in url:
@@ -71,7 +74,7 @@ def problem(url: str) -> str:
         return f"{url} contains a character or a path segment (.. or a bare %) that programs read in different ways."
     if not has_a_port(url):
         return f"{url} names no TCP port; a port is 1 to 65535."
-    if LOOPBACK.fullmatch(url) or HTTPS.fullmatch(url):
+    if LOOPBACK.fullmatch(url) or (HTTPS.fullmatch(url) and not has_a_broken_address(url)):
         return ""
     if is_on_this_computer(url) and url.startswith("http:"):
         return (
@@ -80,7 +83,7 @@ def problem(url: str) -> str:
     if url.startswith("http:"):
         return f"{url} is not encrypted: use https, or http with the host localhost, 127.0.0.1 or [::1]."
     if url.startswith("https:"):
-        return f"{url} is not an https URL with a plain host name; user information is not allowed."
+        return f"{url} is not an https URL with a plain host name or address; user information is not allowed."
     return _scheme_problem(url)
 
 
@@ -109,6 +112,15 @@ def matches(registered: str, asked: str) -> bool:
         return True
     ours, theirs = LOOPBACK.fullmatch(registered), LOOPBACK.fullmatch(asked)
     return ours is not None and theirs is not None and ours[1] == theirs[1] and ours[3] == theirs[3]
+
+
+def has_a_broken_address(url: str) -> bool:
+    """Whether the brackets behind the scheme hold something else than an IPv6 address."""
+    literal = url.partition("://[")[2].partition("]")[0]
+    try:
+        return bool(literal) and not ipaddress.IPv6Address(literal)
+    except ValueError:
+        return True
 
 
 def has_a_port(url: str) -> bool:

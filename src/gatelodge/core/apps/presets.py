@@ -122,7 +122,7 @@ PRESETS = (
         ),
         checked="2026-11-23",
         place="a terminal",
-        paste="mcp-inspector --cli {url} --client-id {key} --method tools/list",
+        paste="mcp-inspector --cli {url} --transport http --client-id {key} --method tools/list",
     ),
     Preset(
         name="other",

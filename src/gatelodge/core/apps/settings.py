@@ -247,7 +247,7 @@ def _oauth_problems(settings: Settings) -> dict[str, str]:
         found["callback_urls"] = "Enter at least one Callback URL, or pick a client above to have it filled in."
     problems = [problem for url in settings.callback_urls if (problem := callbacks.problem(url))]
     if problems:
-        found["callback_urls"] = " ".join(problems)
+        found["callback_urls"] = "\n".join(problems)
     total = sum(map(len, settings.callback_urls))
     if total > MOST_CALLBACK_CHARACTERS:
         found["callback_urls"] = (

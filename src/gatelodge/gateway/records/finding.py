@@ -1,9 +1,12 @@
 """SOSL's ``find``: words looked up in the text fields that the user may see, in every object or in those returned."""
 
 import datetime as dt
+import functools
+from typing import Any
 
 import sqlalchemy as sa
 
+from gatelodge.gateway.records.database import folded
 from gatelodge.gateway.records.errors import MALFORMED_SEARCH, RecordError
 from gatelodge.gateway.records.schema import TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.compiling import Scope, condition, ordering
@@ -12,6 +15,8 @@ from gatelodge.gateway.records.soql.values import MOST_ROWS, Record, attributes,
 
 MOST_EACH = 20
 """Records of one object, unless a LIMIT in RETURNING asks for another number."""
+BETWEEN = "\x01"
+"""What parts two fields that are searched as one text: a character that stands in neither."""
 NAMES = ("FirstName", "LastName", "Username")
 
 
@@ -54,8 +59,7 @@ def _in_object(
     searched = _searched(catalogue, of, search.fields)
     if not searched:
         return []
-    texts = [sa.func.lower(scope.table.c[field.name]) for field in searched]
-    has_words = [sa.or_(*(text.contains(word.lower(), autoescape=True) for text in texts)) for word in search.words]
+    has_words = [_has_word(scope, searched, word) for word in search.words]
     statement = (
         sa.select(scope.table.c["Id"], *(scope.table.c[field.name] for field in fields))
         .select_from(scope.source())
@@ -68,6 +72,15 @@ def _in_object(
         | {field.name: shown(value, field.type) for field, value in zip(fields, row[1:], strict=True)}
         for row in connection.execute(statement)
     ]
+
+
+def _has_word(scope: Scope, searched: list[Field], word: str) -> Any:
+    """Whether a field has this word: they are put into one text, so that a record is folded and searched once."""
+    if BETWEEN in word:
+        return sa.false()
+    first, *others = (sa.func.coalesce(scope.table.c[field.name], "") for field in searched)
+    text = functools.reduce(lambda whole, part: whole.concat(BETWEEN).concat(part), others, first)
+    return folded(text, word).contains(word.lower(), autoescape=True)
 
 
 def _selected(scope: Scope, query: Query, *, is_named: bool) -> list[Field]:

@@ -48,7 +48,7 @@ theme?.addEventListener("submit", async (event) => {
 // Quick Find: the tree narrows while one types.
 const find = document.getElementById("find");
 find?.addEventListener("input", () => {
-  const wanted = find.value.trim().toLowerCase();
+  const wanted = find.value.trim().toLowerCase().replace(/\s+/g, " ");
   let count = 0;
   for (const leaf of document.querySelectorAll("#tree [data-words]")) {
     const link = leaf.querySelector("a > span");

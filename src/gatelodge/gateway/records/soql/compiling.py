@@ -1,6 +1,7 @@
 """A tree to SQL, always through SQLAlchemy's expressions with bound values, and only over what the user may see."""
 
 import datetime as dt
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from gatelodge.core import ids
+from gatelodge.gateway.records.database import folded
 from gatelodge.gateway.records.errors import INVALID_FIELD, MALFORMED_QUERY, RecordError
 from gatelodge.gateway.records.schema import NUMBER_TYPES, TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.dates import days_of
@@ -34,6 +36,14 @@ AGGREGATES: dict[str, Callable[[Any], Any]] = {
     "AVG": sa.func.avg,
     "MIN": sa.func.min,
     "MAX": sa.func.max,
+}
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 LARGEST = 2**63 - 1
 MOST_NESTED = 2
@@ -163,27 +173,21 @@ def _comparison(scope: Scope, asked: Comparison, column: Column) -> Any:
     if isinstance(asked.value, Pattern):
         if column.type not in TEXT_TYPES:
             raise RecordError(INVALID_FIELD, f"LIKE compares text, and this field is {column.type}.", at)
-        return _folded(column).like(asked.value.text.lower(), escape="\\")
+        return folded(column.expression, asked.value.text).like(asked.value.text.lower(), escape="\\")
     value = _converted(column, asked.value, at)
+    if asked.by not in ("=", "!=") and (value is None or column.type == "boolean"):
+        kind = "null" if value is None else "a boolean"
+        raise RecordError(MALFORMED_QUERY, f"{kind} is compared with = and != alone.", at)
     if value is None:
-        if asked.by not in ("=", "!="):
-            raise RecordError(MALFORMED_QUERY, "null is compared with = and != alone.", at)
         return column.expression.is_(None) if asked.by == "=" else column.expression.is_not(None)
-    expression = _folded(column)
-    compared = {
-        "=": expression == value,
-        "!=": sa.or_(expression != value, column.expression.is_(None)),
-        "<": expression < value,
-        "<=": expression <= value,
-        ">": expression > value,
-        ">=": expression >= value,
-    }
-    return compared[asked.by]
+    sought = (value,) if asked.by in ("=", "!=") else ()
+    compared = COMPARISONS[asked.by](_folded(column, *sought), value)
+    return sa.or_(compared, column.expression.is_(None)) if asked.by == "!=" else compared
 
 
-def _folded(column: Column) -> Any:
+def _folded(column: Column, *compared_with: object) -> Any:
     """The column as it is compared: text without its case."""
-    return sa.func.lower(column.expression) if column.type in TEXT_TYPES else column.expression
+    return folded(column.expression, *compared_with) if column.type in TEXT_TYPES else column.expression
 
 
 def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:
@@ -208,12 +212,12 @@ def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], a
 
 
 def _among(scope: Scope, asked: Among, column: Column) -> Any:
-    expression = _folded(column)
     if isinstance(asked.values, Query):
-        found = expression.in_(_semi_join(scope, asked.values, column, asked.operand.at))
+        found = column.expression.in_(_semi_join(scope, asked.values, column, asked.operand.at))
     else:
         values = [_converted(column, value, asked.operand.at) for value in asked.values]
-        found = expression.in_([value for value in values if value is not None])
+        there = [value for value in values if value is not None]
+        found = _folded(column, *there).in_(there)
         found = sa.or_(found, column.expression.is_(None)) if None in values else found
     return sa.not_(sa.func.coalesce(found, sa.false())) if asked.is_negated else found
 

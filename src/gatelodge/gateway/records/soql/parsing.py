@@ -58,12 +58,12 @@ def parse_search(text: str) -> Search:
     """The search that this text is: SOSL when it begins with FIND, plain words otherwise. Raises ``RecordError``."""
     if re.match(r"\s*FIND\s*[{']", text, re.IGNORECASE):
         return _parse(text, "sosl", MALFORMED_SEARCH)
+    _check_length(text, MALFORMED_SEARCH)
     return Search(words=_words(text, 0))
 
 
 def _parse(text: str, start: str, code: str) -> Any:
-    if len(text) > LONGEST:
-        raise RecordError(code, f"the query has {len(text)} characters; at most {LONGEST} are allowed.")
+    _check_length(text, code)
     # What is said inside quotes is no part of the language; its length is kept, so that places stay true.
     bare = QUOTED.sub(lambda found: found[0][0] + " " * (len(found[0]) - 2) + found[0][-1], text)
     _check_size(bare, code)
@@ -75,6 +75,11 @@ def _parse(text: str, start: str, code: str) -> Any:
         raise
     except lark.exceptions.UnexpectedInput as error:
         raise _explained(text, bare, error, code) from None
+
+
+def _check_length(text: str, code: str) -> None:
+    if len(text) > LONGEST:
+        raise RecordError(code, f"the query has {len(text)} characters; at most {LONGEST} are allowed.")
 
 
 def _check_size(bare: str, code: str) -> None:

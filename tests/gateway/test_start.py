@@ -1,0 +1,84 @@
+"""A start stays lean: what only MCP calls need is loaded by the first of them, and nothing heavy is made by the next."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.speaking import Client, token
+from tests.house import House
+from tests.requirements import requirement
+from tests.running import free_port
+
+LATER = ("mcp", "mcp_types", "pydantic", "sqlalchemy", "lark", "authlib", "aiohttp", "webauthn")
+STARTED = """
+import sys
+from gatelodge.__main__ import main
+from gatelodge.cli.seeding import Told
+
+def as_json(told):
+    import json
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    return json.dumps({"issuer": told.issuer, "loaded": loaded})
+
+Told.as_json = as_json  # what is printed at readiness: here, the modules that are there by then
+sys.argv = ["gatelodge", "dev", "--json", *sys.argv[1:]]
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+@requirement("gateway:lean-start")
+def test_what_only_calls_need_is_not_loaded_at_readiness(tmp_path: Path):
+    command = [sys.executable, "-c", STARTED, "--port", str(free_port()), "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            loaded = set(json.loads(process.stdout.readline())["loaded"])
+        finally:
+            process.terminate()
+    assert "starlette" in loaded, "it has started"
+    assert [name for name in LATER if name in loaded] == []
+
+
+@requirement("gateway:lean-calls")
+def test_calls_after_the_first_make_no_threads_connections_or_servers(house: House):
+    from gatelodge.gateway.records.server import THREADS
+
+    client = Client(house, token(house))
+
+    def call(times: int) -> None:
+        for n in range(times):
+            client.query(f"SELECT Id FROM Account WHERE Name != '{n}' LIMIT 1")
+            client.call("find", q=f"alder {n}")
+            assert client.legacy("tools/list").status_code == 200
+
+    call(10)
+    (server,) = house.app._gateway._started.values()
+    before = server._manager, server._engine, server._threads
+    call(10)
+    assert (server._manager, server._engine, server._threads) == before
+    assert len(server._threads._threads) <= THREADS and server._engine.pool.checkedin() <= THREADS, "of 60 calls"
+    assert list(house.app._gateway._started.values()) == [server]
+
+
+@requirement("gateway:server-sees-no-token")
+def test_a_hosted_server_is_handed_the_caller_and_never_the_token(house: House):
+    good = token(house)
+    client = Client(house, good)
+    assert client.modern("tools/list").status_code == 200
+    (server,) = house.app._gateway._started.values()
+    seen: list[dict] = []
+    serve = server._manager.asgi_app
+
+    async def watch(scope, receive, send):
+        seen.append(scope)
+        await serve(scope, receive, send)
+
+    server._manager.asgi_app = watch
+    assert client.modern("tools/list", headers={"Cookie": "session=secret"}).status_code == 200
+    names = {name for name, _ in seen[0]["headers"]}
+    assert b"mcp-method" in names and not names & {b"authorization", b"cookie"}
+    assert good not in repr(seen[0]["headers"])

@@ -1,0 +1,47 @@
+"""A records server over a database of the test's own, asked as its MCP clients ask it."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from gatelodge.core.permissions import ADMINISTRATOR, Access
+from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.records.server import RecordsServer
+from tests.gateway.speaking import ACCEPT, META, MODERN
+from tests.house import House
+
+
+@contextlib.contextmanager
+def hosted(org: House, database: Path, **options: Any) -> Iterator[Callable[[str], Any]]:
+    """Ask SOQL of this database; an answer that is an error is its list of errors."""
+    server = RecordsServer("own", "Own", str(database), now=lambda: org.time, **options)
+    caller = Caller(
+        org_id=org.org.id, user_id="005", username="u@x", user_label="U", email="u@x", time_zone="UTC",
+        client_id="c", scopes=("mcp_api",), server="own", access=Access((ADMINISTRATOR,)),
+    )  # fmt: skip
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await server.serve(scope, receive, send, caller)
+
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=answer), base_url="http://own")
+
+    def ask(soql: str) -> Any:
+        params = {"name": "soqlQuery", "arguments": {"q": soql}, "_meta": META}
+        headers = {
+            "MCP-Protocol-Version": MODERN,
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "soqlQuery",
+            "Accept": ACCEPT,
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        return json.loads(org.run(client.post("/", json=body, headers=headers)).json()["result"]["content"][0]["text"])
+
+    org.run(server.start())
+    try:
+        yield ask
+    finally:
+        org.run(server.stop())

@@ -1,0 +1,152 @@
+"""Every page there is, from the rows that answer, and the ways to each state in which a person may see one."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page
+
+from gatelodge import oauth, setup
+from tests import browsing
+from tests.running import Dev
+
+GO = Callable[[Page, Dev], None]
+ROWS = tuple(row for row in (*setup.ROUTES, *oauth.ENDPOINTS) if row.is_page)
+REDIRECTS = ("", "/")
+"""Pages that lead to another at once."""
+
+
+def at(path: str) -> GO:
+    """By its address."""
+    return lambda page, dev: (page.goto(f"{dev.issuer}{path}"), None)[1]
+
+
+def of_an_app(below: str) -> GO:
+    """A page of the seeded app for Cursor."""
+
+    def go(page: Page, dev: Dev) -> None:
+        page.goto(f"{dev.issuer}/setup/apps")
+        page.get_by_role("link", name="Cursor").click()
+        page.wait_for_url("**/setup/apps/0xI*")
+        if below:
+            page.goto(f"{page.url}{below}")
+
+    return go
+
+
+def authorize(page: Page, dev: Dev, preset: str, redirect_uri: str) -> None:
+    """A client's request, as the browser opens it."""
+    asked = {
+        "response_type": "code",
+        "client_id": dev.key(preset),
+        "redirect_uri": redirect_uri,
+        "scope": "mcp_api refresh_token",
+        "state": "s",
+        "code_challenge": "a" * 43,
+        "code_challenge_method": "S256",
+    }
+    page.goto(f"{dev.issuer}/services/oauth2/authorize?{urlencode(asked)}")
+
+
+def consent(page: Page, dev: Dev) -> None:
+    authorize(page, dev, "claude-code", "http://localhost:8080/callback")
+
+
+def refused_callback(page: Page, dev: Dev) -> None:
+    authorize(page, dev, "claude-code", "http://127.0.0.1:8080/callback")
+
+
+def unknown_client(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/services/oauth2/authorize?client_id={'3MVG9' + 'x' * 80}&response_type=code")
+
+
+def way_back_of_an_app(page: Page, dev: Dev) -> None:
+    authorize(page, dev, "cursor", "cursor://anysphere.cursor-mcp/oauth/callback")
+    page.locator("button[value=allow]").click()
+
+
+def continue_page(page: Page, dev: Dev) -> None:
+    way_back_of_an_app(page, dev)
+    authorize(page, dev, "cursor", "cursor://anysphere.cursor-mcp/oauth/callback")
+
+
+def refused_form(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/apps/new?preset=cursor")
+    page.get_by_label("External Client App Name").fill("")
+    page.get_by_label("Contact Email").fill("nobody")
+    page.get_by_label("Callback URL").fill("http://example.com/a\nfoo:bar")
+    page.get_by_role("button", name="Create", exact=True).click()
+
+
+def refused_policies(page: Page, dev: Dev) -> None:
+    of_an_app("/policies")(page, dev)
+    page.get_by_label("Only those selected here").check()
+    page.get_by_label("Default MCP server").select_option("sobject-reads")
+    page.get_by_role("button", name="Save policies").click()
+
+
+def refused_password(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/password")
+    page.get_by_label("Current password").fill("wrong")
+    page.get_by_label("New password").fill("short")
+    page.get_by_role("button", name="Change password").click()
+
+
+def open_menu(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup")
+    page.locator(".account > summary").click()
+
+
+BY_ROW: dict[str, GO] = {
+    "/setup": at("/setup"),
+    "/setup/apps": at("/setup/apps"),
+    "/setup/apps/new": at("/setup/apps/new"),
+    "/setup/apps/{app_id}": of_an_app(""),
+    "/setup/apps/{app_id}/edit": of_an_app("/edit"),
+    "/setup/apps/{app_id}/policies": of_an_app("/policies"),
+    "/setup/apps/{app_id}/credentials": of_an_app("/credentials"),
+    "/setup/mcp-servers": at("/setup/mcp-servers"),
+    "/setup/users": at("/setup/users"),
+    "/setup/password": at("/setup/password"),
+    "/login": at("/login"),
+    "/flow": consent,
+}
+BY_STATE: dict[str, GO] = {
+    "a form that was refused": refused_form,
+    "policies that were refused": refused_policies,
+    "a password that was refused": refused_password,
+    "an app that there isn't": at("/setup/apps/0xI000000000000AAA"),
+    "Quick Find": at("/setup?find=external+client"),
+    "Quick Find in vain": at("/setup?find=nothing+of+the+kind"),
+    "the account menu": open_menu,
+    "a query that can't be read": at("/setup/apps?after=%ff"),
+    "a refused callback": refused_callback,
+    "an unknown client": unknown_client,
+    "the way back of an installed app": way_back_of_an_app,
+    "a confirmation": continue_page,
+    "a flow that is over": at("/flow?request=nothing"),
+}
+
+
+def wrong_password(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/login")
+    page.get_by_label("Username").fill("robin@acme.example")
+    page.get_by_label("Password").fill("not it")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+
+
+def no_access(page: Page, dev: Dev) -> None:
+    consent(page, dev)
+    browsing.fill_sign_in(page, dev.user(2))
+
+
+FOR_A_STRANGER: dict[str, GO] = {
+    "the sign-in page": at("/login"),
+    "a wrong password": wrong_password,
+    "the flow's sign-in page": consent,
+    "a user who may not use MCP servers": no_access,
+}
+FOR_A_USER: dict[str, GO] = {
+    "home without permissions": at("/setup"),
+    "a page that needs a permission": at("/setup/apps"),
+}

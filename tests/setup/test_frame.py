@@ -1,0 +1,176 @@
+"""The frame around every page: Quick Find, the colour scheme, the account menu, and what small windows leave out."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests import browsing
+from tests.requirements import requirement
+from tests.running import Dev, running_dev
+
+MANAGER = "External Client App Manager"
+
+
+def tree(page: Page) -> Any:
+    return page.get_by_role("navigation", name="Setup").get_by_role("link")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["external client", "EXTERNAL  Client", "connected app", "redirect uri", "client id"])
+@requirement("setup:quick-find")
+def test_quick_find_narrows_the_tree_while_one_types_and_the_arrow_keys_lead_into_it(page: Page, org: Dev, words: str):
+    page.goto(f"{org.issuer}/setup")
+    expect(tree(page)).to_have_count(3)
+    page.get_by_label("Quick Find").press_sequentially(words)
+    expect(tree(page)).to_have_text([MANAGER])
+    expect(page.locator("#find-count")).to_have_text("1 match")
+    page.keyboard.press("ArrowDown")
+    expect(tree(page).first).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("Quick Find")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(MANAGER)
+
+
+@pytest.mark.slow
+@requirement("setup:quick-find")
+def test_quick_find_works_without_javascript_and_marks_what_matches(plain: Page, org: Dev):
+    plain.goto(f"{org.issuer}/setup")
+    plain.get_by_label("Quick Find").fill("external client")
+    plain.keyboard.press("Enter")
+    expect(plain.locator("#find-count")).to_have_text("1 match")
+    expect(plain.locator("#tree mark")).to_have_text("External Client")
+    tree(plain).click()
+    expect(plain.get_by_role("heading", level=1)).to_have_text(MANAGER)
+
+
+@pytest.mark.slow
+@requirement("setup:quick-find")
+def test_what_quick_find_does_not_know_is_said(page: Page, plain: Page, org: Dev):
+    plain.goto(f"{org.issuer}/setup?find=<b>nothing")
+    expect(plain.get_by_role("navigation", name="Setup")).to_contain_text("Nothing in Setup is called “<b>nothing”.")
+    page.goto(f"{org.issuer}/setup")
+    page.get_by_label("Quick Find").fill("nothing")
+    expect(page.locator("#find-count")).to_have_text("0 matches")
+
+
+@pytest.mark.slow
+@requirement("setup:small-windows")
+def test_in_a_small_window_quick_find_still_reaches_every_page(browser: Browser, robin: Any, org: Dev):
+    with browsing.window(browser, state=robin, viewport=browsing.NARROW) as page:
+        page.goto(f"{org.issuer}/setup")
+        expect(tree(page)).to_have_count(0)
+        page.get_by_label("Quick Find").click()
+        expect(tree(page)).to_have_count(3)
+        tree(page).filter(has_text="Users").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Users")
+    with browsing.window(browser, state=robin, viewport=browsing.NARROW, java_script_enabled=False) as page:
+        page.goto(f"{org.issuer}/setup?find=external+client")
+        expect(tree(page)).to_have_text([MANAGER])
+
+
+def background(page: Page) -> str:
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+@pytest.mark.slow
+@requirement("setup:theme")
+def test_the_colour_scheme_changes_in_place_so_that_a_half_filled_form_stays(page: Page, org: Dev):
+    page.goto(f"{org.issuer}/setup/apps/new")
+    page.get_by_label("External Client App Name").fill("Half")
+    before = background(page)
+    page.get_by_role("button", name=re.compile("^Colour scheme: same as system; switch to dark")).click()
+    page.get_by_role("button", name=re.compile("^Colour scheme: dark; switch to light")).wait_for()
+    assert background(page) != before
+    expect(page.get_by_label("External Client App Name")).to_have_value("Half")
+    page.goto(f"{org.issuer}/setup/users")
+    assert background(page) != before
+    page.get_by_role("button", name=re.compile("^Colour scheme: dark")).click()
+    page.get_by_role("button", name=re.compile("^Colour scheme: light; switch to same as system")).click()
+    page.get_by_role("button", name=re.compile("^Colour scheme: same as system")).wait_for()
+    assert background(page) == before
+
+
+@pytest.mark.slow
+@requirement("setup:theme")
+def test_without_javascript_the_colour_scheme_changes_and_one_stays_on_the_page(plain: Page, org: Dev):
+    plain.goto(f"{org.issuer}/setup/users")
+    before = background(plain)
+    plain.get_by_role("button", name=re.compile("^Colour scheme")).click()
+    expect(plain).to_have_url(f"{org.issuer}/setup/users")
+    assert background(plain) != before
+
+
+@pytest.mark.slow
+@requirement("setup:sign-out")
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_the_account_menu_signs_out(browser: Browser, org: Dev, script: bool):
+    with browsing.window(browser, java_script_enabled=script) as page:
+        browsing.sign_in(page, org, 1)
+        page.locator(".account > summary").click()
+        expect(page.locator(".account")).to_contain_text("sam@acme.example")
+        if script:
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+            page.locator(".account > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(f"{org.issuer}/login")
+        page.goto(f"{org.issuer}/setup")
+        expect(page.get_by_role("heading")).to_have_text("Sign in")
+
+
+@pytest.mark.slow
+@requirement("setup:password")
+def test_a_user_changes_the_password_with_the_old_one_as_proof(browser: Browser, tmp_path):
+    with running_dev(tmp_path) as org, browsing.window(browser) as page:
+        browsing.sign_in(page, org, 1)
+        page.goto(f"{org.issuer}/setup/password")
+        page.get_by_label("Current password").fill("not mine")
+        page.get_by_label("New password").fill("a gate and a lodge")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_label("Current password")).to_have_accessible_description(
+            "This isn't your current password."
+        )
+        page.get_by_label("Current password").fill(org.user(1)["password"])
+        page.get_by_label("New password").fill("short")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_label("New password")).to_have_accessible_description(re.compile("at least 12 are needed"))
+        page.get_by_label("Current password").fill(org.user(1)["password"])
+        page.get_by_label("New password").fill("a gate and a lodge")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_role("status").filter(has_text="Your password is changed.")).to_be_visible()
+        with browsing.window(browser) as other:
+            other.goto(f"{org.issuer}/login")
+            other.get_by_label("Username").fill("sam@acme.example")
+            other.get_by_label("Password").fill(org.user(1)["password"])
+            other.keyboard.press("Enter")
+            expect(other.get_by_role("alert")).to_contain_text("isn't right")
+            expect(other.get_by_label("Username")).to_have_value("sam@acme.example")
+            browsing.fill_sign_in(other, {"username": "sam@acme.example", "password": "a gate and a lodge"})
+            expect(other.get_by_role("heading", level=1)).to_have_text("Acme")
+
+
+@pytest.mark.slow
+@requirement("setup:mcp-servers")
+def test_a_server_is_deactivated_and_activated_and_each_apps_page_knows(page: Page, org: Dev):
+    page.goto(f"{org.issuer}/setup/mcp-servers")
+    page.get_by_role("button", name="Deactivate SObject Reads").click()
+    expect(page.get_by_role("table")).to_contain_text("Inactive")
+    page.goto(f"{org.issuer}/setup/apps")
+    page.get_by_role("link", name="Codex").click()
+    expect(page.get_by_role("main")).to_contain_text("Activate one under MCP Servers")
+    page.goto(f"{org.issuer}/setup/mcp-servers")
+    page.get_by_role("button", name="Activate SObject Reads").click()
+    page.goto(f"{org.issuer}/setup/apps")
+    expect(page.get_by_role("row", name=re.compile("Codex"))).to_contain_text("Ready")
+
+
+@pytest.mark.slow
+@requirement("setup:users")
+def test_users_are_listed_with_their_permission_sets(page: Page, org: Dev):
+    page.goto(f"{org.issuer}/setup/users")
+    expect(page.get_by_role("row", name=re.compile("robin@acme.example"))).to_contain_text("Administrator")
+    expect(page.get_by_role("row", name=re.compile("sam@acme.example"))).to_contain_text("Standard User")
