@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from measuring import free_port, median, resident_megabytes, started
+from measuring import cpu_seconds, free_port, median, resident_megabytes, started
 from wire import Connection
 
+NAMES = ("floor", "first", "second", "floor CPU", "first CPU", "second CPU", "floor MB", "MB", "MB after")
 METADATA = "/.well-known/oauth-authorization-server"
 FLOOR = """
 import sys, uvicorn
@@ -89,21 +90,24 @@ def told_by(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def measure(runs: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in ("floor", "first", "second", "floor MB", "MB", "MB after")}
+    found: dict[str, list[float]] = {name: [] for name in NAMES}
     for _ in range(runs):
         port = free_port()
         with started([sys.executable, "-c", FLOOR, str(port), METADATA], port, METADATA) as (process, seconds):
             found["floor"].append(seconds)
+            found["floor CPU"].append(cpu_seconds(process.pid))
             found["floor MB"].append(resident_megabytes(process.pid))
         with tempfile.TemporaryDirectory() as folder:
             data, port = Path(folder) / "data", free_port()
             with started(command(data, port), port, METADATA) as (process, seconds):
                 found["first"].append(seconds)
+                found["first CPU"].append(cpu_seconds(process.pid))
                 found["MB"].append(resident_megabytes(process.pid))
                 asyncio.run(first_call(told_by(process)))
                 found["MB after"].append(resident_megabytes(process.pid))
             with started(command(data, port), port, METADATA) as (process, seconds):
                 found["second"].append(seconds)
+                found["second CPU"].append(cpu_seconds(process.pid))
                 told_by(process)
     return found
 
@@ -123,7 +127,7 @@ def main() -> None:
         seconds = found[name]
         print(
             f"  {label:40}{median(seconds):7.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})"
-            f"   {median(seconds) / floor:4.1f} times the floor"
+            f"   {median(seconds) / floor:4.1f} times the floor   CPU {median(found[f'{name} CPU']):.2f} s"
         )
     print("resident memory, median")
     print(f"  {'floor':40}{median(found['floor MB']):7.0f} MB")

@@ -69,12 +69,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refresh_window(self) -> int | None:
         """Seconds of the refresh window for every org, or None for each org's own."""
-        return seconds(self.refresh_grace) if self.refresh_grace else None
+        return seconds(self.refresh_grace, "--refresh-grace") if self.refresh_grace else None
 
     @property
     def delay(self) -> int:
         """Seconds from saving an app to its going live."""
-        return seconds(self.propagation_delay)
+        return seconds(self.propagation_delay, "--propagation-delay")
 
     @property
     def database_folder(self) -> Path:
@@ -117,11 +117,11 @@ def options() -> tuple[Option, ...]:
     )
 
 
-def seconds(text: str) -> int:
-    """A duration such as 30, 30s, 10m or 12h in seconds. Raises ``ConfigRefused``."""
+def seconds(text: str, flag: str) -> int:
+    """A duration such as 30, 30s, 10m or 12h in seconds. Raises ``ConfigRefused``, which names the option."""
     found = DURATION.fullmatch(text.strip())
     if found is None:
-        raise ConfigRefused(f"{text!r} is not a duration; write 30s, 10m or 12h")
+        raise ConfigRefused(f"{flag} {text!r} is not a duration; write 30s, 10m or 12h")
     return int(found[1]) * UNITS[found[2]]
 
 
@@ -183,9 +183,9 @@ def _check_known(name: str, where: str) -> None:
 
 def check(config: Config) -> None:
     """Refuse what must not start. Raises ``ConfigRefused``."""
-    _check_public_url(config)
     if config.port not in PORTS:
         raise ConfigRefused(f"--port {config.port} must be 1 to 65535")
+    _check_public_url(config)
     if config.refresh_window is not None and config.refresh_window > LONGEST_WINDOW:
         raise ConfigRefused(f"--refresh-grace {config.refresh_grace!r} must be 0 to 120 seconds (0: strict rotation)")
     _ = config.delay, addresses(config)

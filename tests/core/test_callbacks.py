@@ -1,5 +1,6 @@
 """Callback URLs: what may be registered, and what matches, against the rule written a second time."""
 
+import itertools
 import string
 from urllib.parse import urlsplit
 
@@ -64,9 +65,8 @@ def without_port(rest: str) -> str | None:
     """What follows the host, without its port; None when what stands there is none."""
     if not rest.startswith(":"):
         return rest
-    digits = "".join(c for c in rest[1:6] if c in "0123456789")
-    end = len(digits) + 1
-    number = int(digits) if digits and rest[1:end] == digits else 0
+    digits = "".join(itertools.takewhile(lambda c: c in "0123456789", rest[1:6]))
+    end, number = len(digits) + 1, int(digits or "0")
     return rest[end:] if 0 < number <= 65535 and rest[end : end + 1] in ("", "/") else None
 
 
@@ -192,6 +192,10 @@ def test_a_near_miss_is_only_told_of_what_does_not_match(urls: tuple[str, str]):
         ("com.:x", "reversed domain name"),
         ("com..x:y", "reversed domain name"),
         ("c.x:y", "reversed domain name"),
+        ("cursor://[", "not a URL"),
+        ("cursor://[::1]/cb", "not a URL"),
+        ("https://[0]/cb", "address"),
+        ("https://[::1/cb", "address"),
         ("https://client.example/" + "x" * 500, "512"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from gatelodge.config import Config
+from gatelodge.core.operation import Operation, many, text
 from gatelodge.web.addresses import client_address
 from tests.house import House
 from tests.requirements import requirement
@@ -183,6 +184,26 @@ def test_the_clients_address_is_believed_past_trusted_proxies_alone(
     peer: str, forwarded: list[str], trusted: tuple[str, ...], expected: str
 ):
     assert address(peer, forwarded, *trusted) == expected
+
+
+@requirement("web:client-address")
+@pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [((), {"203.0.113.7"}), (("203.0.113.0/24",), {"192.0.2.0", "192.0.2.1"}), (("10.0.0.0/8",), {"203.0.113.7"})],
+)
+def test_requests_wait_under_the_address_of_their_client(tmp_path: Path, trusted: tuple[str, ...], expected: set[str]):
+    with House(tmp_path / "data", trusted_proxy=trusted) as house:
+        key = next(app["consumer_key"] for app in house.told.apps if app["preset"] == "postman")
+        asks = f"/services/oauth2/authorize?response_type=code&client_id={key}"
+        asks += f"&code_challenge={'x' * 43}&code_challenge_method=S256"
+        for n in range(2):
+            answer = house.client().get(asks, headers={"X-Forwarded-For": f"6.6.6.6, 192.0.2.{n}"})
+            assert "/flow?request=" in answer.headers["location"]
+        assert set(house.read(waiting_addresses)) == expected
+
+
+def waiting_addresses() -> Operation[list[str]]:
+    return (yield from many("SELECT address AS value FROM held_requests LIMIT :limit", text, limit=10))
 
 
 @requirement("web:wrong-host")

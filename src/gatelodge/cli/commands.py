@@ -21,7 +21,7 @@ from gatelodge.store.opening import is_postgres
 
 OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "config", "password_stdin")
 WITHOUT_URL = "http://localhost"
-"""Issuers are made from the deployment's public URL; a command that doesn't know it shows paths on this one."""
+"""What stands for the deployment's public URL in a command that doesn't know it. It shows no issuers then."""
 PATIENCE = 10.0
 """Seconds that a command waits for a server that starts, or for another command."""
 NOT_FOUND, WRONG_USAGE = 3, 2
@@ -74,9 +74,16 @@ async def _here(config: Config, verb: str, values: dict[str, Any]) -> object:
     """The verb in this process. Raises ``Locked`` when another one has the database."""
     app = await build(config)
     try:
-        return await perform(app.site, verb, values)
+        answer = await perform(app.site, verb, values)
+        return answer if config.public_url != WITHOUT_URL else _without_issuers(answer)
     finally:
         await app.stop()
+
+
+def _without_issuers(answer: Any) -> object:
+    if isinstance(answer, list):
+        return [_without_issuers(each) for each in answer]
+    return {name: value for name, value in answer.items() if name != "issuer"}
 
 
 def _configured(arguments: argparse.Namespace) -> Config:

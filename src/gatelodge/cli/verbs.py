@@ -146,7 +146,8 @@ def _user(user: users.User) -> dict[str, Any]:
 
 
 def _org(org: Org) -> dict[str, Any]:
-    return {"id": org.id, "name": org.name, "label": org.label, "kind": org.kind, "issuer": org.issuer}
+    path = f"/o/{org.name}" if org.name else "/"
+    return {"id": org.id, "name": org.name, "label": org.label, "kind": org.kind, "path": path, "issuer": org.issuer}
 
 
 VERBS: dict[str, Verb] = {

@@ -124,6 +124,8 @@ USERS = Page(
 )
 TREE = (APPS, SERVERS, USERS)
 
+THEME = "/setup/theme"
+
 Answer = Callable[[Visit], Awaitable[Response]]
 
 
@@ -136,7 +138,8 @@ def guarded(answer: Answer, *permissions: str) -> Endpoint:
         session = await browser.session_of(site, org, request)
         if session is None:
             below = request.scope["path"].removeprefix(org.path)
-            return RedirectResponse(f"{org.issuer}/login?next={quote(below)}", 303)
+            wanted = "/setup" if below == THEME else below  # nobody can look at the switch itself
+            return RedirectResponse(f"{org.issuer}/login?next={quote(wanted)}", 303)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
         visit = Visit(site=site, org=org, request=request, session=session, access=access)

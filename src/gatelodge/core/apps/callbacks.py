@@ -11,7 +11,7 @@ LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,
 HTTPS = re.compile(
     r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][^#]*)?"
 )
-CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):[^#]+")
+CUSTOM = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):(?!//[^/?]*[\[\]])[^#]+")  # no address in place of an app
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 # Dot segments also as %2e, which browsers resolve and exact comparison doesn't.
 UNSAFE = re.compile(
