@@ -17,27 +17,26 @@ setup: .venv/setup.stamp ## the setting-up alone: a virtual environment in .venv
 
 .venv/setup.stamp: requirements.lock pyproject.toml
 	@tools/venv $(PYTHON)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 .venv/dev.stamp: .venv/setup.stamp requirements-dev.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 .tools/node.stamp: package.json package-lock.json tools/node
 	@tools/node
 	@touch $@
 
-.tools/services.stamp: tools/services
+.PHONY: services
+services: .venv/setup.stamp # looks each time: a package may have been removed since
 	@tools/services
-	@mkdir -p .tools && touch $@
 
-test: .venv/dev.stamp .tools/node.stamp .tools/services.stamp ## set up and pass all tests
-	@$(MAKE) --no-print-directory lint
+test: services lint ## set up and pass all tests
 	@$(BIN)/python -m pytest -q --require-all
 
-check: .venv/dev.stamp .tools/node.stamp lint ## format, lint, types, import contracts, fast tests
+check: lint ## format, lint, types, import contracts, fast tests
 	@$(BIN)/python -m pytest -q -m "not slow"
 
 .PHONY: lint
@@ -56,4 +55,5 @@ bench: .venv/dev.stamp .tools/node.stamp ## what the figures in the docs are mad
 lock: .venv/dev.stamp ## resolve the pins anew (needs uv); the locks name no registry
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group pyproject.toml:build pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-deps --group pyproject.toml:postgres -o requirements-postgres.lock
 	@npm install --package-lock-only --ignore-scripts --silent

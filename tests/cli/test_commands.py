@@ -188,11 +188,11 @@ def test_another_user_is_refused_even_through_an_open_socket(tmp_path: Path, run
 
         async with control.serve(folder, answer):
             for each in (folder, *folder.parents[:3], folder / control.NAME):
-                os.chmod(each, 0o777)
+                each.chmod(0o777)
             told = []
             for is_other in (False, True):
                 process = await asyncio.create_subprocess_exec(
-                    *([*AS_NOBODY] if is_other else []), "/usr/bin/python3", "-c", SPEAK, str(folder / control.NAME),
+                    *([*AS_NOBODY] if is_other else []), "/usr/bin/python3", "-c", LISTEN if is_other else SPEAK, str(folder / control.NAME),
                     stdout=asyncio.subprocess.PIPE,
                 )  # fmt: skip
                 told.append((is_other, (await process.communicate())[0]))
@@ -205,11 +205,11 @@ def test_another_user_is_refused_even_through_an_open_socket(tmp_path: Path, run
 
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-SPEAK = """
+LISTEN = """
 import socket, sys
-s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
-s.sendall(b'{"verb": "app list", "arguments": {}}\\n'); print(s.makefile().readline())
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.makefile().readline())
 """
+SPEAK = LISTEN.replace("print", """s.sendall(b'{"verb": "app list", "arguments": {}}\\n'); print""")
 
 
 @requirement("cli:control-socket")

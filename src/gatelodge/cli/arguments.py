@@ -48,7 +48,7 @@ def _flag(parser: argparse.ArgumentParser, each: Option) -> None:
     )
 
 
-def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _of_a_deployment(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="Print the answer as JSON.")
     parser.add_argument("--org", default="", metavar="NAME", help="The org's name. Default: the first one.")
     parser.add_argument("--data", metavar="DIR", help="The data folder of the deployment. Default: .gatelodge.")
@@ -60,7 +60,7 @@ def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _app(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    create = _common(verbs.add_parser("create", help="register an app; it is live at once"))
+    create = _of_a_deployment(verbs.add_parser("create", help="register an app; it is live at once"))
     create.add_argument("--name", required=True, help="External Client App Name")
     create.add_argument("--api-name", dest="api_name", default="", help="API Name. Default: made from the name.")
     create.add_argument("--email", required=True, help="Contact Email")
@@ -69,14 +69,16 @@ def _app(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--scope", action="append", default=[], help="Default: mcp_api and refresh_token.")
     create.add_argument("--description", default="", help="Description")
     create.add_argument("--distribution-state", dest="distribution_state", default="Local", help="Local or Packaged")
-    _common(verbs.add_parser("list", help="the org's apps"))
-    display = _common(verbs.add_parser("display", help="one app with its consumer key"))
+    _of_a_deployment(verbs.add_parser("list", help="the org's apps"))
+    display = _of_a_deployment(verbs.add_parser("display", help="one app with its consumer key"))
     display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
 
 
 def _user(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    create = _common(verbs.add_parser("create", help="make a user; without a password one is made and shown once"))
+    create = _of_a_deployment(
+        verbs.add_parser("create", help="make a user; without a password one is made and shown once")
+    )
     create.add_argument("--username", required=True, help="A name in the form of an e-mail address.")
     create.add_argument("--name", default="", help="The person's name. Default: the username.")
     create.add_argument("--email", default="", help="Default: the username.")
@@ -90,12 +92,12 @@ def _user(parser: argparse.ArgumentParser) -> None:
         help="A permission set of the org, by API Name; may be repeated.",
     )
     create.add_argument("--password-stdin", dest="password_stdin", action="store_true", help="Read the password there.")
-    _common(verbs.add_parser("list", help="the org's users"))
+    _of_a_deployment(verbs.add_parser("list", help="the org's users"))
 
 
 def _org(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    create = _common(
+    create = _of_a_deployment(
         verbs.add_parser(
             "create",
             help="add an org at /o/NAME. Orgs by path share one browser origin: give orgs that do not trust each other"
@@ -105,4 +107,4 @@ def _org(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--name", required=True, help="The name in its URL: a-z, 0-9 and -.")
     create.add_argument("--label", default="", help="The name people read. Default: the name.")
     create.add_argument("--kind", default="production", help="production, developer hub, sandbox or scratch")
-    _common(verbs.add_parser("list", help="the deployment's orgs"))
+    _of_a_deployment(verbs.add_parser("list", help="the deployment's orgs"))
