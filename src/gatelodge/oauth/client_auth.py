@@ -25,10 +25,11 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A live, enabled client, and the way in which it said who it is."""
+    """A live, enabled client, the way in which it said who it is, and the challenge for it if that wasn't enough."""
 
     client: LiveClient
     method: Method
+    challenge: str = ""
 
     @property
     def is_proven(self) -> bool:
@@ -62,7 +63,7 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     await _check(site, org, client, claim, challenge)
     if not client.is_enabled:
         raise invalid("app_blocked: an administrator has disabled this app", challenge)
-    return Authenticated(client, claim.method)
+    return Authenticated(client, claim.method, challenge)
 
 
 def invalid(description: str, challenge: str = "") -> OAuthError:
@@ -70,9 +71,10 @@ def invalid(description: str, challenge: str = "") -> OAuthError:
     return OAuthError("invalid_client", description, 401 if challenge else 400, challenge)
 
 
-def needs_more() -> OAuthError:
+def needs_more(authenticated: Authenticated) -> OAuthError:
     """The refusal of a client that proved nothing where its app must."""
-    return invalid("invalid client credentials: this app must send its secret, or sign an assertion, in this flow")
+    why = "invalid client credentials: this app must send its secret, or sign an assertion, in this flow"
+    return invalid(why, authenticated.challenge)
 
 
 async def _why_unknown(site: Site, org: Org, client_id: str) -> str:

@@ -24,7 +24,7 @@ async def push(site: Site, org: Org, request: Request) -> Response:
         form = await body_of(request)
         authenticated = await authenticate(site, org, request, form)
         if authenticated.client.settings.require_secret_for_web_server_flow and not authenticated.is_proven:
-            raise needs_more()
+            raise needs_more(authenticated)
         if "request_uri" in form:
             raise OAuthError("invalid_request", "request_uri can't be pushed (RFC 9126 2.1)")
         asked_for = await _checked(site, org, authenticated, form, await dpop_jkt_of(site, org, request))

@@ -95,7 +95,7 @@ def _grant_of(authenticated: Authenticated, form: dict[str, str]) -> Grant:
     if missing := grant.lacks(client):
         raise OAuthError("unauthorized_client", f"oauth_flow_disabled: {client.api_name} lacks {missing}")
     if grant.needs_proof(client) and not authenticated.is_proven:
-        raise needs_more()
+        raise needs_more(authenticated)
     return grant
 
 

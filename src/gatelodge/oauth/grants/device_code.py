@@ -47,7 +47,7 @@ async def begin(site: Site, org: Org, authenticated: Authenticated, form: dict[s
             f"oauth_flow_disabled: {client.api_name} lacks {LABELS['device_flow']} (Settings)",
         )
     if client.settings.require_secret_for_web_server_flow and not authenticated.is_proven:
-        raise needs_more()
+        raise needs_more(authenticated)
     scopes, _ = requests.granted_scopes(AuthorizeRequest(scope=form.get("scope")), client)
     if not scopes:
         raise OAuthError("invalid_scope", f"the app has none of the scopes asked for: {form.get('scope', ''):.200}")
