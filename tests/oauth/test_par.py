@@ -125,7 +125,7 @@ def test_a_reference_belongs_to_the_client_and_the_org_that_made_it(place: House
         assert is_over(each.front.get(opened(each, reference)))
     for wrong in (URN, URN + "x", reference[:-1], reference + "x"):
         assert client.front.get(opened(client, wrong)).status_code == 400
-    foreign_reference = client.front.get(opened(client, "https://client.example/request.jwt"))
+    foreign_reference = client.front.get(client.authorize_url(request_uri="https://client.example/request.jwt"))
     assert returned(foreign_reference)["error"] == "request_not_supported"
     mine = {"client_id": client.client_id, "request_uri": reference}
     twice = f"{client.issuer}/services/oauth2/authorize?{urlencode(mine)}&{urlencode({'client_id': other.client_id})}"
