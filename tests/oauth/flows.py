@@ -162,5 +162,8 @@ def sign_in_strongly(house: House, who: Person, *, level: str = "HIGH_ASSURANCE"
         level=level, methods="pwd otp", address="203.0.113.7", agent="", signed_in_at=now, verified_at=now,
     )  # fmt: skip
     house.write(sessions.begin, row, now)
-    who.front.cookies.set(browser.cookie_name(house.site, house.org, browser.SESSION), value)
+    name = browser.cookie_name(house.site, house.org, browser.SESSION)
+    for each in [cookie for cookie in who.front.cookies.jar if cookie.name == name]:
+        who.front.cookies.jar.clear(each.domain, each.path, each.name)
+    who.front.cookies.set(name, value)
     return who

@@ -34,7 +34,10 @@ async def authorize_by_post(site: Site, org: Org, request: Request) -> Response:
     """POST: the same from a form (OpenID Core §3.1.2.1), or the Authorization Code and Credentials Flow."""
     if request.headers.get(code_credentials.HEADER) is not None:
         return await code_credentials.answer(site, org, request)
-    return await _answer(site, org, request, requests.parse(await forms.read_form(request)))
+    fields = await forms.read_form(request)
+    if ("response_type", code_credentials.RESPONSE_TYPE) in fields:
+        return code_credentials.header_is_missing()
+    return await _answer(site, org, request, requests.parse(fields))
 
 
 async def _answer(site: Site, org: Org, request: Request, asked_for: AuthorizeRequest) -> Response:

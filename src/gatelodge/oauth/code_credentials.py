@@ -60,6 +60,11 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
     return Response(msgspec.json.encode(body), headers=NO_STORE, media_type="application/json")
 
 
+def header_is_missing() -> Response:
+    """The refusal of a request that says by its parameter alone that it is for this flow."""
+    return as_json(OAuthError("invalid_request", f"with response_type={RESPONSE_TYPE} send {HEADER}: {NAMED_USER}"))
+
+
 async def _form_of(request: Request) -> dict[str, str]:
     if request.scope["query_string"]:
         raise OAuthError("invalid_request", "send the parameters in the body, not in the URL")
