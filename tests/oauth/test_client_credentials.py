@@ -164,10 +164,15 @@ def test_it_dies_with_its_connection_its_authorization_the_app_and_the_policy(ho
     house.catch_up()
     last = ask(client, secret).json()["access_token"]
     assert not opens(client, fresh) and opens(client, last)
-    change_app(house, client, client_credentials=False)
-    refused(ask(client, secret), "unauthorized_client")
-    change_app(house, client, is_enabled=False)
-    assert not opens(client, last)
+    for off in ({"client_credentials": False}, {"client_credentials_flow": False}, {"is_enabled": False}):
+        change_app(house, client, **off)
+        assert not opens(client, last) and ask(client, secret).status_code == 400
+        change_app(house, client, client_credentials=True, client_credentials_flow=True, is_enabled=True)
+        assert opens(client, last)
+    other = add_user(house, "Standard_User")
+    change_app(house, client, run_as=other.username)
+    assert not opens(client, last), "it runs as somebody else now"
+    assert claims_of(ask(client, secret).json()["access_token"])["sub"] == user_id(house, other)
 
 
 @requirement("grants:client-credentials-consent")

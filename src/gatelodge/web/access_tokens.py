@@ -22,6 +22,7 @@ from gatelodge.web.addresses import client_address
 MOST_VERIFIED = 10_000
 LONGEST_REASON = 400
 BEARER = "bearer"
+CLIENT_CREDENTIALS = "client_credentials"
 SCHEMES = (BEARER, "dpop")
 OPAQUE_REFUSED = (
     "an opaque access token opens no MCP server: have an administrator select Issue JSON Web Token (JWT)-based access"
@@ -149,6 +150,10 @@ class AccessTokens:
         user = await self._live.user(org.id, claims.sub)
         if user is None:
             raise NotAccepted(401, "invalid_token", "the user is inactive")
+        if claims.gty == CLIENT_CREDENTIALS and (
+            ended := admission.check_run_as(client.settings, client.policies, user.user.username)
+        ):
+            raise NotAccepted(401, "invalid_token", ended.why)
         return Accepted(claims=claims, client=client, user=user)
 
     async def _claims(self, org: Org, token: str, audience: str | None) -> Claims:
