@@ -22,13 +22,14 @@ from tests.oauth.scenes import (
 from tests.people import OAuthClient, Person, call_tool
 from tests.requirements import requirement
 
+ONE = ("sobject-reads",)
 ON = {"client_credentials_flow": True, "client_credentials": True}
 
 
 def working(house: House, *sets: str, **changes) -> tuple[OAuthClient, str, Person]:
     """An app that works as a user of its own, and its secret."""
     who = add_user(house, *(sets or ("Standard_User",)))
-    client = add_app(house, client_credentials_flow=True, **changes)
+    client = add_app(house, **{"client_credentials_flow": True, "mcp_servers": ONE} | changes)
     secret = give_secret(house, client)
     change_app(house, client, client_credentials=True, run_as=who.username)
     return client, secret, who
@@ -86,7 +87,7 @@ def test_without_an_active_run_as_user_the_error_is_the_originals(house: House):
     set_active(house, who, is_active=False)
     assert refused(ask(client, secret), "invalid_grant").startswith("no client credentials user enabled")
     assert not opens(client, token)
-    nobodys = add_app(house, checked=False, public_keys=jwk_set(), **ON)
+    nobodys = add_app(house, checked=False, public_keys=jwk_set(), mcp_servers=ONE, **ON)
     sent = {"grant_type": "client_credentials"} | asserted(assertion(house, nobodys))
     assert "no client credentials user enabled" in refused(post(nobodys, sent), "invalid_grant")
 
@@ -104,7 +105,7 @@ def test_nobody_signs_in_so_there_is_no_refresh_token_and_no_identity(house: Hou
 
 @requirement("grants:client-credentials-audience")
 def test_the_token_opens_the_server_that_is_asked_for_and_no_other(house: House):
-    client, secret, _ = working(house)
+    client, secret, _ = working(house, mcp_servers=None)
     second = add_server(house, "second")
     assert "resource" in refused(ask(client, secret), "invalid_target")
     token = ask(client, secret, resource=second).json()["access_token"]

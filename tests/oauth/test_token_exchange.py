@@ -9,6 +9,7 @@ from tests.oauth.scenes import (
     add_app,
     add_org,
     add_server,
+    add_user,
     change_app,
     claims_of,
     connect,
@@ -29,7 +30,13 @@ JWT = "urn:ietf:params:oauth:token-type:jwt"
 def swapping(house: House, **changes) -> tuple[OAuthClient, str]:
     """A confidential app with the flow on, and its secret."""
     client = add_app(
-        house, **{"token_exchange_flow": True, "scopes": ("mcp_api", "refresh_token", "profile")} | changes
+        house,
+        **{
+            "token_exchange_flow": True,
+            "scopes": ("mcp_api", "refresh_token", "profile"),
+            "mcp_servers": ("sobject-reads",),
+        }
+        | changes,
     )
     secret = give_secret(house, client)
     change_app(house, client, token_exchange=True)
@@ -68,7 +75,7 @@ def test_a_token_is_swapped_for_one_with_fewer_scopes_under_the_same_connection(
 
 @requirement("grants:exchange-target")
 def test_it_reaches_another_server_only_if_the_user_let_the_app_use_that_one(house: House):
-    client, secret = swapping(house)
+    client, secret = swapping(house, mcp_servers=None)
     second, third = add_server(house, "second"), add_server(house, "third")
     who = person(house)
     subject = connect(who, client, scope=ALL, resource=first(house))["access_token"]
@@ -106,7 +113,7 @@ def test_it_never_lives_longer_than_the_token_that_it_was_swapped_for(house: Hou
 def test_only_a_live_access_token_of_this_very_app_is_taken(house: House):
     client, secret = swapping(house)
     other, theirs = swapping(house)
-    who = person(house)
+    who = add_user(house)
     tokens = connect(who, client)
     subject = tokens["access_token"]
     assert "another app" in refused(swap(other, theirs, subject), "invalid_request")
