@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
-from gatelodge.core import connections, orgs, propagation, secrets
+from gatelodge.core import connections, opaque, orgs, propagation, secrets, used_once
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.secrets import KeyMissing
@@ -97,7 +97,8 @@ class App:
         while True:
             await asyncio.sleep(CLEAN_EVERY)
             try:
-                await self.site.store.run(connections.forget_old_codes, self.site.clock.now())
+                for forget in (connections.forget_old_codes, used_once.forget_old, opaque.forget_old):
+                    await self.site.store.run(forget, self.site.clock.now())
                 await self.site.store.run(propagation.forget_old_changes, self.site.clock.now_ms())
             except Unavailable:
                 continue  # the next round does it

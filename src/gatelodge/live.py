@@ -174,7 +174,7 @@ class LiveNode:
 
     async def connected_app(self, org_id: str, client_id: str) -> ConnectedApp | None:
         """The Connected App that this key is known to belong to: only a refusal asks."""
-        if not KEY_SHAPE.fullmatch(client_id):
+        if not connected_apps.KEY_SHAPE.fullmatch(client_id):
             return None
         return await self._store.read(connected_apps.find, org_id, client_id)
 

@@ -9,8 +9,9 @@ import httpx2
 import msgspec
 
 from gatelodge.cli import seeding
-from gatelodge.core import mcp_servers, orgs, propagation, secrets, users
+from gatelodge.core import credentials, mcp_servers, orgs, propagation, secrets, users
 from gatelodge.core.apps import policies, registry, settings
+from gatelodge.core.credentials import Credential
 from gatelodge.core.ids import MCP_SERVER, USER
 from gatelodge.core.orgs import Org
 from tests.house import House
@@ -59,7 +60,12 @@ def add_app(
 def release_unchecked(app: registry.ExternalClientApp, now_ms: int) -> Any:
     """An app as it may stand in a database, whatever the forms say."""
     stored = yield from registry.create(app)
-    yield from propagation._release(stored, now_ms=now_ms, delay=0)
+    yield from credentials.add(
+        Credential(
+            client_id=app.consumer_key, org_id=app.org_id, app_id=app.id, secret_digest="", made_by="", made_at=0
+        )
+    )
+    yield from propagation.release_app(stored, now_ms=now_ms, delay=0)
 
 
 def change_app(house: House, client: OAuthClient, **changes: Any) -> None:
@@ -69,12 +75,10 @@ def change_app(house: House, client: OAuthClient, **changes: Any) -> None:
     app = house.read(registry.find, org.id, live.app_id)
     house.write(
         propagation.change_app,
-        org.id,
-        app.id,
+        app,
         revision=app.revision,
         settings=changed(app.settings, changes),
         policies=changed(app.policies, changes),
-        known_servers=tuple(server.name for server in house.read(mcp_servers.of_org, org.id)),
         actor="robin@acme.example",
         now_ms=house.site.clock.now_ms(),
         delay=0,

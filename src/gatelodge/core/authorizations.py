@@ -75,7 +75,11 @@ def consent(
     resource: str,
     now: int,
 ) -> Operation[Authorization]:
-    """The user said yes: the live authorization, created under ``id`` or widened."""
+    """The user said yes: the live authorization, created under ``id`` or widened.
+
+    Without scopes and resource nothing is widened: what an administrator approved hangs on it, and the user who comes
+    by the way of consent is still asked.
+    """
     # The upsert locks the row, so that two consents at once widen one after the other.
     held = yield from one(
         f"INSERT INTO authorizations ({COLUMNS}, created_at, updated_at)"
@@ -93,7 +97,7 @@ def consent(
     widened = msgspec.structs.replace(
         held,
         scopes=tuple(dict.fromkeys((*held.scopes, *scopes))),
-        resources=tuple(dict.fromkeys((*held.resources, resource))),
+        resources=tuple(dict.fromkeys(each for each in (*held.resources, resource) if each)),
     )
     yield from execute(
         "UPDATE authorizations SET scopes = :scopes, resources = :resources WHERE org_id = :org_id AND id = :id",

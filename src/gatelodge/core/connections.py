@@ -140,11 +140,8 @@ def issue_code(issued: Code, now: int) -> Operation[None]:
     )
 
 
-def approve(*, waiting: str, browser: str, approved: Code, now: int) -> Operation[bool]:
-    """The user said yes to a waiting request: widen the authorization and keep the code. True for exactly one answer."""
-    made = approved.connection
-    if not (yield from authorizations.release_held(made.org_id, waiting, browser, now)):
-        return False
+def agree(made: Connection, now: int) -> Operation[Connection]:
+    """The user said yes to what this connection may do: it hangs on their authorization, made or widened."""
     agreed = yield from authorizations.consent(
         id=made.authorization_id,
         org_id=made.org_id,
@@ -154,9 +151,7 @@ def approve(*, waiting: str, browser: str, approved: Code, now: int) -> Operatio
         resource=made.resource,
         now=now,
     )
-    begun = msgspec.structs.replace(made, authorization_id=agreed.id)
-    yield from issue_code(msgspec.structs.replace(approved, connection=begun), now)
-    return True
+    return msgspec.structs.replace(made, authorization_id=agreed.id)
 
 
 def find_code(org_id: str, digest: str) -> Operation[Code | None]:
@@ -213,6 +208,52 @@ def begin(begun: Connection, now: int) -> Operation[None]:
         **columns_of(begun),
         now=now,
     )
+
+
+def find_standing(made: Connection, authorization_id: str) -> Operation[Connection | None]:
+    """The live connection under this authorization that an earlier call of the same grant began for the same."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND authorization_id = :authorization_id"
+            " AND user_id = :user_id AND app_id = :app_id AND grant_type = :grant_type AND scopes = :scopes"
+            f" AND resource = :resource AND ended_at IS NULL AND {users.is_active_sql(':user_id')}"
+            " ORDER BY created_at, id LIMIT 1",
+            connection,
+            org_id=made.org_id,
+            authorization_id=authorization_id,
+            user_id=made.user_id,
+            app_id=made.app_id,
+            grant_type=made.grant_type,
+            scopes=" ".join(made.scopes),
+            resource=made.resource,
+        )
+    )
+
+
+def find_standing_now(made: Connection) -> Operation[Connection | None]:
+    """The same under the live authorization of its user and app. It writes nothing."""
+    agreed = yield from authorizations.find_live(made.org_id, made.user_id, made.app_id)
+    return (yield from find_standing(made, agreed.id)) if agreed else None
+
+
+def stand(made: Connection, now: int) -> Operation[Connection]:
+    """Begin a connection that later calls of the same grant find again: no person is there to end each one."""
+    # The upsert locks the row, so that of two first calls at once the second finds what the first began.
+    agreed = yield from authorizations.consent(
+        id=made.authorization_id,
+        org_id=made.org_id,
+        user_id=made.user_id,
+        app_id=made.app_id,
+        scopes=(),
+        resource="",
+        now=now,
+    )
+    known = yield from find_standing(made, agreed.id)
+    if known is not None:
+        return known
+    begun = msgspec.structs.replace(made, authorization_id=agreed.id)
+    yield from begin(begun, now)
+    return begun
 
 
 def find(org_id: str, connection_id: str) -> Operation[Connection | None]:

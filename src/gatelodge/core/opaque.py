@@ -23,8 +23,12 @@ class OpaqueToken(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     scopes: tuple[str, ...]
     audience: str
+    dpop_jkt: str
     issued_at: int
     expires_at: int
+
+
+COLUMNS = "digest, org_id, connection_id, client_id, scopes, audience, dpop_jkt, issued_at, expires_at"
 
 
 def new_text(org_id: str) -> str:
@@ -40,8 +44,8 @@ def token(*, scopes: str, **columns: object) -> OpaqueToken:
 def issue(made: OpaqueToken) -> Operation[None]:
     """Keep a token."""
     yield from execute(
-        "INSERT INTO opaque_tokens (digest, org_id, connection_id, client_id, scopes, audience, issued_at, expires_at)"
-        " VALUES (:digest, :org_id, :connection_id, :client_id, :scopes, :audience, :issued_at, :expires_at)",
+        f"INSERT INTO opaque_tokens ({COLUMNS}) VALUES (:digest, :org_id, :connection_id, :client_id, :scopes,"
+        " :audience, :dpop_jkt, :issued_at, :expires_at)",
         **(msgspec.structs.asdict(made) | {"scopes": " ".join(made.scopes)}),
     )
 
@@ -49,8 +53,7 @@ def issue(made: OpaqueToken) -> Operation[None]:
 def find_claims(org_id: str, digest: str, issuer: str, now: int) -> Operation[Claims | None]:
     """What the token with this digest says, as a JWT would, while it and its connection are live."""
     found = yield from one(
-        "SELECT digest, org_id, connection_id, client_id, scopes, audience, issued_at, expires_at"
-        " FROM opaque_tokens WHERE org_id = :org_id AND digest = :digest AND expires_at > :now",
+        f"SELECT {COLUMNS} FROM opaque_tokens WHERE org_id = :org_id AND digest = :digest AND expires_at > :now",
         token,
         org_id=org_id,
         digest=digest,
@@ -59,7 +62,9 @@ def find_claims(org_id: str, digest: str, issuer: str, now: int) -> Operation[Cl
     connection = (yield from connections.find(org_id, found.connection_id)) if found else None
     if found is None or connection is None:
         return None
-    narrowed = msgspec.structs.replace(connection, scopes=found.scopes, resource=found.audience)
+    narrowed = msgspec.structs.replace(
+        connection, scopes=found.scopes, resource=found.audience, dpop_jkt=found.dpop_jkt
+    )
     return tokens.claims(
         narrowed,
         issuer=issuer,

@@ -27,6 +27,7 @@ so that a token has one spelling.
 LONGEST = 8192
 """Characters; a longer token is refused before anything decodes it."""
 TYPE = "at+jwt"
+CODE = "authorization_code"
 LEEWAY = 60
 """Seconds by which ``iat`` may lie ahead: the clocks of two nodes differ."""
 SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -54,7 +55,10 @@ class VerifyingKey(msgspec.Struct, frozen=True):
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The claims of an access token (RFC 9068 §2.2), and the two ids that let MCP servers refuse what has ended."""
+    """The claims of an access token (RFC 9068 §2.2), and the two ids that let MCP servers refuse what has ended.
+
+    ``gty`` is the grant that began the connection, "" for a code: a policy may end what a grant gives.
+    """
 
     iss: str
     sub: str
@@ -67,6 +71,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     auth_time: int
     authorization_id: str
     connection_id: str
+    gty: str = ""
     acr: str = ""
     amr: tuple[str, ...] = ()
     cnf: Confirmation | None = None
@@ -102,6 +107,7 @@ def claims(
         auth_time=connection.signed_in_at,
         authorization_id=connection.authorization_id,
         connection_id=connection.id,
+        gty="" if connection.grant_type == CODE else connection.grant_type,
         acr=connection.level,
         amr=connection.methods,
         cnf=Confirmation(connection.dpop_jkt) if connection.dpop_jkt else None,

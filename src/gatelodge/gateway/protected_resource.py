@@ -13,10 +13,8 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import USE_MCP_SERVERS
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway.caller import Caller
-from gatelodge.web.access_tokens import Accepted, NotAccepted
+from gatelodge.web.access_tokens import Accepted, NotAccepted, challenges
 from gatelodge.web.site import Site
-
-LONGEST_REASON = 400
 
 
 class Turned(NotAccepted):
@@ -69,19 +67,12 @@ def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:
     """The refusal with its challenge: where to get a token, and which scopes (RFC 9728 §5.1, RFC 6750 §3)."""
     headers = {"Cache-Control": "no-store"}
     if turned.status == 401 or turned.error:  # noqa: PLR2004 - what a client can mend with another token
-        # RFC 6750 §3: without a token in the request, no error code.
-        error = f'error="{turned.error}", error_description="{_quoted(turned.why)}", ' if turned.error else ""
-        headers["WWW-Authenticate"] = (
-            f'Bearer {error}resource_metadata="{metadata_url(org, server)}", scope="{MCP_API}"'
-        )
+        where = f'resource_metadata="{metadata_url(org, server)}", scope="{MCP_API}"'
+        headers["WWW-Authenticate"] = challenges(turned, where)
     if turned.status == 405:  # noqa: PLR2004
         headers["Allow"] = "POST"
     body = {"error": turned.error or "refused", "error_description": turned.why}
     return Response(msgspec.json.encode(body), turned.status, headers, media_type="application/json")
-
-
-def _quoted(text: str) -> str:
-    return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in text[:LONGEST_REASON])
 
 
 def metadata_url(org: Org, server: str) -> str:

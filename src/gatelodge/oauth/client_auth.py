@@ -25,10 +25,11 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A live, enabled client, and the way in which it said who it is."""
+    """A live, enabled client, the way in which it said who it is, and the challenge for it if that wasn't enough."""
 
     client: LiveClient
     method: Method
+    challenge: str = ""
 
     @property
     def is_proven(self) -> bool:
@@ -49,9 +50,10 @@ class Claim(msgspec.Struct, frozen=True):
 
 async def authenticate(site: Site, org: Org, request: Request, form: dict[str, str]) -> Authenticated:
     """The client of this request. Raises ``OAuthError`` (invalid_client, RFC 6749 §5.2)."""
-    # 401 and its challenge answer the Authorization header alone (RFC 6749 §5.2, RFC 9110 §15.5.2): many clients read no
-    # body behind a challenge, and so would not see why.
-    challenge = f'Basic realm="{org.issuer}"' if "authorization" in request.headers else ""
+    # 401 and its challenge answer the Authorization header and signed assertions alone (RFC 6749 §5.2, RFC 9110
+    # §15.5.2): many public clients read no body behind a challenge, and so would not see why.
+    is_challenged = "authorization" in request.headers or "client_assertion" in form
+    challenge = f'Basic realm="{org.issuer}"' if is_challenged else ""
     claim = _claimed(request, form, challenge)
     if not claim.client_id:
         raise invalid("client_id is missing: send the app's consumer key", challenge)
@@ -61,12 +63,18 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     await _check(site, org, client, claim, challenge)
     if not client.is_enabled:
         raise invalid("app_blocked: an administrator has disabled this app", challenge)
-    return Authenticated(client, claim.method)
+    return Authenticated(client, claim.method, challenge)
 
 
 def invalid(description: str, challenge: str = "") -> OAuthError:
     """The refusal of a client that didn't prove who it is."""
     return OAuthError("invalid_client", description, 401 if challenge else 400, challenge)
+
+
+def needs_more(authenticated: Authenticated) -> OAuthError:
+    """The refusal of a client that proved nothing where its app must."""
+    why = "invalid client credentials: this app must send its secret, or sign an assertion, in this flow"
+    return invalid(why, authenticated.challenge)
 
 
 async def _why_unknown(site: Site, org: Org, client_id: str) -> str:
@@ -107,7 +115,9 @@ def _claimed(request: Request, form: dict[str, str], challenge: str) -> Claim:
         return _asserted(form)
     if not headers:
         secret = form.get("client_secret", "")
-        return Claim(form.get("client_id", ""), "client_secret_post" if secret else "none", secret)
+        # RFC 7523 §2.1: who sends a JWT bearer assertion need not say again who it is.
+        client_id = form.get("client_id") or assertions.issuer_of(form.get("assertion", ""))
+        return Claim(client_id, "client_secret_post" if secret else "none", secret)
     client_id, secret = _basic(headers[0], challenge)
     if form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request", "client_id in the body differs from the one in the Authorization header")

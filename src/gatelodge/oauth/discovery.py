@@ -13,6 +13,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import OFFLINE_ACCESS, SCOPES
 from gatelodge.oauth.client_auth import METHODS
 from gatelodge.oauth.grants import GRANTS
+from gatelodge.web import dpop
 from gatelodge.web.site import Site
 
 CACHED = {"Cache-Control": "public, max-age=300"}
@@ -26,12 +27,16 @@ def document(issuer: str) -> bytes:
             "issuer": issuer,
             "authorization_endpoint": f"{issuer}/services/oauth2/authorize",
             "token_endpoint": f"{issuer}/services/oauth2/token",
+            "pushed_authorization_request_endpoint": f"{issuer}/services/oauth2/par",
+            "device_authorization_endpoint": f"{issuer}/services/oauth2/device",
             "jwks_uri": f"{issuer}/id/keys",
             "scopes_supported": [*(scope.name for scope in SCOPES), OFFLINE_ACCESS],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": list(GRANTS),
             "token_endpoint_auth_methods_supported": list(METHODS),
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256", "RS256"],
+            "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "request_parameter_supported": False,

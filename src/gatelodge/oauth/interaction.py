@@ -4,18 +4,21 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, connections, secrets
+from gatelodge.core import authorizations, pushed_requests, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
 from gatelodge.core.mcp_servers import resource
+from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
 from gatelodge.core.scopes import BY_NAME
-from gatelodge.oauth import messages, requests
-from gatelodge.oauth.authorize import Standing, check_client, issue, new_code, standing
+from gatelodge.oauth import answers, messages, requests
+from gatelodge.oauth.answers import AnsweredBefore, Settled
+from gatelodge.oauth.authorize import Standing, issue, standing
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
+from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import Asked, Held
-from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn
-from gatelodge.oauth.way_back import back, back_with_refusal, form_action, host_in_words
+from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn, StepUp, second_factor
+from gatelodge.oauth.way_back import back_with_refusal, form_action, host_in_words
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.sign_in import try_password
 from gatelodge.web.site import Site
@@ -45,15 +48,17 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
 async def _with_waiting(site: Site, org: Org, request: Request, request_id: str, fields: dict[str, str]) -> Response:
     try:
         waiting = await _find(site, org, request, request_id)
+        try:
+            for check in requests.TOLD_TO_THE_CLIENT:
+                check(waiting.asked)
+            stands = await standing(site, org, request, waiting.asked, waiting.came)
+            return await _react(site, org, request, waiting, stands, fields)
+        except OAuthError as refused:
+            return back_with_refusal(site, request, waiting.asked, refused)
+        except AnsweredBefore:
+            return _again(org, waiting)
     except ToldToTheUser as refused:
         return await messages.refusal_page(site, org, request, refused)
-    try:
-        for check in requests.TOLD_TO_THE_CLIENT:
-            check(waiting.asked)
-        stands = await standing(site, org, request, waiting.asked, waiting.came)
-        return await _react(site, org, request, waiting, stands, fields)
-    except OAuthError as refused:
-        return back_with_refusal(site, request, waiting.asked, refused)
 
 
 async def _find(site: Site, org: Org, request: Request, request_id: str) -> Waiting:
@@ -77,7 +82,7 @@ async def _react(
 ) -> Response:
     match fields.get("answer", ""):
         case "deny":
-            return await _deny(site, org, request, waiting)
+            return await _deny(site, org, request, waiting, stands)
         case "switch":
             return await _switch(site, org, request, waiting)
         # Issue: a second click, whose first has made the authorization meanwhile. One row decides between them.
@@ -96,8 +101,10 @@ async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands
             return _sign_in_page(site, org, request, waiting, waiting.asked.request.login_hint, "")
         case AskConsent(is_new):
             return _consent_page(site, org, request, waiting, stands, is_new=is_new)
-        case Refuse(why):
-            return _not_permitted_page(site, org, request, waiting, stands, why)
+        case StepUp():
+            return RedirectResponse(second_factor(org, f"/flow?request={waiting.request_id}"), 303)
+        case Refuse():
+            return _not_permitted_page(site, org, request, waiting, stands, stands.step)
         case Issue():
             return await issue(site, request, waiting.asked, stands)
 
@@ -119,32 +126,40 @@ async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> R
     return response
 
 
-async def _deny(site: Site, org: Org, request: Request, waiting: Waiting) -> Response:
-    if not await _release(site, org, request, waiting):  # answered already: that answer is on its way back
+async def _deny(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
+    was_first = await site.store.run(
+        _release,
+        org.id,
+        waiting,
+        secrets.digest(browser.browser_of(site, org, request)),
+        site.clock.now(),
+    )
+    if not was_first:  # answered already: that answer is on its way back
         return _again(org, waiting)
-    return back_with_refusal(site, request, waiting.asked, OAuthError("access_denied", "end-user denied authorization"))
+    denied = OAuthError("access_denied", "end-user denied authorization")
+    told = stands.step.told if isinstance(stands.step, Refuse) else denied
+    return back_with_refusal(site, request, waiting.asked, told)
 
 
 async def _allow(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
-    now = site.clock.now()
-    value, code = new_code(waiting.asked, stands, now)
-    was_first = await site.store.run(
-        connections.approve,
+    assert stands.session is not None  # the step was AskConsent
+    made = answers.connection(waiting.asked, stands.session, stands.authorization)
+    settled = Settled(
+        widens=True,
         waiting=secrets.digest(waiting.request_id),
         browser=secrets.digest(browser.browser_of(site, org, request)),
-        approved=code,
-        now=now,
+        pushed=waiting.asked.request.pushed,
     )
-    if not was_first:  # a double click: the first one is on its way back
-        return _again(org, waiting)
-    return back(site, request, waiting.asked, {"code": value})
+    return await answers.give(site, request, waiting.asked, made, settled)
 
 
-async def _release(site: Site, org: Org, request: Request, waiting: Waiting) -> bool:
-    tie = secrets.digest(browser.browser_of(site, org, request))
-    return await site.store.run(
-        authorizations.release_held, org.id, secrets.digest(waiting.request_id), tie, site.clock.now()
-    )
+def _release(org_id: str, waiting: Waiting, tie: str, now: int) -> Operation[bool]:
+    """The user said no: the request is gone, and with it the pushed one. True for exactly one answer."""
+    if not (yield from authorizations.release_held(org_id, secrets.digest(waiting.request_id), tie, now)):
+        return False
+    if pushed := waiting.asked.request.pushed:
+        yield from pushed_requests.use(org_id, pushed, now)
+    return True
 
 
 def what_is_asked(asked: Asked) -> str:
@@ -221,7 +236,7 @@ def _consent_page(
 
 
 def _not_permitted_page(
-    site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, why: str
+    site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, refused: Refuse
 ) -> Response:
     return pages.render(
         site,
@@ -233,7 +248,9 @@ def _not_permitted_page(
         session=stands.session,
         form_action=(form_action(waiting.asked.redirect_uri),),
         client=waiting.asked.client,
-        why=why,
+        why=refused.why,
+        fix=refused.fix,
+        code=refused.code,
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
     )

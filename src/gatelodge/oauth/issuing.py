@@ -46,10 +46,17 @@ class IdToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nonce: str = ""
 
 
-async def access_token(site: Site, org: Org, client: LiveClient, granted: Granted) -> Issued:
-    """The access token of this exchange, in the format that the app's Settings choose."""
-    now, lifetime = site.clock.now(), client.policies.access_token_minutes * 60
-    connection = msgspec.structs.replace(granted.connection, scopes=granted.scopes, resource=granted.audience)
+async def access_token(site: Site, org: Org, client: LiveClient, granted: Granted, *, dpop_jkt: str) -> Issued:
+    """The access token of this exchange, in the format that the app's Settings choose, bound to the key with this
+    thumbprint ("": a bearer token).
+    """
+    now = site.clock.now()
+    lifetime = client.policies.access_token_minutes * 60
+    if granted.ends_at:
+        lifetime = min(lifetime, granted.ends_at - now)
+    connection = msgspec.structs.replace(
+        granted.connection, scopes=granted.scopes, resource=granted.audience, dpop_jkt=dpop_jkt
+    )
     if client.settings.jwt_access_tokens:
         signer = (await site.live.keys(org.id)).signer
         claims = tokens.claims(
@@ -72,6 +79,7 @@ async def access_token(site: Site, org: Org, client: LiveClient, granted: Grante
         client_id=client.client_id,
         scopes=connection.scopes,
         audience=connection.resource,
+        dpop_jkt=dpop_jkt,
         issued_at=now,
         expires_at=now + lifetime,
     )
@@ -80,8 +88,8 @@ async def access_token(site: Site, org: Org, client: LiveClient, granted: Grante
 
 
 async def id_token(site: Site, org: Org, client: LiveClient, granted: Granted, issued: Issued) -> str:
-    """The ID token for a connection with the scope ``openid``; "" without."""
-    if OPENID not in granted.scopes:
+    """The ID token for a sign-in with the scope ``openid``; "" without."""
+    if OPENID not in granted.scopes or not granted.has_id_token:
         return ""
     signer, connection, now = (await site.live.keys(org.id)).signer, granted.connection, site.clock.now()
     digest = hashlib.sha256(issued.text.encode()).digest()

@@ -9,15 +9,19 @@ from gatelodge.core.apps import callbacks
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
-from gatelodge.core.scopes import REFRESH_TOKEN
+from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
 from gatelodge.oauth import audience, pkce
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 
 LONGEST_STATE = 2048
+TOKEN = "token"
 
 
 class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for at the authorization endpoint. ``repeated`` names the parameters that came twice."""
+    """What a client asks for at the authorization endpoint. ``repeated`` names the parameters that came twice.
+
+    ``pushed`` is the digest of the reference under which the client pushed it ("" for a request that came by itself).
+    """
 
     client_id: str = ""
     redirect_uri: str = ""
@@ -35,6 +39,8 @@ class AuthorizeRequest(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str = ""
     dpop_jkt: str = ""
     has_request_object: bool = False
+    request_uri: str = ""
+    pushed: str = ""
     repeated: tuple[str, ...] = ()
 
 
@@ -57,6 +63,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     adds_refresh: bool
     org: Org
     servers: dict[str, McpServer]
+
+    @property
+    def returns_token(self) -> bool:
+        """Whether this is the legacy user-agent flow, and the app may use it (decision 0007). The protocol asks again
+        what the form asked: no token for MCP servers travels in a URL.
+        """
+        return (
+            self.request.response_type == TOKEN
+            and self.client.settings.access_token_parameter
+            and MCP_API not in self.client.scopes
+        )
 
     @property
     def resource(self) -> str:
@@ -88,6 +105,7 @@ def parse(fields: list[tuple[str, str]]) -> AuthorizeRequest:
         nonce=sent.get("nonce", ""),
         dpop_jkt=sent.get("dpop_jkt", ""),
         has_request_object="request" in sent or "request_uri" in sent,
+        request_uri=sent.get("request_uri", ""),
         repeated=twice,
     )
 
@@ -101,12 +119,15 @@ def granted_scopes(request: AuthorizeRequest, client: LiveClient) -> tuple[tuple
     """What may be granted, and whether ``refresh_token`` was added to it.
 
     Scopes that the app lacks are dropped. None sent: all the app's. An app with ``refresh_token`` always gets a refresh
-    token, since clients that follow the challenge ask only for ``mcp_api``.
+    token, since clients that follow the challenge ask only for ``mcp_api``; the user-agent flow never gives one (RFC
+    6749 §4.2.2).
     """
-    if request.scope is None:
-        return client.scopes, False
-    asked = scope_words.parse(request.scope)
+    asked = client.scopes if request.scope is None else scope_words.parse(request.scope)
     granted = tuple(scope for scope in asked if scope in client.scopes)
+    if request.response_type == TOKEN:
+        return tuple(scope for scope in granted if scope != REFRESH_TOKEN), False
+    if request.scope is None:
+        return granted, False
     if not granted or REFRESH_TOKEN not in client.scopes or REFRESH_TOKEN in granted:
         return granted, False
     return (*granted, REFRESH_TOKEN), True
@@ -115,7 +136,17 @@ def granted_scopes(request: AuthorizeRequest, client: LiveClient) -> tuple[tuple
 # --- told to the user: nothing is sent to a place that is not registered (RFC 6749 §4.1.2.1) --------------------------
 
 
-def client_and_way_back_come_once(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+class Registered(msgspec.Struct, frozen=True):
+    """What the org knows of a client_id: the live client; else the seconds until it is live (0: none is on its way), and
+    the name of the Connected App that has this key ("" for none).
+    """
+
+    client: LiveClient | None
+    waits: int = 0
+    connected_app: str = ""
+
+
+def client_and_way_back_come_once(request: AuthorizeRequest, known: Registered) -> None:
     """Two values of one parameter could be read differently by two programs (RFC 6749 §3.1)."""
     for name in ("client_id", "redirect_uri"):
         if name in request.repeated:
@@ -127,7 +158,7 @@ def client_and_way_back_come_once(request: AuthorizeRequest, client: LiveClient 
             )
 
 
-def client_is_live(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+def client_is_live(request: AuthorizeRequest, known: Registered) -> None:
     """The client must be an External Client App of this org that is released and enabled."""
     if not request.client_id:
         raise ToldToTheUser(
@@ -136,15 +167,25 @@ def client_is_live(request: AuthorizeRequest, client: LiveClient | None, waits: 
             what="The request has no client_id.",
             fix="Paste the app's Consumer Key into the client as its client id.",
         )
-    if client is None and waits:
+    if known.client is None and known.connected_app:
+        raise ToldToTheUser(
+            "invalid_client_id",
+            "This is a Connected App",
+            what=f"client identifier invalid: the consumer key belongs to {known.connected_app}, a Connected App, and"
+            " these can't be used here.",
+            asked=request.client_id,
+            fix="An administrator makes an External Client App in Setup, and its Consumer Key goes into the client in"
+            " place of this one.",
+        )
+    if known.client is None and known.waits:
         raise ToldToTheUser(
             "invalid_client_id",
             "This app isn't live yet",
-            what=f"The app with this consumer key was just created; it is live in {waits} seconds.",
+            what=f"The app with this consumer key was just created; it is live in {known.waits} seconds.",
             asked=request.client_id,
             fix="Wait for it, then connect again. The app's page in Setup shows when it is live.",
         )
-    if client is None:
+    if known.client is None:
         raise ToldToTheUser(
             "invalid_client_id",
             "No app has this consumer key",
@@ -155,8 +196,9 @@ def client_is_live(request: AuthorizeRequest, client: LiveClient | None, waits: 
         )
 
 
-def redirect_uri_is_registered(request: AuthorizeRequest, client: LiveClient | None, waits: int) -> None:
+def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> None:
     """Exact characters, but for the port of a loopback address (RFC 9700 §4.1.3, RFC 8252 §7.3)."""
+    client = known.client
     assert client is not None  # client_is_live came before
     registered = client.redirect_uris
     asked = way_back(request, client)
@@ -205,18 +247,21 @@ def client_is_enabled(asked: Asked) -> None:
         raise OAuthError("unauthorized_client", "app_blocked: an administrator has disabled this app")
 
 
-def response_type_is_code(asked: Asked) -> None:
-    """RFC 9700 §2.1.2: no tokens in the front channel."""
+def response_type_is_supported(asked: Asked) -> None:
+    """RFC 9700 §2.1.2: no tokens in the front channel, but for old apps that have the option for it."""
+    if asked.returns_token:
+        return
     if not asked.request.response_type:
         raise OAuthError("invalid_request", "response_type is missing; send response_type=code")
     if asked.request.response_type != "code":
         raise OAuthError("unsupported_response_type", "response type not supported; send response_type=code")
 
 
-def response_mode_is_query(asked: Asked) -> None:
-    """The only mode our metadata lists."""
-    if asked.request.response_mode not in ("", "query"):
-        raise OAuthError("invalid_request", "response_mode must be query")
+def response_mode_is_supported(asked: Asked) -> None:
+    """The query for a code, the only mode our metadata lists; the fragment for a token."""
+    mode = "fragment" if asked.returns_token else "query"
+    if asked.request.response_mode not in ("", mode):
+        raise OAuthError("invalid_request", f"response_mode must be {mode}")
 
 
 def request_objects_are_not_used(asked: Asked) -> None:
@@ -227,9 +272,12 @@ def request_objects_are_not_used(asked: Asked) -> None:
 
 def pkce_is_used_when_required(asked: Asked) -> None:
     """RFC 7636 §4.4.1; plain is never accepted (RFC 9700 §2.1.1)."""
-    request = asked.request
+    request, settings = asked.request, asked.client.settings
+    if asked.returns_token:
+        return  # there is no code to protect
     if not request.code_challenge and not request.code_challenge_method:
-        if asked.client.settings.require_pkce:
+        # Asked again here: without a secret nothing else protects the code (RFC 9700 §2.1.1).
+        if settings.require_pkce or not settings.require_secret_for_web_server_flow:
             raise OAuthError(
                 "invalid_request", "this app requires PKCE: send code_challenge and code_challenge_method=S256"
             )
@@ -260,6 +308,8 @@ def state_is_bounded(asked: Asked) -> None:
 
 def dpop_jkt_is_a_thumbprint(asked: Asked) -> None:
     """RFC 9449 §10: the base64url of a SHA-256, as a code_challenge is."""
+    if asked.request.dpop_jkt and asked.returns_token:
+        raise OAuthError("invalid_request", "dpop_jkt binds a code, and response_type=token gives none")
     if asked.request.dpop_jkt and not pkce.is_challenge(asked.request.dpop_jkt):
         raise OAuthError("invalid_request", "dpop_jkt must be the 43 base64url characters of a JWK thumbprint")
 
@@ -284,8 +334,8 @@ TOLD_TO_THE_CLIENT = (
     state_is_bounded,
     parameters_come_once,
     client_is_enabled,
-    response_type_is_code,
-    response_mode_is_query,
+    response_type_is_supported,
+    response_mode_is_supported,
     request_objects_are_not_used,
     pkce_is_used_when_required,
     dpop_jkt_is_a_thumbprint,

@@ -1,18 +1,34 @@
 """What the user still owes before a code may be issued: one dispatcher, asked again after every page."""
 
+from urllib.parse import urlencode
+
 import msgspec
 
-from gatelodge.core.apps import callbacks
+from gatelodge.core.apps import admission, callbacks
+from gatelodge.core.apps.admission import NotAdmitted
+from gatelodge.core.apps.policies import APPROVED, HIGH
 from gatelodge.core.authorizations import Authorization
+from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access
+from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.sessions import Session
 from gatelodge.oauth.errors import OAuthError
 from gatelodge.oauth.requests import Asked
 
+ACCESS_DENIED = "OAUTH_APP_ACCESS_DENIED"
+"""The original's word, by which the web knows the failure."""
+CODES = {"invalid_app_access": ACCESS_DENIED}
+
 
 class SignIn(msgspec.Struct, frozen=True):
     """Nobody is signed in, or not recently enough."""
+
+
+class StepUp(msgspec.Struct, frozen=True):
+    """The app's policies ask for a second factor from here, and this session has none."""
+
+    why: str
 
 
 class AskConsent(msgspec.Struct, frozen=True):
@@ -22,16 +38,25 @@ class AskConsent(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """This user may not use what is asked for, whatever they answer."""
+    """This user may not use what is asked for, whatever they answer: why, what helps, and the original's code."""
 
     why: str
+    fix: str
+    code: str = ACCESS_DENIED
+
+    @property
+    def told(self) -> OAuthError:
+        """The same to the client."""
+        return OAuthError("access_denied", f"{self.code}: {self.why}")
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """The user owes no answer."""
+    """The user owes no answer. ``is_agreed``: they said yes before; else an administrator did for them."""
+
+    is_agreed: bool = True
 
 
-Step = SignIn | AskConsent | Refuse | Issue
+Step = SignIn | StepUp | AskConsent | Refuse | Issue
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -39,6 +64,14 @@ class Arrival(msgspec.Struct, frozen=True):
 
     at: int
     session: str
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is signed in, what their permission sets allow, and the address of their browser."""
+
+    session: Session
+    access: Access
+    address: str
 
 
 def must_sign_in(asked: Asked, session: Session, came: Arrival) -> bool:
@@ -54,22 +87,53 @@ def must_sign_in(asked: Asked, session: Session, came: Arrival) -> bool:
     return max_age is not None and came.at - session.signed_in_at > max_age
 
 
-def next_step(
-    asked: Asked, session: Session | None, access: Access, authorization: Authorization | None, came: Arrival
-) -> Step:
+def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: Visitor) -> StepUp | Refuse | None:
+    """Why the app's Policies or the user's permissions stop this visitor here; None: nothing does."""
+    level = visitor.session.level
+    found = (
+        admission.check_user(client.policies, visitor.access)
+        or admission.check_address(client.policies, org.trusted_ranges, visitor.address, level=level)
+        or admission.check_level(client.policies, level)
+    )
+    if found and found.can_step_up and level != HIGH:
+        return StepUp(found.why)
+    if found:
+        return _refusal(found)
+    if MCP_API in scopes and not visitor.access.may(USE_MCP_SERVERS):
+        why = f"{visitor.session.user.username} has no permission set that allows MCP servers"
+        return Refuse(why, f"Ask an administrator of {org.label} for a permission set that allows MCP servers.")
+    return None
+
+
+def _refusal(found: NotAdmitted) -> Refuse:
+    fixes = {
+        "invalid_app_access": "Ask an administrator to assign you one of them, or to change the app's Permitted Users.",
+        "ip_restricted": "Connect from a trusted network, or ask an administrator about the app's IP Relaxation.",
+    }
+    fix = fixes.get(found.code, "Ask an administrator about the app's session security level.")
+    return Refuse(found.why, fix, CODES.get(found.code, found.code))
+
+
+def next_step(asked: Asked, visitor: Visitor | None, authorization: Authorization | None, came: Arrival) -> Step:
     """The next page of this request for this browser."""
     request = asked.request
-    if session is None or must_sign_in(asked, session, came):
+    if visitor is None or must_sign_in(asked, visitor.session, came):
         return SignIn()
-    if MCP_API in asked.scopes and not access.may(USE_MCP_SERVERS):
-        return Refuse(f"{session.user.username} has no permission set that allows MCP servers")
-    covered = authorization is not None and authorization.covers(asked.scopes, asked.resource)
+    if stopped := turned_back(asked.org, asked.client, asked.scopes, visitor):
+        return stopped
+    is_agreed = authorization is not None and authorization.covers(asked.scopes, asked.resource)
+    covered = is_agreed or asked.client.policies.permitted_users == APPROVED
     # select_account: the page names who is signed in and offers to sign in as someone else.
     if not covered or not {"consent", "select_account"}.isdisjoint(request.prompt):
-        return AskConsent(is_new=not covered)
+        return AskConsent(is_new=not is_agreed)
     if not callbacks.has_assured_identity(asked.redirect_uri):
         return AskConsent(is_new=False)  # RFC 8252 §8.6: another program can listen where this client does
-    return Issue()
+    return Issue(is_agreed)
+
+
+def second_factor(org: Org, then: str) -> str:
+    """Where a signed-in person proves a second factor and comes back; ``then`` is a path under the org's URL."""
+    return f"{org.issuer}/login/factor?{urlencode({'next': then})}"
 
 
 def refusal_without_pages(step: Step) -> OAuthError | None:
@@ -77,11 +141,13 @@ def refusal_without_pages(step: Step) -> OAuthError | None:
     match step:
         case SignIn():
             return OAuthError("login_required", "nobody is signed in to this org in this browser")
+        case StepUp(why):
+            return OAuthError("interaction_required", f"the user must prove a second factor: {why}")
         case AskConsent(is_new=True):
             return OAuthError("consent_required", "the user has not yet agreed to what is asked for")
         case AskConsent():
             return OAuthError("interaction_required", "the user must confirm a client that listens on this computer")
-        case Refuse(why):
-            return OAuthError("access_denied", f"OAUTH_APP_ACCESS_DENIED: {why}")
+        case Refuse():
+            return step.told
         case Issue():
             return None

@@ -35,12 +35,20 @@ def location(redirect_uri: str, parameters: dict[str, str]) -> str:
     return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(parameters)}"
 
 
+def fragment(redirect_uri: str, parameters: dict[str, str]) -> str:
+    """The redirect URI with parameters in its fragment, which no browser sends on (RFC 6749 §4.2.2)."""
+    return f"{redirect_uri}#{urlencode(parameters)}"
+
+
 def back(site: Site, request: Request, asked: Asked, parameters: dict[str, str]) -> Response:
-    """Send the browser back with these parameters, the ``state`` it came with and our ``iss`` (RFC 9207 §2)."""
+    """Send the browser back with these parameters, the ``state`` it came with and our ``iss`` (RFC 9207 §2): in the
+    query, or in the fragment for the user-agent flow, errors too.
+    """
     state = asked.request.state
     if state is not None and len(state) <= LONGEST_STATE:
         parameters = {**parameters, "state": state}
-    url = location(asked.redirect_uri, {**parameters, "iss": asked.org.issuer})
+    write = fragment if asked.returns_token else location
+    url = write(asked.redirect_uri, {**parameters, "iss": asked.org.issuer})
     if callbacks.is_custom_scheme(asked.redirect_uri):
         # A browser asks before it opens an app, and may have been told to ignore redirects to one: a link always works.
         return pages.render(

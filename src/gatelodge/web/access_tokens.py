@@ -16,9 +16,14 @@ from gatelodge.core.propagation import LiveClient
 from gatelodge.core.tokens import Claims, Unacceptable
 from gatelodge.live import LiveNode, LiveUser, OrgKeys
 from gatelodge.store import Store
+from gatelodge.web import dpop
 from gatelodge.web.addresses import client_address
 
 MOST_VERIFIED = 10_000
+LONGEST_REASON = 400
+BEARER = "bearer"
+CLIENT_CREDENTIALS = "client_credentials"
+SCHEMES = (BEARER, "dpop")
 OPAQUE_REFUSED = (
     "an opaque access token opens no MCP server: have an administrator select Issue JSON Web Token (JWT)-based access"
     " tokens for named users in the app's Settings, then connect again"
@@ -26,11 +31,31 @@ OPAQUE_REFUSED = (
 
 
 class NotAccepted(Exception):
-    """The token is turned away: ``status``, the code (RFC 6750 §3.1, "" for none) and why."""
+    """The token is turned away: ``status``, the code (RFC 6750 §3.1, "" for none) and why. ``is_dpop``: the DPoP
+    challenge says so, since the client came with a proof, or must.
+    """
 
-    def __init__(self, status: int, error: str, why: str) -> None:
+    def __init__(self, status: int, error: str, why: str, *, is_dpop: bool = False) -> None:
         super().__init__(why)
-        self.status, self.error, self.why = status, error, why
+        self.status, self.error, self.why, self.is_dpop = status, error, why, is_dpop
+
+
+def challenges(refused: NotAccepted, parameters: str = "") -> str:
+    """The value of WWW-Authenticate: Bearer with these parameters, and DPoP beside it (RFC 9449 §7.1).
+
+    Bearer stands first, since many clients read one challenge. Without a token in the request no error is named
+    (RFC 6750 §3).
+    """
+    error = f'error="{refused.error}", error_description="{quoted(refused.why)}"' if refused.error else ""
+    algorithms = f'algs="{" ".join(dpop.ALGORITHMS)}"'
+    bearer, bound = ("", error) if refused.is_dpop else (error, "")
+    said = (", ".join(filter(None, each)) for each in ((bearer, parameters), (bound, algorithms)))
+    return ", ".join(f"{scheme} {each}".rstrip() for scheme, each in zip(("Bearer", "DPoP"), said, strict=True))
+
+
+def quoted(text: str) -> str:
+    """What may stand in a quoted parameter of a header."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in text[:LONGEST_REASON])
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +87,23 @@ class AccessTokens:
 
     async def check(self, org: Org, request: Request, *, audience: str | None, takes_opaque: bool = False) -> Accepted:
         """What the request's token stands for, at this audience (None: any of the org's). Raises ``NotAccepted``."""
-        token = _bearer(request)
+        scheme, token = _presented(request)
+        try:
+            return await self._check(org, request, scheme, token, audience=audience, takes_opaque=takes_opaque)
+        except NotAccepted as refused:
+            refused.is_dpop |= scheme != BEARER
+            raise
+
+    async def _check(
+        self, org: Org, request: Request, scheme: str, token: str, *, audience: str | None, takes_opaque: bool
+    ) -> Accepted:
         if opaque.SHAPE.fullmatch(token):
             if not takes_opaque:
                 raise NotAccepted(401, "invalid_token", OPAQUE_REFUSED)
             claims = await self._opaque(org, token)
         else:
             claims = await self._claims(org, token, audience)
+        await self._check_binding(org, request, scheme, token, claims)
         accepted = await self.still_there(org, claims)
         address = client_address(request, self._config)
         policies = accepted.client.policies
@@ -78,6 +113,25 @@ class AccessTokens:
         if refused:
             raise NotAccepted(401, "invalid_token", refused.why)
         return accepted
+
+    async def _check_binding(self, org: Org, request: Request, scheme: str, token: str, claims: Claims) -> None:
+        """A bound token comes with a proof of its key, and is no bearer token; others are (RFC 9449 §7)."""
+        bound = claims.cnf.jkt if claims.cnf else ""
+        if scheme == BEARER:
+            if bound:
+                why = "this access token is bound to a key: send Authorization: DPoP and a proof"
+                raise NotAccepted(401, "invalid_token", why, is_dpop=True)
+            return
+        if not bound:
+            why = "this access token is bound to no key: send Authorization: Bearer"
+            raise NotAccepted(401, "invalid_token", why, is_dpop=True)
+        try:
+            jkt = await dpop.thumbprint_of(self._store, self._clock, org, request, token=token)
+        except dpop.BadProof as error:
+            raise NotAccepted(401, "invalid_dpop_proof", f"the proof is refused: {error}", is_dpop=True) from None
+        if not jkt or not secrets.are_equal(jkt, bound):
+            why = "the proof is made with another key" if jkt else "the header DPoP is missing"
+            raise NotAccepted(401, "invalid_dpop_proof", why, is_dpop=True)
 
     async def read(self, org: Org, token: str) -> Claims | None:
         """What a token of this org says, JWT or opaque, while its time is not over; None: it is none of ours."""
@@ -96,6 +150,10 @@ class AccessTokens:
         user = await self._live.user(org.id, claims.sub)
         if user is None:
             raise NotAccepted(401, "invalid_token", "the user is inactive")
+        if claims.gty == CLIENT_CREDENTIALS and (
+            ended := admission.check_run_as(client.settings, client.policies, user.user.username)
+        ):
+            raise NotAccepted(401, "invalid_token", ended.why)
         return Accepted(claims=claims, client=client, user=user)
 
     async def _claims(self, org: Org, token: str, audience: str | None) -> Claims:
@@ -124,14 +182,16 @@ class AccessTokens:
         return found
 
 
-def _bearer(request: Request) -> str:
-    """The token of the Authorization header: nowhere else is one read (RFC 6750 §2, MCP: Token Requirements)."""
+def _presented(request: Request) -> tuple[str, str]:
+    """The scheme and the token of the Authorization header: nowhere else is one read (RFC 6750 §2, MCP: Token
+    Requirements).
+    """
     headers = request.headers.getlist("authorization")
     if not headers:
         raise NotAccepted(401, "", "an access token is needed")
     if len(headers) > 1:  # RFC 6750 §3.1: two programs could read two different tokens
         raise NotAccepted(400, "invalid_request", f"send one Authorization header, not {len(headers)}")
     scheme, _, token = headers[0].partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():  # RFC 9110 §11.1: the scheme has no case
+    if scheme.lower() not in SCHEMES or not token.strip():  # RFC 9110 §11.1: the scheme has no case
         raise NotAccepted(401, "", "send Authorization: Bearer and an access token")
-    return token.strip()
+    return scheme.lower(), token.strip()

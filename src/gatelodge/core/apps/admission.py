@@ -17,6 +17,7 @@ from gatelodge.core.apps.policies import (
     STEP_UP,
     Policies,
 )
+from gatelodge.core.apps.settings import Settings
 from gatelodge.core.permissions import Access
 
 
@@ -55,6 +56,16 @@ def check_address(
         "ip_restricted",
         f"ip restricted: {address} lies in none of the trusted ranges of the app and the org",
         can_step_up=policies.ip_relaxation == RELAX_SECOND_FACTOR,
+    )
+
+
+def check_run_as(settings: Settings, policies: Policies, username: str) -> NotAdmitted | None:
+    """Whether the app still works as this user by its own proof alone (Client Credentials Flow)."""
+    is_on = settings.client_credentials_flow and policies.client_credentials
+    if is_on and username.lower() == policies.run_as.lower():
+        return None
+    return NotAdmitted(
+        "oauth_flow_disabled", f"an administrator ended the Client Credentials Flow of this app as {username}"
     )
 
 

@@ -44,4 +44,11 @@ def redeem(org_id: str, digest: str, proof: Proof, fresh: Family | None, now: in
         return code
     begun = code.connection
     family = yield from refresh.begin_for(begun, fresh)
-    return Granted(connection=begun, scopes=begun.scopes, audience=begun.resource, family=family, nonce=code.nonce)
+    return Granted(
+        connection=begun,
+        scopes=begun.scopes,
+        audience=begun.resource,
+        family=family,
+        has_id_token=True,
+        nonce=code.nonce,
+    )

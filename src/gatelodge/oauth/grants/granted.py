@@ -14,7 +14,8 @@ from gatelodge.web.site import Site
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """One request at the token endpoint whose client is known. ``is_proven``: the client showed a secret or signed an
-    assertion; ``dpop_jkt`` is the thumbprint of the key that a DPoP proof was made with ("" without one).
+    assertion; ``dpop_jkt`` is the thumbprint of the key that a DPoP proof was made with ("" without one), to which the
+    access token is bound.
     """
 
     client: LiveClient
@@ -26,24 +27,34 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
     """A connection, the scopes and the audience of this one access token, and the refresh family whose newest token is
-    told (None: no refresh token). ``nonce`` goes into the ID token.
+    told (None: no refresh token).
+
+    ``has_id_token``: the user signed in for it, so that ``openid`` brings an ID token, with this ``nonce``. ``ends_at``
+    (epoch seconds, 0 for the app's policy alone) is when the access token ends at the latest. ``issued_token_type``
+    stands in the answer to a token exchange (RFC 8693 §2.2.1).
     """
 
     connection: Connection
     scopes: tuple[str, ...]
     audience: str
     family: Family | None = None
+    has_id_token: bool = False
     nonce: str = ""
+    ends_at: int = 0
+    issued_token_type: str = ""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """One row of ``GRANTS``.
 
-    ``is_enabled``: whether this app may use it, and ``switches`` where that is decided; ``needs_proof``: whether this
-    app must prove who it is.
+    ``lacks`` names the option that this app would need and has not ("" when it may use the grant); ``needs_proof``:
+    whether this app must prove who it is.
     """
 
     exchange: Callable[[Site, Org, Exchange], Awaitable[Granted | Denied]]
-    is_enabled: Callable[[LiveClient], bool] = lambda client: True  # noqa: ARG005 - open to every app
+    lacks: Callable[[LiveClient], str] = lambda client: ""  # noqa: ARG005 - open to every app
     needs_proof: Callable[[LiveClient], bool] = lambda client: False  # noqa: ARG005 - as the RFC has it
-    switches: str = ""
+
+    def is_enabled(self, client: LiveClient) -> bool:
+        """Whether this app may use it."""
+        return not self.lacks(client)

@@ -33,10 +33,8 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     if connection.app_id != client.app_id:
         return UNKNOWN
     # Everything that may refuse without a mark comes before the rotation.
-    if connection.dpop_jkt != asked.dpop_jkt and connection.dpop_jkt:
-        return Denied(
-            "invalid_grant", "this refresh token is bound to a DPoP key, and the proof has another or is missing"
-        )
+    if refusal := _wrong_key(connection, asked):
+        return refusal
     if refusal := await admitting.refusal(site, org, asked, connection, is_refreshing=True):
         return refusal
     granted = narrowed(connection, client, form)
@@ -47,8 +45,21 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     if isinstance(answer, Denied):
         return answer
     return Granted(
-        connection=answer.connection, scopes=granted, audience=answer.connection.resource, family=answer.family
+        connection=answer.connection,
+        scopes=granted,
+        audience=answer.connection.resource,
+        family=answer.family,
+        has_id_token=True,
     )
+
+
+def _wrong_key(connection: Connection, asked: Exchange) -> Denied | None:
+    """A public client's refresh token is bound to its DPoP key; a client that proves who it is may change the key, and
+    never goes back to bearer tokens (RFC 9449 §5).
+    """
+    if not connection.dpop_jkt or asked.dpop_jkt == connection.dpop_jkt or (asked.is_proven and asked.dpop_jkt):
+        return None
+    return Denied("invalid_grant", "this refresh token is bound to a DPoP key, and the proof has another or is missing")
 
 
 def narrowed(connection: Connection, client: LiveClient, form: dict[str, str]) -> tuple[str, ...]:

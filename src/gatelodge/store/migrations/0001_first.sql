@@ -290,6 +290,7 @@ CREATE TABLE opaque_tokens (
   client_id TEXT NOT NULL,
   scopes TEXT NOT NULL,
   audience TEXT NOT NULL,
+  dpop_jkt TEXT NOT NULL,
   issued_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL
 );
@@ -307,10 +308,13 @@ CREATE TABLE used_once (
 
 CREATE INDEX used_once_by_end ON used_once (expires_at);
 
+-- browser is the digest of the cookie of the first browser that showed a page for it, "" before.
 CREATE TABLE pushed_requests (
   digest TEXT PRIMARY KEY,
   org_id TEXT NOT NULL,
   client_id TEXT NOT NULL,
+  address TEXT NOT NULL,
+  browser TEXT NOT NULL,
   request TEXT NOT NULL,
   expires_at BIGINT NOT NULL,
   used_at BIGINT
@@ -318,7 +322,9 @@ CREATE TABLE pushed_requests (
 
 CREATE INDEX pushed_requests_by_end ON pushed_requests (expires_at);
 
--- polled_at is epoch milliseconds.
+CREATE INDEX pushed_requests_by_address ON pushed_requests (org_id, address);
+
+-- polled_at is epoch milliseconds; user_code is a MAC; answer is the connection that the user allowed, as JSON.
 CREATE TABLE device_codes (
   digest TEXT PRIMARY KEY,
   org_id TEXT NOT NULL,
@@ -337,6 +343,15 @@ CREATE TABLE device_codes (
 );
 
 CREATE INDEX device_codes_by_end ON device_codes (expires_at);
+
+-- Wrong user codes, by the address they were typed at.
+CREATE TABLE device_guesses (
+  org_id TEXT NOT NULL,
+  address TEXT NOT NULL,
+  guesses BIGINT NOT NULL,
+  ends_at BIGINT NOT NULL,
+  PRIMARY KEY (org_id, address)
+);
 
 -- at is epoch milliseconds.
 CREATE TABLE audit_events (

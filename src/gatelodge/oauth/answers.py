@@ -1,0 +1,133 @@
+"""What goes back to the client when the user, or an administrator for them, has said yes: a code, or the token of the
+user-agent flow. What may be answered once is settled in the same transaction.
+"""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatelodge.core import authorizations, connections, pushed_requests, secrets
+from gatelodge.core.authorizations import Authorization
+from gatelodge.core.connections import Code, Connection
+from gatelodge.core.ids import AUTHORIZATION, CONNECTION
+from gatelodge.core.operation import Operation
+from gatelodge.core.sessions import Session
+from gatelodge.oauth import issuing, references
+from gatelodge.oauth.grants.granted import Granted
+from gatelodge.oauth.requests import Asked
+from gatelodge.oauth.way_back import back
+from gatelodge.web.site import Site
+
+USER_AGENT = "implicit"
+"""RFC 6749 §4.2: how metadata would name the grant, were it listed."""
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What this answer ends: the waiting request of a browser ("" for one that never waited), and the pushed one.
+    ``widens``: the user's authorization grows by what is asked for.
+    """
+
+    widens: bool
+    waiting: str = ""
+    browser: str = ""
+    pushed: str = ""
+
+
+def connection(asked: Asked, session: Session, known: Authorization | None) -> Connection:
+    """The connection that this request would begin."""
+    return Connection(
+        id=secrets.new_id(CONNECTION),
+        org_id=asked.org.id,
+        authorization_id=known.id if known else secrets.new_id(AUTHORIZATION),
+        user_id=session.user.id,
+        app_id=asked.client.app_id,
+        client_id=asked.client.client_id,
+        scopes=asked.scopes,
+        resource=asked.resource,
+        signed_in_at=session.signed_in_at,
+        level=session.level,
+        methods=session.methods,
+        dpop_jkt=asked.request.dpop_jkt,
+        grant_type=USER_AGENT if asked.returns_token else "authorization_code",
+    )
+
+
+async def give(site: Site, request: Request, asked: Asked, made: Connection, settled: Settled) -> Response:
+    """Send the browser back with a fresh code or token.
+
+    Raises ``AnsweredBefore`` when the waiting request was answered, ``ToldToTheUser`` when the pushed one was.
+    """
+    now = site.clock.now()
+    if asked.returns_token:
+        begun = await site.store.run(begin, made, settled, now)
+        parameters = await _token(site, asked, _first(asked, settled, begun))
+    else:
+        value, code = new_code(asked, made, now)
+        _ = _first(asked, settled, await site.store.run(keep, code, settled, now))
+        parameters = {"code": value}
+    return back(site, request, asked, parameters)
+
+
+class AnsweredBefore(Exception):
+    """A double click: the first answer is on its way back."""
+
+
+def _first(asked: Asked, settled: Settled, begun: Connection | None) -> Connection:
+    if begun is None:
+        raise AnsweredBefore if settled.waiting else references.used_up(asked.request.client_id)
+    return begun
+
+
+def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
+    """A code's text for the client and what is kept of it."""
+    value = secrets.new_token()
+    return value, Code(
+        digest=secrets.digest(value),
+        connection=made,
+        redirect_uri=asked.redirect_uri,
+        code_challenge=asked.request.code_challenge,
+        nonce=asked.request.nonce,
+        expires_at=now + connections.CODE_LIFETIME,
+    )
+
+
+def settle(made: Connection, settled: Settled, now: int) -> Operation[Connection | None]:
+    """The connection that may begin now; None: another answer was first."""
+    if settled.waiting and not (
+        yield from authorizations.release_held(made.org_id, settled.waiting, settled.browser, now)
+    ):
+        return None
+    if settled.pushed and not (yield from pushed_requests.use(made.org_id, settled.pushed, now)):
+        return None
+    return (yield from connections.agree(made, now)) if settled.widens else made
+
+
+def keep(code: Code, settled: Settled, now: int) -> Operation[Connection | None]:
+    """Settle, and keep the code."""
+    made = yield from settle(code.connection, settled, now)
+    if made is not None:
+        yield from connections.issue_code(msgspec.structs.replace(code, connection=made), now)
+    return made
+
+
+def begin(made: Connection, settled: Settled, now: int) -> Operation[Connection | None]:
+    """Settle, and begin the connection of a token that is sent at once."""
+    settled_for = yield from settle(made, settled, now)
+    if settled_for is not None:
+        yield from connections.begin(settled_for, now)
+    return settled_for
+
+
+async def _token(site: Site, asked: Asked, begun: Connection) -> dict[str, str]:
+    """RFC 6749 §4.2.2, with the original's own fields. Never a refresh token."""
+    granted = Granted(connection=begun, scopes=begun.scopes, audience=begun.resource)
+    issued = await issuing.access_token(site, asked.org, asked.client, granted, dpop_jkt="")
+    return {
+        "access_token": issued.text,
+        "token_type": "Bearer",
+        "expires_in": str(issued.lifetime),
+        "scope": " ".join(begun.scopes),
+        "instance_url": asked.org.issuer,
+        "id": f"{asked.org.issuer}/id/{asked.org.id}/{begun.user_id}",
+        "issued_at": str(site.clock.now_ms()),
+    }
