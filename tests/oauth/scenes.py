@@ -69,12 +69,10 @@ def change_app(house: House, client: OAuthClient, **changes: Any) -> None:
     app = house.read(registry.find, org.id, live.app_id)
     house.write(
         propagation.change_app,
-        org.id,
-        app.id,
+        app,
         revision=app.revision,
         settings=changed(app.settings, changes),
         policies=changed(app.policies, changes),
-        known_servers=tuple(server.name for server in house.read(mcp_servers.of_org, org.id)),
         actor="robin@acme.example",
         now_ms=house.site.clock.now_ms(),
         delay=0,
