@@ -122,22 +122,21 @@ def end(org_id: str, authorization_id: str, now: int) -> Operation[bool]:
     return True
 
 
-def end_before(org_id: str, before: int, now: int, *, unless: str) -> Operation[None]:
-    """End every authorization that was last agreed to before this time (epoch seconds), except where the condition
-    ``unless`` of another module holds.
+def end_before(org_id: str, before: int, now: int, *, unless: str) -> Operation[bool]:
+    """End a page of the authorizations that were last agreed to before this time (epoch seconds), except where the
+    condition ``unless`` of another module holds. True: there may be more.
     """
-    while page := (
-        yield from many(
-            "SELECT id AS value FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL"
-            f" AND updated_at < :before AND NOT {unless} ORDER BY id LIMIT :limit",
-            text,
-            org_id=org_id,
-            before=before,
-            limit=PAGE,
-        )
-    ):
-        for authorization_id in page:
-            _ = yield from end(org_id, authorization_id, now)
+    page = yield from many(
+        "SELECT id AS value FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL"
+        f" AND updated_at < :before AND NOT {unless} ORDER BY id LIMIT :limit",
+        text,
+        org_id=org_id,
+        before=before,
+        limit=PAGE,
+    )
+    for authorization_id in page:
+        _ = yield from end(org_id, authorization_id, now)
+    return len(page) == PAGE
 
 
 def ended_since(then: int) -> Operation[list[str]]:

@@ -257,42 +257,44 @@ def end_all_of_user(org_id: str, user_id: str, now: int, why: str) -> Operation[
         org_id=org_id,
         user_id=user_id,
     )
-    return (yield from _end_each(org_id, "user_id = :user_id", now, why, user_id=user_id))
+    ended = found = yield from _end_page(org_id, "user_id = :user_id", now, why, user_id=user_id)
+    while found == PAGE:
+        found = yield from _end_page(org_id, "user_id = :user_id", now, why, user_id=user_id)
+        ended += found
+    return ended
 
 
-def end_before(org_id: str, before: int, now: int) -> Operation[None]:
-    """End every connection begun before this time (epoch seconds), every authorization with no later one, and every
-    code issued before it: a restored backup holds some that were ended since.
+def end_before(org_id: str, before: int, now: int) -> Operation[bool]:
+    """End a page of the connections begun before this time (epoch seconds), then of the authorizations with no later
+    one, and every code issued before it: a restored backup holds some that were ended since. True: there may be more.
     """
     yield from execute(
         "DELETE FROM codes WHERE org_id = :org_id AND expires_at < :until AND used_at IS NULL",
         org_id=org_id,
         until=before + CODE_LIFETIME,
     )
-    yield from _end_each(org_id, "created_at < :before", now, "revoked by time", before=before)
+    if (yield from _end_page(org_id, "created_at < :before", now, "revoked by time", before=before)) == PAGE:
+        return True
     later = (
         "EXISTS (SELECT 1 FROM connections c WHERE c.org_id = :org_id AND c.authorization_id = authorizations.id"
         " AND c.ended_at IS NULL)"
     )
-    yield from authorizations.end_before(org_id, before, now, unless=later)
+    return (yield from authorizations.end_before(org_id, before, now, unless=later))
 
 
-def _end_each(org_id: str, which: str, now: int, why: str, **values: str | int) -> Operation[int]:
-    """Page by page, each one announced: what has ended leaves the page by itself."""
-    ended = 0
-    while page := (
-        yield from many(
-            f"SELECT id AS value FROM connections WHERE org_id = :org_id AND ended_at IS NULL AND {which}"
-            " ORDER BY id LIMIT :limit",
-            text,
-            org_id=org_id,
-            limit=PAGE,
-            **values,
-        )
-    ):
-        for connection_id in page:
-            ended += yield from end(org_id, connection_id, now, why)
-    return ended
+def _end_page(org_id: str, which: str, now: int, why: str, **values: str | int) -> Operation[int]:
+    """End one page of the live connections that ``which`` names, each of them announced. How many were found."""
+    page = yield from many(
+        f"SELECT id AS value FROM connections WHERE org_id = :org_id AND ended_at IS NULL AND {which}"
+        " ORDER BY id LIMIT :limit",
+        text,
+        org_id=org_id,
+        limit=PAGE,
+        **values,
+    )
+    for connection_id in page:
+        _ = yield from end(org_id, connection_id, now, why)
+    return len(page)
 
 
 def forget_old_codes(now: int) -> Operation[bool]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from joserfc.jwk import ECKey, RSAKey
 
+from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, remove_some
 from gatelodge.core.secrets import KeyRing
 
@@ -104,8 +105,16 @@ def rotate(fresh: SigningKey, *, longest_token: int) -> Operation[None]:
     """Publish a key that will sign, and let the others go once the last token they signed is dead.
 
     ``longest_token`` is in seconds. A key that still waits for a later turn than the fresh one's never gets it: it
-    would sign again after the fresh one, and be gone before its last token.
+    would sign again after the fresh one, and be gone before its last token. Raises ``Refused`` when too many are
+    published already.
     """
+    published = yield from of_org(fresh.org_id, fresh.created_at)
+    if len(published) >= MOST_KEYS:
+        first = min(key.gone_at or key.signs_from for key in published)
+        raise Refused(
+            f"{len(published)} keys of this org are published, as many as may be; the first one goes in"
+            f" {max(0, first - fresh.created_at)} seconds"
+        )
     yield from execute(
         "DELETE FROM signing_keys WHERE org_id = :org_id AND signs_from >= :signs_from",
         org_id=fresh.org_id,

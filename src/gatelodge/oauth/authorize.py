@@ -28,6 +28,7 @@ from gatelodge.web.site import Site
 async def authorize(site: Site, org: Org, request: Request) -> Response:
     """Answer a client's request to have a user signed in and asked."""
     asked_for = requests.parse(forms.parse(request.scope["query_string"]))
+    site.limits.check(org.id, asked_for.client_id, client_address(request, site.config), site.clock.now_ms())
     try:
         asked = await check_client(site, org, asked_for)
     except ToldToTheUser as refused:
