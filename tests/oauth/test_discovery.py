@@ -187,10 +187,10 @@ def test_the_key_set_shows_public_members_only_and_each_key_id_once(house: House
 
 
 @requirement("discovery:jwks")
-def test_the_private_half_of_a_signing_key_is_sealed_where_it_is_stored(house: House, tmp_path: Path):
-    key = house.client().get("/id/keys").json()["keys"][0]
+def test_the_private_half_of_a_signing_key_is_sealed_where_it_is_stored(fresh_house: House, tmp_path: Path):
+    key = fresh_house.client().get("/id/keys").json()["keys"][0]
     stored = (tmp_path / "data" / "gatelodge.db").read_bytes() + (tmp_path / "data" / "gatelodge.db-wal").read_bytes()
     assert key["kid"].encode() in stored
     assert b'"d":' not in stored
-    master = load(house.config.master_key_path)
+    master = load(fresh_house.config.master_key_path)
     assert master.sub_key("signing-key") not in stored

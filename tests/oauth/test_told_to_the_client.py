@@ -199,7 +199,7 @@ def test_prompt_login_and_max_age_zero_ask_once_for_the_password_and_not_again(h
         house.later(300)  # however long the page is read
         page = who.answer(page, answer="allow")
     assert client.redeem(returned(page)["code"]).status_code == 200
-    told(client, who.front.get(client.authorize_url(**wanted | {"prompt": "none"}, max_age="0")), "login_required")
+    told(client, who.front.get(client.authorize_url(prompt="none", max_age="0")), "login_required")
 
 
 @requirement("authorize:prompt")
@@ -259,10 +259,10 @@ def test_login_hint_fills_in_the_name_and_decides_nothing(house: House):
 
 
 @requirement("authorize:order")
-def test_of_several_faults_the_first_of_the_list_is_told(house: House):
+def test_of_several_faults_the_first_of_the_list_is_told(fresh_house: House):
     for name in ("second", "third"):
-        add_server(house, name)
-    client = add_app(house)
+        add_server(fresh_house, name)
+    client = add_app(fresh_house)
     faults: list[tuple[dict[str, str | None], str]] = [
         ({"resource": "https://other.example/mcp"}, "invalid_target"),
         ({"scope": "nothing"}, "invalid_scope"),
@@ -294,10 +294,10 @@ def test_the_description_stays_within_ascii_whatever_was_sent(house: House, valu
 
 
 @requirement("authorize:error-text", "authorize:audience")
-def test_a_refusal_fits_into_a_header_however_much_was_sent_or_is_allowed(house: House):
+def test_a_refusal_fits_into_a_header_however_much_was_sent_or_is_allowed(fresh_house: House):
     for n in range(60):
-        add_server(house, f"a-server-with-a-rather-long-name-{n}")
-    client = add_app(house)
+        add_server(fresh_house, f"a-server-with-a-rather-long-name-{n}")
+    client = add_app(fresh_house)
     for changes in ({"scope": "x" * 8000}, {"resource": "https://x.example/" + "y" * 8000}, {}):
         answer = ask(client, **changes)
         assert len(answer.headers["location"]) < 4096

@@ -113,7 +113,7 @@ def _as_text(answer: Any) -> str:
 
 def _as_line(row: dict[str, Any]) -> str:
     first, *rest = [_as_word(value) for name, value in row.items() if name not in ("id", "revision")]
-    return f"{first:<24}{'  '.join(rest)}"
+    return f"{first:<23} {'  '.join(rest)}"
 
 
 def _as_word(value: Any) -> str:
