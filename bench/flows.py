@@ -30,6 +30,7 @@ def gatelodge(data: Path) -> Iterator[dict[str, Any]]:
     """A development org: its Postman app has an https callback, so a consented user owes no page."""
     port = free_port()
     command = [sys.executable, "-m", "gatelodge", "dev", "--json", "--port", str(port), "--data", str(data)]
+    command += ["--rate-limit", "0"]  # the peer has none
     with started(command, port, "/.well-known/oauth-authorization-server") as (process, _):
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
-from gatelodge.core import connections, opaque, orgs, propagation, secrets, used_once
+from gatelodge.core import authorizations, connections, keys, opaque, orgs, propagation, secrets, sessions, used_once
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
+from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
 from gatelodge.gateway import Gateway
 from gatelodge.live import LiveNode
@@ -24,12 +26,25 @@ from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
 from gatelodge.web import pages
 from gatelodge.web.access_tokens import AccessTokens
+from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.routes import Dispatcher
 from gatelodge.web.site import Site
 
+log = structlog.get_logger()
+
 CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
+FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
+    authorizations.forget_held,
+    connections.forget_old_codes,
+    keys.forget_old,
+    opaque.forget_old,
+    propagation.forget_old_changes,
+    sessions.forget_old,
+    used_once.forget_old,
+)
+"""One row for each kind of record whose time comes. Each removes a batch at a time and says whether there may be more."""
 
 
 class App:
@@ -97,11 +112,17 @@ class App:
         while True:
             await asyncio.sleep(CLEAN_EVERY)
             try:
-                for forget in (connections.forget_old_codes, used_once.forget_old, opaque.forget_old):
-                    await self.site.store.run(forget, self.site.clock.now())
-                await self.site.store.run(propagation.forget_old_changes, self.site.clock.now_ms())
+                await self.clean()
             except Unavailable:
                 continue  # the next round does it
+            except Exception:
+                log.exception("cleaning.failed")  # a bug here must not end the rounds to come
+
+    async def clean(self) -> None:
+        """Remove what nobody needs any more, in batches, so that no request waits long behind one."""
+        for forget in FORGETTING:
+            while await self.site.store.run(forget, self.site.clock.now()):
+                pass
 
 
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
@@ -127,5 +148,14 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             public_url=config.public_url,
         )
         access = AccessTokens(store, clock, live, config)
-        site = Site(config=config, store=store, clock=clock, ring=ring, live=live, passwords=Passwords(), access=access)
+        site = Site(
+            config=config,
+            store=store,
+            clock=clock,
+            ring=ring,
+            live=live,
+            passwords=Passwords(),
+            access=access,
+            limits=RateLimits(config.rate_limit),
+        )
         return App(site, held.pop_all())

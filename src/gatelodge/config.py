@@ -63,6 +63,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "Networks whose X-Forwarded-For is believed, as CIDR. Default none: the client's address is the peer's."
         ),
     ] = ()
+    rate_limit: Annotated[
+        int,
+        option(
+            "Requests per minute that one app may send to the OAuth endpoints from one address; ten times as many for"
+            " all apps of that address together. More get 429 and Retry-After. 0: no limit."
+        ),
+    ] = 6000
     node_name: Annotated[str, option("How this node is called in Setup. Default: the machine's name.")] = ""
     is_development: bool = False
 
@@ -185,6 +192,8 @@ def check(config: Config) -> None:
     """Refuse what must not start. Raises ``ConfigRefused``."""
     if config.port not in PORTS:
         raise ConfigRefused(f"--port {config.port} must be 1 to 65535")
+    if config.rate_limit < 0:
+        raise ConfigRefused(f"--rate-limit {config.rate_limit} must be 0 (no limit) or more")
     _check_public_url(config)
     if config.refresh_window is not None and config.refresh_window > LONGEST_WINDOW:
         raise ConfigRefused(f"--refresh-grace {config.refresh_grace!r} must be 0 to 120 seconds (0: strict rotation)")

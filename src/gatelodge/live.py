@@ -75,12 +75,14 @@ class Signer(msgspec.Struct, frozen=True):
 
 class OrgKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The org's key that signs, all its keys that verify, and the JWK Set of both; right until ``until`` (epoch
-    seconds), when another key begins to sign or one has gone.
+    seconds), when another key begins to sign or one has gone. ``algorithms`` are those that ID tokens are signed with
+    now or next.
     """
 
     signer: Signer
     verifying: dict[str, tokens.VerifyingKey]
     published: bytes
+    algorithms: tuple[str, ...]
     until: int
 
 
@@ -255,6 +257,13 @@ class LiveNode:
             except Exception:
                 log.exception("feed.failed")
 
+    async def catch_up(self) -> None:
+        """Apply at once what was changed just now, so that this node's next answer knows of it. Where the database is
+        away, the change is applied when it is back, and until then nothing is served from memory.
+        """
+        with contextlib.suppress(Unavailable):
+            await self._catch_up()
+
     async def _catch_up(self) -> None:
         """Apply what is new. After a failure all is read anew: a database that went away may have come back as a
         standby that never had our last changes, and will count on from an earlier one.
@@ -366,6 +375,7 @@ class LiveNode:
             signer=Signer(signing.kid, signing.algorithm, keys.unseal(self._ring, signing)),
             verifying={key.kid: tokens.VerifyingKey(key.algorithm, keys.public_key(key)) for key in stored},
             published=msgspec.json.encode(keys.jwk_set(stored)),
+            algorithms=tuple(sorted({signing.algorithm} | {key.algorithm for key in stored if key.signs_from > now})),
             until=min(turns, default=FOREVER),
         )
 

@@ -153,7 +153,8 @@ def test_the_metadata_lists_what_is_supported_and_nothing_unsafe(house: House):
     assert document["response_types_supported"] == ["code"]
     assert document["response_modes_supported"] == ["query"]
     assert document["grant_types_supported"] == ["authorization_code", "refresh_token"]
-    assert document["token_endpoint_auth_methods_supported"] == ["none"]
+    methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+    assert document["token_endpoint_auth_methods_supported"] == methods
     assert document["authorization_response_iss_parameter_supported"] is True
     assert document["request_parameter_supported"] is document["request_uri_parameter_supported"] is False
     assert document["subject_types_supported"] == ["public"]
@@ -163,7 +164,7 @@ def test_the_metadata_lists_what_is_supported_and_nothing_unsafe(house: House):
 def test_offline_access_is_listed_by_the_authorization_server_and_by_no_resource(house: House):
     client = house.client()
     assert client.get("/.well-known/openid-configuration").json()["scopes_supported"] == [
-        "mcp_api", "refresh_token", "offline_access",
+        "mcp_api", "refresh_token", "openid", "profile", "email", "id", "offline_access",
     ]  # fmt: skip
     for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp/sobject-reads"):
         listed = client.get(path).json().get("scopes_supported", [])

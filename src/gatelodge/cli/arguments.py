@@ -32,6 +32,10 @@ def parser() -> argparse.ArgumentParser:
     _app(commands.add_parser("app", help="External Client Apps"))
     _user(commands.add_parser("user", help="users of the org"))
     _org(commands.add_parser("org", help="orgs of the deployment"))
+    _server(commands.add_parser("server", help="MCP servers of the org"))
+    _keys(commands.add_parser("keys", help="the org's signing keys"))
+    _revoke(commands.add_parser("revoke", help="end all that was let in before a time, as after restoring a backup"))
+    _backup(commands.add_parser("backup", help="copies of a deployment on SQLite, with its master key"))
     return top
 
 
@@ -51,11 +55,15 @@ def _flag(parser: argparse.ArgumentParser, each: Option) -> None:
 def _of_a_deployment(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="Print the answer as JSON.")
     parser.add_argument("--org", default="", metavar="NAME", help="The org's name. Default: the first one.")
+    _deployment(parser)
+    return parser
+
+
+def _deployment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="The data folder of the deployment. Default: .gatelodge.")
     parser.add_argument("--config", metavar="FILE", help="Read options from this TOML file.")
     parser.add_argument("--database", metavar="DATABASE", help="A SQLite file or a postgresql:// URL.")
     parser.add_argument("--master-key-file", dest="master_key_file", metavar="FILE", help="The master key's file.")
-    return parser
 
 
 def _app(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +80,17 @@ def _app(parser: argparse.ArgumentParser) -> None:
     _of_a_deployment(verbs.add_parser("list", help="the org's apps"))
     display = _of_a_deployment(verbs.add_parser("display", help="one app with its consumer key"))
     display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+
+    connected = _of_a_deployment(
+        verbs.add_parser(
+            "import-connected", help="know a Connected App's key, so that its refusal says what it is and what to do"
+        )
+    )
+    connected.add_argument("file", nargs="?", default="", metavar="FILE", help="Its .connectedApp-meta.xml file.")
+    connected.add_argument("--name", default="", help="Its name. Default: the file's label.")
+    connected.add_argument(
+        "--consumer-key", dest="consumer_key", default="", metavar="KEY", help="Default: the one in the file."
+    )
 
 
 def _user(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +112,12 @@ def _user(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--password-stdin", dest="password_stdin", action="store_true", help="Read the password there.")
     _of_a_deployment(verbs.add_parser("list", help="the org's users"))
+    for verb, what in (
+        ("deactivate", "nobody signs in as this user; their connections and sessions end at once"),
+        ("activate", "let a deactivated user sign in again"),
+        ("delete", "remove a user for good; their connections and sessions end at once"),
+    ):
+        _of_a_deployment(verbs.add_parser(verb, help=what)).add_argument("username", metavar="USERNAME")
 
 
 def _org(parser: argparse.ArgumentParser) -> None:
@@ -108,3 +133,57 @@ def _org(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--label", default="", help="The name people read. Default: the name.")
     create.add_argument("--kind", default="production", help="production, developer hub, sandbox or scratch")
     _of_a_deployment(verbs.add_parser("list", help="the deployment's orgs"))
+
+
+def _server(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _of_a_deployment(verbs.add_parser("list", help="the org's MCP servers, and which web pages may call them"))
+    for verb, what in (
+        ("allow-origin", "let web pages of this origin call a server, besides those of its own"),
+        ("refuse-origin", "take that back"),
+    ):
+        made = _of_a_deployment(verbs.add_parser(verb, help=what))
+        made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
+        made.add_argument("origin", metavar="ORIGIN", help="As browsers write it, for example https://app.example.com.")
+
+
+def _keys(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _of_a_deployment(verbs.add_parser("list", help="the published keys, and what each of them does now"))
+    rotate = _of_a_deployment(verbs.add_parser("rotate", help="publish a fresh key; it signs after ten minutes"))
+    rotate.add_argument(
+        "--algorithm", default="", metavar="ALGORITHM", help="ES256 or RS256, from now on. Default: as the org has it."
+    )
+    rotate.add_argument(
+        "--now",
+        action="store_true",
+        help="Sign with it at once. Others may refuse its tokens until their copy of the keys is five minutes old.",
+    )
+
+
+def _revoke(parser: argparse.ArgumentParser) -> None:
+    _of_a_deployment(parser).set_defaults(verb="")
+    parser.add_argument(
+        "--before", required=True, metavar="TIME", help="With its zone, for example 2026-11-24T10:00:00Z."
+    )
+    parser.add_argument(
+        "--every-org", dest="every_org", action="store_true", help="In every org of the deployment, not only in --org."
+    )
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, what in (
+        ("create", "copy database and master key into a new folder, also while the server runs"),
+        ("verify", "open a copy as a start would, and say what is in it"),
+        ("restore", "put a copy in the place of the deployment, which must not run"),
+    ):
+        made = verbs.add_parser(verb, help=what)
+        made.add_argument("folder", metavar="FOLDER", help="The folder of the copy.")
+        made.add_argument("--json", action="store_true", help="Print the answer as JSON.")
+        if verb != "verify":
+            _deployment(made)
+        if verb == "restore":
+            made.add_argument(
+                "--force", action="store_true", help="Also where a database or key is; these are kept as *.replaced."
+            )

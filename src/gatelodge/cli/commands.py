@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from gatelodge.app import build
-from gatelodge.cli.verbs import NotFound, perform
+from gatelodge.cli import connected_app_file
+from gatelodge.cli.verb import NotFound
+from gatelodge.cli.verbs import perform
 from gatelodge.config import Config, ConfigRefused, load
 from gatelodge.core.errors import Invalid, Refused, Unavailable
 from gatelodge.store import StoreRefused, control
@@ -47,9 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _perform(arguments: argparse.Namespace) -> object:
     values = {name: value for name, value in vars(arguments).items() if name not in OF_THE_COMMAND}
-    verb = f"{arguments.command} {arguments.verb}"
+    verb = f"{arguments.command} {arguments.verb}".strip()
     if verb == "user create":
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    if verb == "app import-connected":
+        values |= _connected_app(values.pop("file"), values)
     config = _configured(arguments)
     if not is_postgres(config.database_name) and not Path(config.database_name).exists():
         raise NotFound(
@@ -86,6 +90,17 @@ def _without_issuers(answer: Any) -> object:
     return {name: value for name, value in answer.items() if name != "issuer"}
 
 
+def _connected_app(file: str, given: dict[str, Any]) -> dict[str, str]:
+    """Name and consumer key: what was typed, and else what the file says. Raises ``Refused``."""
+    found = connected_app_file.read(Path(file)) if file else {}
+    whole = {name: given[name] or found.get(name, "") for name in ("name", "consumer_key")}
+    for name, value in whole.items():
+        if not value:
+            flag = f"--{name.replace('_', '-')}"
+            raise Refused(f"{f'{file} has no {name}: add' if file else 'name a file, or give'} {flag}", name)
+    return whole
+
+
 def _configured(arguments: argparse.Namespace) -> Config:
     flags = {name: getattr(arguments, name) for name in ("data", "database", "master_key_file")}
     config = load(flags, os.environ, Path(arguments.config) if arguments.config else None)
@@ -105,7 +120,7 @@ def _as_text(answer: Any) -> str:
 
 def _as_line(row: dict[str, Any]) -> str:
     first, *rest = [_as_word(value) for name, value in row.items() if name not in ("id", "revision")]
-    return f"{first:<24}{'  '.join(rest)}"
+    return f"{first:<23} {'  '.join(rest)}"
 
 
 def _as_word(value: Any) -> str:

@@ -1,11 +1,13 @@
-"""What ``gatelodge app|user|org`` do: the same functions in the command's own process and beside a running server."""
+"""What the verbs of ``gatelodge`` do: the same functions in the command's own process and beside a running server."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
+from gatelodge.cli import operating
 from gatelodge.cli.seeding import make_org, new_app
+from gatelodge.cli.verb import ACTOR, NotFound, Verb
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import presets, registry
 from gatelodge.core.apps.settings import Settings, api_name_from
@@ -17,13 +19,6 @@ from gatelodge.web.site import Site
 
 MOST_LISTED = 1000
 SHORTEST_PASSWORD = 12
-
-
-class NotFound(Refused):
-    """The thing that the command names does not exist."""
-
-
-Verb = Callable[[Site, Org, dict[str, Any]], Awaitable[object]]
 
 
 def answering(site: Site) -> Callable[[str, dict[str, Any]], Awaitable[object]]:
@@ -66,7 +61,7 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
         },
         Settings,
     )
-    made = new_app(site, org.id, settings, preset=preset.name, created_by="the command line")
+    made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
     stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
     return _app(stored)
 
@@ -151,6 +146,7 @@ def _org(org: Org) -> dict[str, Any]:
 
 
 VERBS: dict[str, Verb] = {
+    **operating.VERBS,
     "app create": app_create,
     "app list": app_list,
     "app display": app_display,

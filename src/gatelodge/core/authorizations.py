@@ -5,12 +5,13 @@ everything under it. Also the authorization requests that wait for the user's an
 import msgspec
 
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
+from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some, text
 
 HELD_FOR = 600
 """Seconds that a request waits for its user."""
 MOST_HELD_PER_ADDRESS = 200
 MOST_ENDED = 1_000_000
+PAGE = 500
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +126,23 @@ def end(org_id: str, authorization_id: str, now: int) -> Operation[bool]:
     return True
 
 
+def end_before(org_id: str, before: int, now: int, *, unless: str) -> Operation[bool]:
+    """End a page of the authorizations that were last agreed to before this time (epoch seconds), except where the
+    condition ``unless`` of another module holds. True: there may be more.
+    """
+    page = yield from many(
+        "SELECT id AS value FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL"
+        f" AND updated_at < :before AND NOT {unless} ORDER BY id LIMIT :limit",
+        text,
+        org_id=org_id,
+        before=before,
+        limit=PAGE,
+    )
+    for authorization_id in page:
+        _ = yield from end(org_id, authorization_id, now)
+    return len(page) == PAGE
+
+
 def ended_since(then: int) -> Operation[list[str]]:
     """The authorizations of every org that ended at or after ``then``: a node loads them before it is ready."""
     return (
@@ -144,7 +162,7 @@ def hold(
 
     Raises ``Refused`` when this address already has too many waiting.
     """
-    yield from execute("DELETE FROM held_requests WHERE expires_at <= :now", now=now)
+    _ = yield from forget_held(now)
     waiting = yield from one(
         "SELECT COUNT(*) AS n FROM held_requests WHERE org_id = :org_id AND address = :address",
         number,
@@ -167,6 +185,24 @@ def hold(
         request=request,
         now=now,
         expires_at=now + HELD_FOR,
+    )
+
+
+def forget_held(now: int) -> Operation[bool]:
+    """Remove some of the requests that nobody answered in time. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM held_requests WHERE digest IN (SELECT digest FROM held_requests WHERE expires_at <= :now"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            now=now,
+        )
+    )
+
+
+def drop_held(org_id: str, before: int) -> Operation[None]:
+    """Forget every request that came before this time (epoch seconds): it must be sent again."""
+    yield from execute(
+        "DELETE FROM held_requests WHERE org_id = :org_id AND created_at < :before", org_id=org_id, before=before
     )
 
 

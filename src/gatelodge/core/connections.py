@@ -7,13 +7,14 @@ import msgspec
 
 from gatelodge.core import audit, authorizations, users
 from gatelodge.core.errors import Denied
-from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.core.operation import Operation, announce, execute, many, one, remove_some, text
 
 CODE_LIFETIME = 60
 """Seconds from consent to redemption (RFC 6749 §4.1.2 asks for at most 600)."""
 KEEP_CODES = 24 * 3600
 """Seconds that a used code is remembered, so that its replay is still punished."""
 MOST_ENDED = 1_000_000
+PAGE = 500
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +291,59 @@ def ended_since(then: int) -> Operation[list[str]]:
     )
 
 
-def forget_old_codes(now: int) -> Operation[None]:
-    """Remove codes whose replay need no longer be punished."""
-    yield from execute("DELETE FROM codes WHERE expires_at < :then", then=now - KEEP_CODES)
+def end_all_of_user(org_id: str, user_id: str, now: int, why: str) -> Operation[int]:
+    """End every connection of a user, and take back the codes that would begin more. How many ended."""
+    yield from execute(
+        "DELETE FROM codes WHERE org_id = :org_id AND user_id = :user_id AND used_at IS NULL",
+        org_id=org_id,
+        user_id=user_id,
+    )
+    ended = found = yield from _end_page(org_id, "user_id = :user_id", now, why, user_id=user_id)
+    while found == PAGE:
+        found = yield from _end_page(org_id, "user_id = :user_id", now, why, user_id=user_id)
+        ended += found
+    return ended
+
+
+def end_before(org_id: str, before: int, now: int) -> Operation[bool]:
+    """End a page of the connections begun before this time (epoch seconds), then of the authorizations with no later
+    one, and every code issued before it: a restored backup holds some that were ended since. True: there may be more.
+    """
+    yield from execute(
+        "DELETE FROM codes WHERE org_id = :org_id AND expires_at < :until AND used_at IS NULL",
+        org_id=org_id,
+        until=before + CODE_LIFETIME,
+    )
+    if (yield from _end_page(org_id, "created_at < :before", now, "revoked by time", before=before)) == PAGE:
+        return True
+    later = (
+        "EXISTS (SELECT 1 FROM connections c WHERE c.org_id = :org_id AND c.authorization_id = authorizations.id"
+        " AND c.ended_at IS NULL)"
+    )
+    return (yield from authorizations.end_before(org_id, before, now, unless=later))
+
+
+def _end_page(org_id: str, which: str, now: int, why: str, **values: str | int) -> Operation[int]:
+    """End one page of the live connections that ``which`` names, each of them announced. How many were found."""
+    page = yield from many(
+        f"SELECT id AS value FROM connections WHERE org_id = :org_id AND ended_at IS NULL AND {which}"
+        " ORDER BY id LIMIT :limit",
+        text,
+        org_id=org_id,
+        limit=PAGE,
+        **values,
+    )
+    for connection_id in page:
+        _ = yield from end(org_id, connection_id, now, why)
+    return len(page)
+
+
+def forget_old_codes(now: int) -> Operation[bool]:
+    """Remove some of the codes whose replay need no longer be punished. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM codes WHERE digest IN (SELECT digest FROM codes WHERE expires_at < :then"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            then=now - KEEP_CODES,
+        )
+    )

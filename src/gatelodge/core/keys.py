@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 from joserfc.jwk import ECKey, RSAKey
 
-from gatelodge.core.operation import Operation, announce, execute, many
+from gatelodge.core.errors import Refused
+from gatelodge.core.operation import Operation, announce, execute, many, remove_some
 from gatelodge.core.secrets import KeyRing
 
 ALGORITHMS = ("ES256", "RS256")
@@ -103,8 +104,22 @@ def add(key: SigningKey) -> Operation[None]:
 def rotate(fresh: SigningKey, *, longest_token: int) -> Operation[None]:
     """Publish a key that will sign, and let the others go once the last token they signed is dead.
 
-    ``longest_token`` is in seconds.
+    ``longest_token`` is in seconds. A key that still waits for a later turn than the fresh one's never gets it: it
+    would sign again after the fresh one, and be gone before its last token. Raises ``Refused`` when too many are
+    published already.
     """
+    published = yield from of_org(fresh.org_id, fresh.created_at)
+    if len(published) >= MOST_KEYS:
+        first = min(key.gone_at or key.signs_from for key in published)
+        raise Refused(
+            f"{len(published)} keys of this org are published, as many as may be; the first one goes in"
+            f" {max(0, first - fresh.created_at)} seconds"
+        )
+    yield from execute(
+        "DELETE FROM signing_keys WHERE org_id = :org_id AND signs_from >= :signs_from",
+        org_id=fresh.org_id,
+        signs_from=fresh.signs_from,
+    )
     yield from execute(
         "UPDATE signing_keys SET gone_at = :gone_at WHERE org_id = :org_id AND gone_at IS NULL",
         org_id=fresh.org_id,
@@ -127,6 +142,12 @@ def of_org(org_id: str, now: int) -> Operation[list[SigningKey]]:
     )
 
 
-def forget_old(now: int) -> Operation[None]:
-    """Remove keys whose last token is dead."""
-    yield from execute("DELETE FROM signing_keys WHERE gone_at IS NOT NULL AND gone_at <= :now", now=now)
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of the keys whose last token is dead. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM signing_keys WHERE kid IN (SELECT kid FROM signing_keys WHERE gone_at <= :now"
+            " ORDER BY gone_at LIMIT :limit) RETURNING kid",
+            now=now,
+        )
+    )

@@ -1,6 +1,7 @@
 """MCP servers that apps of the org may call: registered, then activated. Here: hosted records servers."""
 
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,10 +12,18 @@ from gatelodge.core.orgs import Org, str_id
 RECORDS = "records"
 NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{1,39}")
 MOST_SERVERS = 1000
+MOST_ORIGINS = 100
+ORIGIN_SHAPE = re.compile(
+    r"https?://(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?"
+)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Browsers leave these out of an origin, so that a listed one with such a port would never match."""
 
 
 class McpServer(msgspec.Struct, frozen=True, kw_only=True):
-    """One MCP server of an org. ``source`` is where a records server reads: a path of a database file."""
+    """One MCP server of an org. ``source`` is where a records server reads: a path of a database file;
+    ``allowed_origins`` are the web pages' origins, besides its own, that may call it from a browser.
+    """
 
     id: str
     org_id: str
@@ -23,14 +32,16 @@ class McpServer(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     source: str
     is_active: bool
+    allowed_origins: tuple[str, ...] = ()
 
 
-COLUMNS = "id, org_id, name, label, kind, source, is_active"
+COLUMNS = "id, org_id, name, label, kind, source, is_active, allowed_origins"
 
 
-def server(*, is_active: int, **columns: object) -> McpServer:
+def server(*, is_active: int, allowed_origins: str, **columns: object) -> McpServer:
     """An ``McpServer`` from its row."""
-    return msgspec.convert({**columns, "is_active": bool(is_active)}, McpServer)
+    own = {"is_active": bool(is_active), "allowed_origins": allowed_origins.split()}
+    return msgspec.convert({**columns, **own}, McpServer)
 
 
 def resource(org: Org, name: str) -> str:
@@ -43,7 +54,7 @@ def register(made: McpServer) -> Operation[None]:
     if not NAME_SHAPE.fullmatch(made.name):
         raise Refused(f"the name {made.name!r} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter", "name")
     added = yield from one(
-        f"INSERT INTO mcp_servers ({COLUMNS}) VALUES (:id, :org_id, :name, :label, :kind, :source, 0)"
+        f"INSERT INTO mcp_servers ({COLUMNS}) VALUES (:id, :org_id, :name, :label, :kind, :source, 0, '')"
         " ON CONFLICT (org_id, name) DO NOTHING RETURNING id",
         str_id,
         id=made.id,
@@ -69,6 +80,44 @@ def set_active(org_id: str, name: str, *, is_active: bool) -> Operation[bool]:
     )
     yield from announce(org_id, "server", name)
     return changed is not None
+
+
+def allow_origins(org_id: str, name: str, origins: tuple[str, ...]) -> Operation[bool]:
+    """Let pages of exactly these origins, and of the server's own, call it. False: the org has no such server.
+
+    Raises ``Refused`` for what is no origin.
+    """
+    for origin in origins:
+        if not is_origin(origin):
+            raise Refused(
+                f"{origin!r:.100} is no origin that can be allowed: write scheme and host as browsers do, without a path"
+                " and in lower case, for example https://app.example.com; http is for this computer alone",
+                "allowed_origins",
+            )
+    if len(origins) > MOST_ORIGINS:
+        raise Refused(f"there are {len(origins)} origins; at most {MOST_ORIGINS} are allowed", "allowed_origins")
+    changed = yield from one(
+        "UPDATE mcp_servers SET allowed_origins = :origins WHERE org_id = :org_id AND name = :name RETURNING id",
+        str_id,
+        origins="\n".join(origins),
+        org_id=org_id,
+        name=name,
+    )
+    yield from announce(org_id, "server", name)
+    return changed is not None
+
+
+def is_origin(text: str) -> bool:
+    """Whether this is an origin as browsers write one (RFC 6454 §6.2) that may be trusted: https, or on this computer."""
+    if not ORIGIN_SHAPE.fullmatch(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return (parts.scheme == "https" or is_local) and port not in (0, DEFAULT_PORTS[parts.scheme])
 
 
 def of_org(org_id: str) -> Operation[list[McpServer]]:

@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from gatelodge.core import connections, secrets, tokens
-from gatelodge.core.operation import Operation, execute, one
+from gatelodge.core.operation import Operation, execute, one, remove_some
 from gatelodge.core.tokens import Claims
 
 SHAPE = re.compile(r"00D[0-9A-Za-z]{12}![A-Za-z0-9_-]{43}")
@@ -76,6 +76,12 @@ def find_claims(org_id: str, digest: str, issuer: str, now: int) -> Operation[Cl
     )
 
 
-def forget_old(now: int) -> Operation[None]:
-    """Remove tokens whose time is over."""
-    yield from execute("DELETE FROM opaque_tokens WHERE expires_at <= :now", now=now)
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of the tokens whose time is over. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM opaque_tokens WHERE digest IN (SELECT digest FROM opaque_tokens WHERE expires_at <= :now"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            now=now,
+        )
+    )

@@ -56,6 +56,17 @@ def execute(sql: str, /, **values: Value) -> Operation[None]:
     yield Statement(sql, values)
 
 
+BATCH = 1000
+"""Rows that one cleaning transaction takes at most, so that nobody waits long behind it."""
+
+
+def remove_some(sql: str, /, **values: Value) -> Operation[bool]:
+    """A DELETE of the first ``:limit`` rows that ends in RETURNING. True: there may be more of them."""
+    values["limit"] = BATCH
+    rows = yield Statement(sql, values)
+    return len(rows) == BATCH
+
+
 def announce(org_id: str, kind: str, key: str) -> Operation[None]:
     """Tell every node, with this transaction, that ``key`` of ``kind`` changed (architecture: the feed)."""
     yield Change(org_id, kind, key)

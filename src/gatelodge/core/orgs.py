@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gatelodge.core import addresses
+from gatelodge.core import addresses, audit, keys
 from gatelodge.core.errors import Refused
-from gatelodge.core.keys import ALGORITHMS
+from gatelodge.core.keys import ALGORITHMS, SigningKey
 from gatelodge.core.operation import Operation, announce, execute, many, one
 
 PRODUCTION = "production"
@@ -93,6 +93,18 @@ def create(fresh: Org, now: int) -> Operation[None]:
 def str_id(id: str) -> str:
     """For statements that return only an id."""
     return id
+
+
+def rotate_key(org: Org, fresh: SigningKey, *, longest_token: int, actor: str, now_ms: int) -> Operation[None]:
+    """The org signs with a fresh key from its time on, and with the algorithm of that key from now on for keys to come.
+
+    ``longest_token`` is how many seconds a token may outlive the signing of it. Raises ``Refused``.
+    """
+    yield from keys.rotate(fresh, longest_token=longest_token)
+    if fresh.algorithm != org.signing_algorithm:
+        yield from change(msgspec.structs.replace(org, signing_algorithm=fresh.algorithm))
+    said: dict[str, object] = {"algorithm": fresh.algorithm, "signs_from": fresh.signs_from}
+    yield from audit.record(org.id, now_ms, actor, "org:signing_key:rotate", fresh.kid, said)
 
 
 def change(changed: Org) -> Operation[None]:

@@ -15,7 +15,7 @@ from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.credentials import Credential
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, number, one
+from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some
 
 MOST_CHANGES = 10_000
 ALL_POSITIONS = 2**31
@@ -289,13 +289,23 @@ def leave(node_id: str) -> Operation[None]:
     yield from execute("DELETE FROM nodes WHERE id = :id", id=node_id)
 
 
-def forget_old_changes(now_ms: int) -> Operation[None]:
-    """Remove nodes that are gone, and changes and receipts older than a day."""
-    yield from execute("DELETE FROM nodes WHERE seen_at < :then", then=now_ms - 60_000)
-    yield from execute("DELETE FROM applied_changes WHERE at < :then", then=now_ms - KEEP_CHANGES * 1000)
-    yield from execute(
-        "DELETE FROM changes WHERE seq <= (SELECT COALESCE(MAX(seq), 0) FROM changes) - :keep", keep=MOST_CHANGES * 10
+def forget_old_changes(now: int) -> Operation[bool]:
+    """Remove nodes that are gone, some of the receipts older than a day and some of the changes that no node needs.
+    True: there may be more.
+    """
+    yield from execute("DELETE FROM nodes WHERE seen_at < :then", then=(now - 60) * 1000)
+    has_receipts = yield from remove_some(
+        "DELETE FROM applied_changes WHERE (node_id, seq) IN (SELECT node_id, seq FROM applied_changes"
+        " WHERE at < :then ORDER BY at LIMIT :limit) RETURNING seq",
+        then=(now - KEEP_CHANGES) * 1000,
     )
+    has_changes = yield from remove_some(
+        "DELETE FROM changes WHERE (seq, position) IN (SELECT seq, position FROM changes"
+        " WHERE seq <= (SELECT COALESCE(MAX(seq), 0) FROM changes) - :keep ORDER BY seq, position LIMIT :limit)"
+        " RETURNING seq",
+        keep=MOST_CHANGES * 10,
+    )
+    return has_receipts or has_changes
 
 
 def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:

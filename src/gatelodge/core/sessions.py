@@ -3,7 +3,7 @@
 import msgspec
 
 from gatelodge.core import users
-from gatelodge.core.operation import Operation, execute, one
+from gatelodge.core.operation import Operation, execute, one, remove_some
 
 LIFETIME = 12 * 3600
 """Seconds from sign-in to the end of a session."""
@@ -58,7 +58,7 @@ def begin(begun: Row, now: int) -> Operation[None]:
         **msgspec.structs.asdict(begun),
         expires_at=now + LIFETIME,
     )
-    yield from execute("DELETE FROM sessions WHERE expires_at <= :now", now=now)
+    _ = yield from forget_old(now)
 
 
 def find(org_id: str, digest: str, now: int) -> Operation[Session | None]:
@@ -88,6 +88,31 @@ def session(row: Row, user: users.User) -> Session:
         agent=row.agent,
         signed_in_at=row.signed_in_at,
         verified_at=row.verified_at,
+    )
+
+
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of the sessions whose time is over. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM sessions WHERE digest IN (SELECT digest FROM sessions WHERE expires_at <= :now"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            now=now,
+        )
+    )
+
+
+def end_all_of_user(org_id: str, user_id: str) -> Operation[None]:
+    """Sign a user out of every browser."""
+    yield from execute(
+        "DELETE FROM sessions WHERE org_id = :org_id AND user_id = :user_id", org_id=org_id, user_id=user_id
+    )
+
+
+def end_before(org_id: str, before: int) -> Operation[None]:
+    """Sign out whoever signed in before this time (epoch seconds)."""
+    yield from execute(
+        "DELETE FROM sessions WHERE org_id = :org_id AND signed_in_at < :before", org_id=org_id, before=before
     )
 
 

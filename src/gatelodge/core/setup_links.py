@@ -17,6 +17,15 @@ def create(org_id: str, digest: str, now: int) -> Operation[None]:
     )
 
 
+def drop(org_id: str, before: int) -> Operation[None]:
+    """Forget every link made before this time (epoch seconds)."""
+    yield from execute(
+        "DELETE FROM setup_links WHERE org_id = :org_id AND expires_at < :until",
+        org_id=org_id,
+        until=before + LIFETIME,
+    )
+
+
 def is_open(org_id: str, digest: str, now: int) -> Operation[bool]:
     """Whether this link still leads in; looking uses nothing up."""
     found = yield from one(

@@ -1,6 +1,6 @@
 """What may be shown once: the ``jti`` of client assertions, JWT bearer statements and DPoP proofs."""
 
-from gatelodge.core.operation import Operation, execute, one, text
+from gatelodge.core.operation import Operation, one, remove_some, text
 
 ASSERTION = "assertion"
 DPOP = "dpop"
@@ -23,6 +23,12 @@ def use(org_id: str, kind: str, value: str, *, expires_at: int) -> Operation[boo
     return fresh is not None
 
 
-def forget_old(now: int) -> Operation[None]:
-    """Remove what is too old to be accepted again."""
-    yield from execute("DELETE FROM used_once WHERE expires_at < :now", now=now)
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of what is too old to be accepted again. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM used_once WHERE (org_id, kind, value) IN (SELECT org_id, kind, value FROM used_once"
+            " WHERE expires_at < :now ORDER BY expires_at LIMIT :limit) RETURNING value",
+            now=now,
+        )
+    )

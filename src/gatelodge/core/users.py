@@ -6,7 +6,7 @@ import msgspec
 
 from gatelodge.core import permissions
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, one
+from gatelodge.core.operation import Operation, announce, execute, many, one, text
 
 USERNAME_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,63}")
 
@@ -151,7 +151,9 @@ def set_password(org_id: str, user_id: str, password_hash: str) -> Operation[Non
 
 
 def set_active(org_id: str, user_id: str, *, is_active: bool) -> Operation[None]:
-    """Activate or deactivate: a deactivated user's tokens are refused everywhere within a second."""
+    """The flag alone: a deactivated user's tokens are refused everywhere within a second, and would be good again
+    with the flag. Whoever deactivates somebody calls ``deactivation.deactivate``.
+    """
     yield from execute(
         "UPDATE users SET is_active = :is_active WHERE org_id = :org_id AND id = :user_id",
         is_active=int(is_active),
@@ -159,6 +161,18 @@ def set_active(org_id: str, user_id: str, *, is_active: bool) -> Operation[None]
         user_id=user_id,
     )
     yield from announce(org_id, "user", user_id)
+
+
+def remove(org_id: str, user_id: str) -> Operation[bool]:
+    """Delete a user with everything that is theirs alone. False: the org has no such user."""
+    removed = yield from one(
+        "DELETE FROM users WHERE org_id = :org_id AND id = :user_id RETURNING id AS value",
+        text,
+        org_id=org_id,
+        user_id=user_id,
+    )
+    yield from announce(org_id, "user", user_id)
+    return removed is not None
 
 
 def is_active_sql(column: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
@@ -16,8 +17,8 @@ from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import document, turned_away
 from gatelodge.web.access_tokens import NotAccepted
-from gatelodge.web.errors import BadRequest
-from gatelodge.web.routes import Route
+from gatelodge.web.errors import BadRequest, answer_for
+from gatelodge.web.routes import Route, shared_with
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
@@ -53,16 +54,30 @@ class Gateway:
         )
 
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
-        """One request of an MCP client to one server."""
+        """One request of an MCP client to one server; a web page may read the answer where its origin is allowed."""
         name = request.path_params["server"]
+        server = (await site.live.servers(org.id)).get(name)
         try:
-            caller = await protected_resource.check(site, org, request, name)
+            origin = protected_resource.check_origin(org, server, request)
         except NotAccepted as turned:
             return turned_away(org, name, turned)
+        answer = protected_resource.preflight(request, origin)
+        if answer is not None:
+            return answer
+        try:
+            served = await self._called(site, org, request, server)
+        except NotAccepted as turned:
+            served = turned_away(org, name, turned)
+        except (BadRequest, Unavailable) as error:
+            served = answer_for(error, request)
+        return _Shared(served, origin) if origin else served
+
+    async def _called(self, site: Site, org: Org, request: Request, server: McpServer | None) -> ASGIApp:
+        caller = await protected_resource.check(site, org, request, request.path_params["server"])
+        assert server is not None  # the check has passed
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-        server = (await site.live.servers(org.id))[name]
         return _Served(await self._records(server), caller)
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
@@ -104,6 +119,22 @@ class _Served:
         headers = [(name, value) for name, value in scope["headers"] if name not in CREDENTIALS]
         with contextlib.suppress(ClientDisconnect):  # nobody is left to be told
             await self._server.serve({**scope, "headers": headers}, receive, send, self._caller)
+
+
+class _Shared:
+    """An answer that a page of this origin may read (CORS)."""
+
+    def __init__(self, answer: ASGIApp, origin: str) -> None:
+        self._answer = answer
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in shared_with(origin).items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+            await send(message)
+
+        await self._answer(scope, receive, told)
 
 
 async def issuer_metadata(site: Site, org: Org, request: Request) -> Response:

@@ -4,17 +4,23 @@ In order: Origin, the server, the token, what it stands for, the method, the pol
 is refused, since clients find the authorization server by a GET without one.
 """
 
+import re
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core.mcp_servers import resource
+from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import USE_MCP_SERVERS
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway.caller import Caller
+from gatelodge.web import routes
 from gatelodge.web.access_tokens import Accepted, NotAccepted, challenges
 from gatelodge.web.site import Site
+
+MOST_LISTED = 10
+PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 
 
 class Turned(NotAccepted):
@@ -22,8 +28,7 @@ class Turned(NotAccepted):
 
 
 async def check(site: Site, org: Org, request: Request, server: str) -> Caller:
-    """The caller of this request. Raises ``NotAccepted``."""
-    _check_origin(org, request)
+    """The caller of this request, whose Origin was checked before. Raises ``NotAccepted``."""
     if server not in await site.live.servers(org.id):
         raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
     accepted = await site.access.check(org, request, audience=resource(org, server))
@@ -55,12 +60,31 @@ def _admitted(org: Org, server: str, accepted: Accepted) -> Caller:
     )
 
 
-def _check_origin(org: Org, request: Request) -> None:
-    """A browser page of another origin may not call: DNS rebinding (MCP: Security Warning; a bad one is 403)."""
-    own = _origin(org)
-    for origin in request.headers.getlist("origin"):
-        if origin != own:
-            raise Turned(403, "", f"a page of the Origin {origin:.100} may not call this server, only one of {own}")
+def check_origin(org: Org, server: McpServer | None, request: Request) -> str:
+    """The origin of the web page that calls, "" for a program. Pages of the server's own origin and of those listed
+    for it may; any other is turned away, or a name that is made to point here would lead in (MCP: DNS rebinding).
+
+    Raises ``NotAccepted`` (403).
+    """
+    allowed = (_origin(org), *(server.allowed_origins if server else ()))
+    origins = request.headers.getlist("origin")
+    for origin in origins:
+        if origin not in allowed:
+            listed = " ".join(allowed[:MOST_LISTED])
+            raise Turned(403, "", f"a page of the Origin {origin:.100} may not call this server, only one of {listed}")
+    return origins[0] if origins else ""
+
+
+def preflight(request: Request, origin: str) -> Response | None:
+    """The answer to a browser that asks whether an allowed page may send its request; None for any other request.
+
+    ``Mcp-Param-*`` are headers that a tool's schema names (MCP: Custom Headers), so that they can't be listed.
+    """
+    if request.method != "OPTIONS" or not origin or "access-control-request-method" not in request.headers:
+        return None
+    wanted = request.headers.get("access-control-request-headers", "").split(",")
+    named = tuple(name for word in wanted if PARAMETER_HEADER.fullmatch(name := word.strip().lower()))
+    return routes.preflight(origin, ("POST",), named)
 
 
 def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:

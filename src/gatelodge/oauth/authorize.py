@@ -41,6 +41,7 @@ async def authorize_by_post(site: Site, org: Org, request: Request) -> Response:
 
 
 async def _answer(site: Site, org: Org, request: Request, asked_for: AuthorizeRequest) -> Response:
+    site.limits.check(org.id, asked_for.client_id, client_address(request, site.config), site.clock.now_ms())
     try:
         asked = await check_client(site, org, await references.resolved(site, org, request, asked_for))
         try:

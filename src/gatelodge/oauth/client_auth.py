@@ -17,6 +17,8 @@ from gatelodge.core.propagation import LiveClient
 from gatelodge.oauth import assertions
 from gatelodge.oauth.assertions import Unproven
 from gatelodge.oauth.errors import OAuthError
+from gatelodge.web.addresses import client_address
+from gatelodge.web.errors import TooMany
 from gatelodge.web.site import Site
 
 Method = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
@@ -57,6 +59,7 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     claim = _claimed(request, form, challenge)
     if not claim.client_id:
         raise invalid("client_id is missing: send the app's consumer key", challenge)
+    _check_rate(site, org, request, claim.client_id)
     client = await site.live.client(org.id, claim.client_id)
     if client is None:
         raise invalid(await _why_unknown(site, org, claim.client_id), challenge)
@@ -64,6 +67,16 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     if not client.is_enabled:
         raise invalid("app_blocked: an administrator has disabled this app", challenge)
     return Authenticated(client, claim.method, challenge)
+
+
+def _check_rate(site: Site, org: Org, request: Request, client_id: str) -> None:
+    """Here, where every endpoint for clients passes, and before the database is asked (RFC 6585 §4)."""
+    try:
+        site.limits.check(org.id, client_id, client_address(request, site.config), site.clock.now_ms())
+    except TooMany as error:
+        raise OAuthError(
+            "temporarily_unavailable", f"rate_limit_exceeded: {error}", 429, retry_after=error.retry_after
+        ) from None
 
 
 def invalid(description: str, challenge: str = "") -> OAuthError:

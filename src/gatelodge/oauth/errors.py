@@ -9,9 +9,12 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1
 class OAuthError(Exception):
     """A refusal with an RFC's code: told by the place that catches it, as JSON or through the redirect."""
 
-    def __init__(self, error: str, description: str, status: int = 400, challenge: str = "") -> None:
+    def __init__(
+        self, error: str, description: str, status: int = 400, challenge: str = "", retry_after: int = 0
+    ) -> None:
         super().__init__(description)
         self.error, self.description, self.status, self.challenge = error, description, status, challenge
+        self.retry_after = retry_after
 
 
 class ToldToTheUser(Exception):
@@ -49,4 +52,6 @@ def as_json(refused: OAuthError) -> Response:
     headers = dict(NO_STORE)
     if refused.challenge:
         headers["WWW-Authenticate"] = refused.challenge
+    if refused.retry_after:
+        headers["Retry-After"] = str(refused.retry_after)
     return Response(msgspec.json.encode(body), refused.status, headers, media_type="application/json")

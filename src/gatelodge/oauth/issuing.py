@@ -6,7 +6,6 @@ import msgspec
 
 from gatelodge.core import opaque, secrets, tokens
 from gatelodge.core.apps.policies import attributes
-from gatelodge.core.connections import Connection
 from gatelodge.core.opaque import OpaqueToken
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
@@ -66,7 +65,7 @@ async def access_token(site: Site, org: Org, client: LiveClient, granted: Grante
             jti=secrets.new_token()[:22],
             now=now,
             lifetime=lifetime,
-            custom_attributes=await custom_attributes(site, org, client, connection),
+            custom_attributes=await custom_attributes(site, org, client, connection.user_id),
         )
         return Issued(
             text=tokens.sign(signer.key, signer.algorithm, signer.kid, claims), format="jwt", lifetime=lifetime
@@ -109,10 +108,10 @@ async def id_token(site: Site, org: Org, client: LiveClient, granted: Granted, i
     return tokens.sign(signer.key, signer.algorithm, signer.kid, claims, type="JWT")
 
 
-async def custom_attributes(site: Site, org: Org, client: LiveClient, connection: Connection) -> dict[str, str]:
+async def custom_attributes(site: Site, org: Org, client: LiveClient, user_id: str) -> dict[str, str]:
     """What the app's Policies have tokens and userinfo say of the user and the org."""
     named = attributes(client.policies)
-    live_user = await site.live.user(org.id, connection.user_id) if named else None
+    live_user = await site.live.user(org.id, user_id) if named else None
     return {key: _value(source, org, live_user) for key, source in named.items()} if live_user else {}
 
 

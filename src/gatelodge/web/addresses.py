@@ -26,6 +26,12 @@ def client_address(request: Request, config: Config) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Whom an address stands for where callers are counted: an IPv6 network of 64 bits is one household."""
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
+
 def _address(hop: str) -> str:
     """The address of one hop, which some proxies write with a port; "" when it is none."""
     found = HOP.fullmatch(hop)

@@ -18,10 +18,20 @@ class BadRequest(Exception):
         self.status = status
 
 
+class TooMany(Exception):
+    """This caller has sent too much for now: 429, to be tried again after so many seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many requests from this address for now; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
 def answer_for(error: Exception, request: Request) -> Response:
     """The answer to a request that raised. A bug is logged under an incident id, and only the id is told."""
     if isinstance(error, BadRequest):
         return PlainTextResponse(f"{error}\n", error.status)
+    if isinstance(error, TooMany):
+        return PlainTextResponse(f"{error}\n", 429, headers={"Retry-After": str(error.retry_after)})
     if isinstance(error, Refused | Invalid):
         return PlainTextResponse(f"{error}\n", 400)
     if isinstance(error, Unavailable):

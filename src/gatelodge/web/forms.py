@@ -28,6 +28,15 @@ async def read_form(request: Request, longest: int = LONGEST_PARAMETER) -> list[
     return parse(b"".join(chunks), longest)
 
 
+def check_readable(query: bytes) -> None:
+    """Refuse a query that holds NUL or is no UTF-8, whether or not the endpoint reads it: the two databases, and
+    programs before and behind us, disagree on what such a text is. Raises ``BadRequest``.
+    """
+    if query.isascii() and b"%" not in query and b"\x00" not in query:
+        return
+    _ = _text(query, len(query))
+
+
 def parse(raw: bytes, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
     """The pairs of an urlencoded text. Raises ``BadRequest`` for what no form means."""
     pairs = raw.split(b"&") if raw else []

@@ -14,11 +14,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge.core.orgs import Org
 from gatelodge.web.errors import answer_for
+from gatelodge.web.forms import check_readable
 from gatelodge.web.site import Endpoint, Site
 
 WELL_KNOWN = re.compile(r"/\.well-known/[a-z-]+")
 AMBIGUOUS = re.compile(rb"%(?:2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])")
 """An encoded slash, backslash or control character: a proxy before us may read such a path in another way."""
+CORS_HEADERS = (
+    "Authorization", "Content-Type", "DPoP", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "Mcp-Session-Id",
+    "MCP-Protocol-Version",
+)  # fmt: skip
+"""What a page of another origin may send; ``Accept`` needs no leave."""
+EXPOSED = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, DPoP-Nonce"
+"""What such a page may read of an answer besides its body."""
+PREFLIGHT_SECONDS = 600
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +73,8 @@ class Dispatcher:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.scope["path"]
+        if request.scope["query_string"]:
+            check_readable(request.scope["query_string"])
         if AMBIGUOUS.search(request.scope["raw_path"]) or "\ufffd" in path:
             return PlainTextResponse("The path holds an encoded slash, a control character or bad UTF-8\n", 400)
         found = self._org_and_rest(path)
@@ -76,14 +87,16 @@ class Dispatcher:
         route = place.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
             if request.method == "OPTIONS" and any(each.any_origin for each in place.values()):
-                return _preflight(place)
+                return preflight("*", tuple(place))
             allowed = (*place, "HEAD") if "GET" in place else tuple(place)
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = names
-        response = await route.answer(self._site, found[0], request)
+        try:
+            response = await route.answer(self._site, found[0], request)
+        except Exception as error:  # noqa: BLE001 - caught here too, so that a page of another origin may read it
+            response = answer_for(error, request)
         if route.any_origin and isinstance(response, Response):
-            response.headers["Access-Control-Allow-Origin"] = "*"
-            response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
+            response.headers.update(shared_with("*"))
         return response
 
     def _org_and_rest(self, path: str) -> tuple[Org, str] | None:
@@ -137,11 +150,22 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
 
 
-def _preflight(place: Place) -> Response:
-    headers = {
-        "Access-Control-Allow-Origin": "*",
-        "Access-Control-Allow-Methods": ", ".join(place),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, MCP-Protocol-Version",
-        "Access-Control-Max-Age": "600",
+def shared_with(origin: str) -> dict[str, str]:
+    """The headers by which a browser lets pages of this origin ("*": of any) read an answer. Never with credentials:
+    a token must be sent on purpose, no cookie opens anything to another site's page (Fetch standard, CORS protocol).
+    """
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": EXPOSED} | (
+        {} if origin == "*" else {"Vary": "Origin"}
+    )
+
+
+def preflight(origin: str, methods: tuple[str, ...], headers: tuple[str, ...] = ()) -> Response:
+    """The answer to a browser that asks before it sends a page's request: these methods and, besides the usual
+    headers, these.
+    """
+    allowed = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": ", ".join((*CORS_HEADERS, *headers)),
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
-    return Response(status_code=204, headers=headers)
+    return Response(status_code=204, headers=shared_with(origin) | allowed)

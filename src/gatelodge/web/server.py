@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gatelodge.web.addresses import is_within
+from gatelodge.web.addresses import is_within, network_of
 
 PIECE = 4096
 """Bytes that the parser is fed at once while it reads a head, so that a header without an end is noticed early."""
@@ -57,7 +56,7 @@ class Visitors:
 
     def admit(self, address: str) -> bool:
         """Whether one more connection from here is taken; it then counts until it leaves."""
-        group = _group(address)
+        group = network_of(address)
         is_crowded = self._open[group] >= self._limits.connections_per_address
         if self._total >= self._limits.connections or (is_crowded and not is_within(address, self._trusted)):
             return False
@@ -67,16 +66,11 @@ class Visitors:
 
     def leave(self, address: str) -> None:
         """One connection from here is over."""
-        group = _group(address)
+        group = network_of(address)
         self._total -= 1
         self._open[group] -= 1
         if not self._open[group]:
             del self._open[group]
-
-
-@functools.lru_cache(maxsize=4096)
-def _group(address: str) -> str:
-    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 class LimitedProtocol(HttpToolsProtocol):

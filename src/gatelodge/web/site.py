@@ -13,6 +13,7 @@ from gatelodge.core.secrets import KeyRing
 from gatelodge.live import LiveNode
 from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
+from gatelodge.web.limits import RateLimits
 from gatelodge.web.noted import Noted
 from gatelodge.web.passwords import Passwords
 
@@ -27,6 +28,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     live: LiveNode
     passwords: Passwords
     access: AccessTokens
+    limits: RateLimits
     noted: Noted = msgspec.field(default_factory=Noted)
 
 

@@ -37,7 +37,7 @@ CREATE TABLE permission_sets (
 
 CREATE TABLE permission_set_assignments (
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   permission_set_id TEXT NOT NULL REFERENCES permission_sets (id),
   PRIMARY KEY (org_id, user_id, permission_set_id)
 );
@@ -46,7 +46,7 @@ CREATE TABLE sessions (
   digest TEXT PRIMARY KEY,
   id TEXT NOT NULL,
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   level TEXT NOT NULL,
   methods TEXT NOT NULL,
   address TEXT NOT NULL,
@@ -72,7 +72,7 @@ CREATE TABLE sign_in_failures (
 
 CREATE TABLE totp_secrets (
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   sealed BLOB NOT NULL,
   confirmed_at BIGINT,
   last_step BIGINT NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE totp_secrets (
 
 CREATE TABLE recovery_codes (
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   digest TEXT NOT NULL,
   used_at BIGINT,
   PRIMARY KEY (org_id, user_id, digest)
@@ -91,7 +91,7 @@ CREATE TABLE recovery_codes (
 CREATE TABLE passkeys (
   id TEXT PRIMARY KEY,
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   credential_id TEXT NOT NULL,
   public_key BLOB NOT NULL,
   sign_count BIGINT NOT NULL,
@@ -105,7 +105,7 @@ CREATE TABLE passkeys (
 CREATE TABLE password_links (
   digest TEXT PRIMARY KEY,
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   expires_at BIGINT NOT NULL,
   used_at BIGINT
 );
@@ -175,6 +175,7 @@ CREATE TABLE mcp_servers (
   kind TEXT NOT NULL,
   source TEXT NOT NULL,
   is_active BIGINT NOT NULL,
+  allowed_origins TEXT NOT NULL,
   UNIQUE (org_id, name)
 );
 
@@ -209,7 +210,7 @@ CREATE INDEX held_requests_by_end ON held_requests (expires_at);
 CREATE TABLE authorizations (
   id TEXT PRIMARY KEY,
   org_id TEXT NOT NULL REFERENCES orgs (id),
-  user_id TEXT NOT NULL REFERENCES users (id),
+  user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   app_id TEXT NOT NULL,
   scopes TEXT NOT NULL,
   resources TEXT NOT NULL,
@@ -266,6 +267,8 @@ CREATE TABLE connections (
 );
 
 CREATE INDEX connections_by_authorization ON connections (org_id, authorization_id);
+
+CREATE INDEX connections_by_user ON connections (org_id, user_id);
 
 CREATE INDEX connections_ended ON connections (ended_at) WHERE ended_at IS NOT NULL;
 

@@ -1,0 +1,18 @@
+"""Everything before a moment is revoked: what a restored backup brought back to life, or what an attacker may have."""
+
+from gatelodge.core import audit, authorizations, connections, sessions, setup_links
+from gatelodge.core.operation import Operation
+
+
+def revoke_before(org_id: str, before: int, *, actor: str, now_ms: int) -> Operation[bool]:
+    """End what the org let in before this time (epoch seconds): sessions, waiting requests, codes, connections with
+    their tokens, and what users agreed to with no later connection. A page at a time. True: call again, there may be
+    more; False: done, and written down.
+    """
+    yield from sessions.end_before(org_id, before)
+    yield from authorizations.drop_held(org_id, before)
+    yield from setup_links.drop(org_id, before)
+    if (yield from connections.end_before(org_id, before, now_ms // 1000)):
+        return True
+    yield from audit.record(org_id, now_ms, actor, "org:access:revoke", org_id, {"before": before})
+    return False
