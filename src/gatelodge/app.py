@@ -13,7 +13,19 @@ from starlette.types import Receive, Scope, Send
 
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
-from gatelodge.core import authorizations, connections, keys, opaque, orgs, propagation, secrets, sessions, used_once
+from gatelodge.core import (
+    authorizations,
+    connections,
+    device_codes,
+    keys,
+    opaque,
+    orgs,
+    propagation,
+    pushed_requests,
+    secrets,
+    sessions,
+    used_once,
+)
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
@@ -38,9 +50,11 @@ CLEAN_EVERY = 600.0
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     authorizations.forget_held,
     connections.forget_old_codes,
+    device_codes.forget_old,
     keys.forget_old,
     opaque.forget_old,
     propagation.forget_old_changes,
+    pushed_requests.forget_old,
     sessions.forget_old,
     used_once.forget_old,
 )

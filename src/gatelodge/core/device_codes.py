@@ -8,7 +8,7 @@ import msgspec
 from gatelodge.core import authorizations, connections
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied, Refused
-from gatelodge.core.operation import Operation, execute, number, one, text
+from gatelodge.core.operation import Operation, execute, number, one, remove_some, text
 
 LIFETIME = 600
 """Seconds in which the user must enter the code."""
@@ -70,12 +70,30 @@ def typed(text: str) -> str:
     return f"{letters[: LENGTH // 2]}-{letters[LENGTH // 2 :]}" if is_one else ""
 
 
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of the codes whose time is over. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM device_codes WHERE digest IN (SELECT digest FROM device_codes WHERE expires_at < :then"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            then=now - LIFETIME,
+        )
+    )
+
+
+def drop(org_id: str, before: int) -> Operation[None]:
+    """Forget every code made before this time (epoch seconds), answered or not."""
+    yield from execute(
+        "DELETE FROM device_codes WHERE org_id = :org_id AND created_at < :before", org_id=org_id, before=before
+    )
+
+
 def keep(made: DeviceCode, now: int) -> Operation[bool]:
     """Keep a fresh pair of codes. False: another device has this user code now, so make another.
 
     Raises ``Refused`` when devices at this address have too many.
     """
-    yield from execute("DELETE FROM device_codes WHERE expires_at < :then", then=now - LIFETIME)
+    _ = yield from forget_old(now)
     waiting = yield from one(
         "SELECT COUNT(*) AS n FROM device_codes WHERE org_id = :org_id AND address = :address AND expires_at > :now",
         number,

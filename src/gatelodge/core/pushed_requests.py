@@ -4,7 +4,7 @@ import msgspec
 
 from gatelodge.core import authorizations
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, execute, number, one, text
+from gatelodge.core.operation import Operation, execute, number, one, remove_some, text
 
 LIFETIME = 60
 """Seconds from the push to the user's browser (RFC 9126 §2.2 suggests 5 to 600)."""
@@ -31,7 +31,7 @@ def keep(pushed: PushedRequest, now: int) -> Operation[None]:
 
     Raises ``Refused`` when this address has pushed too many.
     """
-    yield from execute("DELETE FROM pushed_requests WHERE expires_at < :then", then=now - authorizations.HELD_FOR)
+    _ = yield from forget_old(now)
     waiting = yield from one(
         "SELECT COUNT(*) AS n FROM pushed_requests WHERE org_id = :org_id AND address = :address AND address <> ''"
         " AND expires_at > :now",
@@ -46,6 +46,26 @@ def keep(pushed: PushedRequest, now: int) -> Operation[None]:
         "INSERT INTO pushed_requests (digest, org_id, client_id, address, browser, request, expires_at)"
         " VALUES (:digest, :org_id, :client_id, :address, '', :request, :expires_at)",
         **msgspec.structs.asdict(pushed),
+    )
+
+
+def forget_old(now: int) -> Operation[bool]:
+    """Remove some of the requests that nobody can wait for any more. True: there may be more."""
+    return (
+        yield from remove_some(
+            "DELETE FROM pushed_requests WHERE digest IN (SELECT digest FROM pushed_requests WHERE expires_at < :then"
+            " ORDER BY expires_at LIMIT :limit) RETURNING digest",
+            then=now - authorizations.HELD_FOR,
+        )
+    )
+
+
+def drop(org_id: str, before: int) -> Operation[None]:
+    """Forget every request pushed before this time (epoch seconds)."""
+    yield from execute(
+        "DELETE FROM pushed_requests WHERE org_id = :org_id AND expires_at < :until",
+        org_id=org_id,
+        until=before + LIFETIME,
     )
 
 

@@ -1,6 +1,14 @@
 """Everything before a moment is revoked: what a restored backup brought back to life, or what an attacker may have."""
 
-from gatelodge.core import audit, authorizations, connections, sessions, setup_links
+from gatelodge.core import (
+    audit,
+    authorizations,
+    connections,
+    device_codes,
+    pushed_requests,
+    sessions,
+    setup_links,
+)
 from gatelodge.core.operation import Operation
 
 
@@ -11,6 +19,8 @@ def revoke_before(org_id: str, before: int, *, actor: str, now_ms: int) -> Opera
     """
     yield from sessions.end_before(org_id, before)
     yield from authorizations.drop_held(org_id, before)
+    yield from pushed_requests.drop(org_id, before)
+    yield from device_codes.drop(org_id, before)
     yield from setup_links.drop(org_id, before)
     if (yield from connections.end_before(org_id, before, now_ms // 1000)):
         return True

@@ -38,7 +38,7 @@ async def revoke(site: Site, org: Org, request: Request) -> Response:
 
 def must_prove(client: LiveClient) -> bool:
     """Whether the app is confidential (RFC 6749 §2.1): in some flow of its own it must prove who it is."""
-    return any(grant.is_enabled(client) and grant.needs_proof(client) for grant in GRANTS.values())
+    return any(not grant.lacks(client) and grant.needs_proof(client) for grant in GRANTS.values())
 
 
 async def _end(site: Site, org: Org, client: LiveClient, token: str) -> None:

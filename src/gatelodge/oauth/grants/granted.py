@@ -54,7 +54,3 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Callable[[Site, Org, Exchange], Awaitable[Granted | Denied]]
     lacks: Callable[[LiveClient], str] = lambda client: ""  # noqa: ARG005 - open to every app
     needs_proof: Callable[[LiveClient], bool] = lambda client: False  # noqa: ARG005 - as the RFC has it
-
-    def is_enabled(self, client: LiveClient) -> bool:
-        """Whether this app may use it."""
-        return not self.lacks(client)
