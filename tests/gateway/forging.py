@@ -50,12 +50,12 @@ class Workshop:
         return unb64(self.signature)
 
     def header(self, **changes: Any) -> dict[str, Any]:
-        made = {"alg": "ES256", "kid": self.ours.kid, "typ": "at+jwt"} | changes
+        made = {"alg": "ES256", "kid": self.ours.signer.kid, "typ": "at+jwt"} | changes
         return {name: value for name, value in made.items() if value is not None}
 
     def inside(self, header: dict[str, Any] | bytes | None = None, body: dict[str, Any] | bytes | None = None) -> str:
         """Signed with the org's own key: only what it says can be wrong."""
-        return self.signed(self.ours.signing, header, body)
+        return self.signed(self.ours.signer.key, header, body)
 
     def stolen(self, header: dict[str, Any] | bytes | None = None, body: dict[str, Any] | bytes | None = None) -> str:
         """Signed with a key of the attacker's."""
@@ -94,14 +94,14 @@ class Workshop:
     def of_other_org(self, **changes: Any) -> str:
         """A token of the other org, by its own key, with these claims."""
         theirs = self.house.run(self.house.site.live.keys(self.other_org.id))
-        return tokens.sign(theirs.signing, theirs.kid, claims(self.house, **changes))
+        return tokens.sign(theirs.signer.key, theirs.signer.algorithm, theirs.signer.kid, claims(self.house, **changes))
 
     def other_kid(self) -> str:
-        return self.house.run(self.house.site.live.keys(self.other_org.id)).kid
+        return self.house.run(self.house.site.live.keys(self.other_org.id)).signer.kid
 
     @property
     def pem(self) -> bytes:
-        return self.ours.signing.as_pem(private=False)
+        return self.ours.signer.key.as_pem(private=False)
 
     @property
     def now(self) -> int:
@@ -165,7 +165,7 @@ KEYS: dict[str, Maker] = {
     "kid of another org, our signature": lambda w: w.inside(w.header(kid=w.other_kid())),
     "another org's key, its own kid": lambda w: w.of_other_org(),
     "another org's key, our kid": lambda w: w.signed(
-        w.house.run(w.house.site.live.keys(w.other_org.id)).signing, w.header()
+        w.house.run(w.house.site.live.keys(w.other_org.id)).signer.key, w.header()
     ),
     "another org's token for its own server": lambda w: w.of_other_org(
         iss=w.other_org.issuer, aud=f"{w.other_org.issuer}/mcp/sobject-reads"

@@ -45,7 +45,7 @@ def claims(house: House, n: int = 0, *, preset: str = "claude-code", **changes: 
 def token(house: House, n: int = 0, **changes: Any) -> str:
     """That token, signed with the org's key."""
     key = house.run(house.site.live.keys(house.org.id))
-    return tokens.sign(key.signing, key.kid, claims(house, n, **changes))
+    return tokens.sign(key.signer.key, key.signer.algorithm, key.signer.kid, claims(house, n, **changes))
 
 
 class Client:

@@ -212,3 +212,7 @@ def opens(client: OAuthClient, token: str) -> bool:
     answer = client.front.get(f"{client.issuer}/mcp/sobject-reads", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code in (401, 405), answer.text
     return answer.status_code == 405
+
+
+def app_id(house: House, client: OAuthClient) -> str:
+    return house.run(house.site.live.client(house.org.id, client.client_id)).app_id

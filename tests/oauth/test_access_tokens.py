@@ -11,6 +11,7 @@ from tests.oauth.scenes import (
     add_app,
     add_org,
     add_user,
+    app_id,
     change_app,
     claims_of,
     connect,
@@ -121,7 +122,9 @@ def test_a_token_is_refused_once_what_it_stands_on_has_ended(house_on: House, wh
     elif what == "app":
         change_app(house_on, client, is_enabled=False)
     else:
-        held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), client.client_id)
+        held = house_on.read(
+            authorizations.find_live, house_on.org.id, user_id(house_on, who), app_id(house_on, client)
+        )
         house_on.write(authorizations.end, house_on.org.id, held.id, house_on.site.clock.now())
         house_on.catch_up()
     assert not opens(client, token)
@@ -143,7 +146,7 @@ def test_no_other_type_of_jwt_of_the_same_key_opens_a_server(house: House):
     token = connect(person(house), client)["access_token"]
     live = house.run(house.site.live.keys(house.org.id))
     claims = msgspec.convert(claims_of(token), tokens.Claims)
-    assert opens(client, tokens.sign(live.signing, live.kid, claims))
+    assert opens(client, tokens.sign(live.signer.key, live.signer.algorithm, live.signer.kid, claims))
     for changes in ({"aud": house.issuer}, {"iss": "https://evil.example"}, {"exp": claims.iat}):
         wrong = msgspec.structs.replace(claims, **changes)
-        assert not opens(client, tokens.sign(live.signing, live.kid, wrong)), changes
+        assert not opens(client, tokens.sign(live.signer.key, live.signer.algorithm, live.signer.kid, wrong)), changes

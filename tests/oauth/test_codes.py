@@ -13,6 +13,7 @@ from tests.oauth.scenes import (
     add_app,
     add_server,
     add_user,
+    app_id,
     change_app,
     claims_of,
     code_for,
@@ -202,7 +203,7 @@ def test_a_code_is_worth_nothing_once_its_user_is_inactive(house_on: House):
 def test_a_code_is_worth_nothing_once_its_authorization_ended(house_on: House):
     client, who = add_app(house_on), person(house_on)
     code = code_for(who, client)
-    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), client.client_id)
+    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), app_id(house_on, client))
     house_on.write(authorizations.end, house_on.org.id, held.id, house_on.site.clock.now())
     refused(client.redeem(code), "invalid_grant")
     who.allow(client.authorize_url())  # a new authorization does not revive it

@@ -14,6 +14,7 @@ from tests.oauth.scenes import (
     add_app,
     add_server,
     add_user,
+    app_id,
     claims_of,
     code_for,
     connect,
@@ -104,7 +105,7 @@ def test_who_denies_sends_access_denied_and_leaves_nothing_behind(house_on: Hous
         "state": "the-state",
         "iss": house_on.issuer,
     }
-    found = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), client.client_id)
+    found = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), app_id(house_on, client))
     assert found is None
     assert is_consent(asked(who, client.authorize_url()))
 
@@ -118,7 +119,7 @@ def test_the_user_may_sign_in_as_someone_else_and_that_one_is_asked(house: House
     assert f"<dt>You are</dt><dd>{other.username}</dd>" in page.text
     tokens = client.redeem(returned(who.answer(page, answer="allow"))["code"]).json()
     assert claims_of(tokens["access_token"])["sub"] == user_id(house, other)
-    assert house.read(authorizations.find_live, house.org.id, user_id(house, who), client.client_id) is None
+    assert house.read(authorizations.find_live, house.org.id, user_id(house, who), app_id(house, client)) is None
 
 
 @requirement("flow:continue")
@@ -190,7 +191,7 @@ def test_what_one_user_agreed_to_is_no_answer_of_another_or_for_another_app(hous
 def test_an_authorization_that_was_ended_must_be_given_again(house_on: House):
     client, who = add_app(house_on), person(house_on)
     who.allow(client.authorize_url())
-    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), client.client_id)
+    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), app_id(house_on, client))
     assert house_on.write(authorizations.end, house_on.org.id, held.id, house_on.site.clock.now()) is True
     assert house_on.write(authorizations.end, house_on.org.id, held.id, house_on.site.clock.now()) is False
     assert is_consent(asked(who, client.authorize_url()))

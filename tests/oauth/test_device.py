@@ -16,6 +16,7 @@ from tests.oauth.scenes import (
     add_org,
     add_server,
     add_user,
+    app_id,
     change_app,
     claims_of,
     connect,
@@ -114,10 +115,6 @@ def test_a_device_gets_its_tokens_after_its_user_said_yes(house_on: House):
     assert agreed.covers(("mcp_api", "refresh_token"), f"{house_on.issuer}/mcp/sobject-reads")
     assert house_on.read(stored) and codes["device_code"] not in str(house_on.read(stored))
     assert codes["user_code"] not in str(house_on.read(stored))
-
-
-def app_id(house: House, client: OAuthClient) -> str:
-    return house.run(house.site.live.client(house.org.id, client.client_id)).app_id
 
 
 def stored():

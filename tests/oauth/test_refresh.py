@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from gatelodge.core import authorizations, orgs, refresh, secrets
+from gatelodge.core.apps.policies import Policies
 from gatelodge.core.operation import execute, one, text
 from gatelodge.store.master_key import KeyRefused, load
 from tests.house import House
@@ -14,6 +15,7 @@ from tests.oauth.scenes import (
     add_app,
     add_org,
     add_user,
+    app_id,
     change_app,
     claims_of,
     connect,
@@ -107,7 +109,7 @@ def test_racing_processes_get_one_successor_and_all_the_same(house_on: House):
 @requirement("refresh:strict")
 def test_strict_rotation_forgives_nobody(fresh_house_on: House):
     house = fresh_house_on
-    house.write(orgs.set_refresh_window, house.org.id, 0)
+    house.write(orgs.change, msgspec.structs.replace(house.org, refresh_window=0))
     house.catch_up()
     client = add_app(house)
     first = connect(person(house), client)["refresh_token"]
@@ -119,7 +121,7 @@ def test_strict_rotation_forgives_nobody(fresh_house_on: House):
 @requirement("refresh:strict")
 def test_of_racing_processes_strict_rotation_lets_one_through_and_ends_the_connection(fresh_house_on: House):
     house = fresh_house_on
-    house.write(orgs.set_refresh_window, house.org.id, 0)
+    house.write(orgs.change, msgspec.structs.replace(house.org, refresh_window=0))
     house.catch_up()
     client = add_app(house)
     token = connect(person(house), client)["refresh_token"]
@@ -133,7 +135,7 @@ def test_of_racing_processes_strict_rotation_lets_one_through_and_ends_the_conne
 @requirement("refresh:strict")
 def test_the_window_may_be_two_minutes_and_no_longer(fresh_house: House):
     house = fresh_house
-    house.write(orgs.set_refresh_window, house.org.id, 120)
+    house.write(orgs.change, msgspec.structs.replace(house.org, refresh_window=120))
     house.catch_up()
     client = add_app(house)
     first = connect(person(house), client)["refresh_token"]
@@ -144,7 +146,7 @@ def test_the_window_may_be_two_minutes_and_no_longer(fresh_house: House):
     refused(client.refresh(first), "invalid_grant")
     for seconds in (-1, 121, 3600):
         with pytest.raises(orgs.Refused):
-            house.write(orgs.set_refresh_window, house.org.id, seconds)
+            house.write(orgs.change, msgspec.structs.replace(house.org, refresh_window=seconds))
 
 
 @requirement("refresh:strict")
@@ -284,9 +286,9 @@ def test_a_family_is_dead_after_thirty_days_without_use_and_each_use_begins_them
     client = add_app(house_on)
     token = connect(person(house_on), client)["refresh_token"]
     for _ in range(3):
-        house_on.later(refresh.IDLE_LIFETIME - 1)
+        house_on.later(Policies().refresh_seconds - 1)
         token = next_token(client, token)
-    house_on.later(refresh.IDLE_LIFETIME)
+    house_on.later(Policies().refresh_seconds)
     assert "30 days" in refused(client.refresh(token), "invalid_grant")
 
 
@@ -309,7 +311,7 @@ def test_an_inactive_user_and_a_disabled_app_refuse_without_a_mark(house_on: Hou
 def test_ending_an_authorization_ends_every_connection_under_it_and_no_other(house_on: House):
     client, who, other = add_app(house_on), person(house_on), person(house_on, 1)
     mine, theirs = [connect(who, client) for _ in range(2)], connect(other, client)
-    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), client.client_id)
+    held = house_on.read(authorizations.find_live, house_on.org.id, user_id(house_on, who), app_id(house_on, client))
     house_on.write(authorizations.end, house_on.org.id, held.id, house_on.site.clock.now())
     house_on.catch_up()
     for tokens in mine:
