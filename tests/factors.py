@@ -37,7 +37,7 @@ def enrol(house: House, who: Person) -> tuple[TOTP, list[str]]:
     found = re.search(r'id="totp-secret">([^<]+)<', page.text)
     assert found, page.text
     app = TOTP(found[1].replace(" ", ""))
-    done = who.front.post(f"{SECOND_FACTORS}/totp", data=form(page, "/totp") | {"code": app.at(int(house.time))})
+    done = who.front.post(f"{SECOND_FACTORS}/totp", data=form(page, "/totp") | {"code": app.at(house.site.clock.now())})
     assert done.status_code == 200, done.text
     return app, codes_on(done)
 
