@@ -4,7 +4,9 @@ Built from Authlib's pieces without its sessions, since every fetch goes through
 a ticket; verifier and nonce are derived from it, so that nothing of a sign-in under way is stored.
 """
 
+import base64
 from typing import Any
+from urllib.parse import quote_plus
 
 import msgspec
 from starlette.requests import Request
@@ -56,9 +58,18 @@ async def authorization_url(
     site: Site, org: Org, request: Request, via: IdentityProvider, *, target: str, is_again: bool
 ) -> str:
     """Where the browser goes to sign in. Raises ``NotVouched`` when the provider can't be asked."""
+    from authlib.oauth2.client import OAuth2Client  # noqa: PLC0415 - after readiness alone
+
     metadata = await discover(site, via)
     state = tickets.issue(site, org, request, STATE, via.name, target, "again" if is_again else "", lifetime=LIFETIME)
-    client = _client(site, org, via, metadata)
+    # A client without a session: it writes the request, and the browser carries it.
+    client = OAuth2Client(
+        None,
+        client_id=via.client_id,
+        scope=" ".join(via.rules.scopes),
+        redirect_uri=redirect_uri(org),
+        code_challenge_method="S256",
+    )
     again = {"prompt": "login", "max_age": "0"} if is_again else {}
     url, _ = client.create_authorization_url(
         metadata["authorization_endpoint"],
@@ -95,7 +106,7 @@ async def vouched(site: Site, org: Org, via: IdentityProvider, start: Start, ret
     methods = tuple(each for each in claims.get("amr") or () if each in KNOWN_METHODS)
     signed_in_at = claims.get("auth_time")
     return Vouched(
-        who=arrived(via, claims),
+        who=arrived(via, await _with_userinfo(site, via, metadata, token, claims)),
         methods=methods,
         signed_in_at=int(signed_in_at) if isinstance(signed_in_at, int | float) else None,
     )
@@ -149,19 +160,37 @@ async def _token(
 
     if not code:
         raise NotVouched(f"{via.label} sent no code")
-    client = _client(site, org, via, metadata)
+    headers, credentials = _authentication(site, via, metadata)
     body = prepare_token_request(
-        "authorization_code", redirect_uri=redirect_uri(org), code=code, code_verifier=verifier
+        "authorization_code", redirect_uri=redirect_uri(org), code=code, code_verifier=verifier, **credentials
     )
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    auth = client.client_auth(client.token_endpoint_auth_method)
-    url, headers, body = auth.prepare("POST", metadata["token_endpoint"], headers, body)
-    fetched = await _fetch(site, via, url, method="POST", headers=headers, body=body.encode())
-    answer = _object(via, "its token answer", fetched, any_status=True)
+    fetched = await _fetch(site, via, metadata["token_endpoint"], method="POST", headers=headers, body=body.encode())
+    answer = _object(via, "a token", fetched, any_status=True)
     if fetched.status != 200 or not isinstance(answer.get("id_token"), str):  # noqa: PLR2004 - RFC 6749 §5.1
         error = answer.get("error", f"status {fetched.status}")
         raise NotVouched(f"{via.label} refused the code: {error!r:.80} {answer.get('error_description', '')!r:.200}")
     return answer
+
+
+def _authentication(
+    site: Site, via: IdentityProvider, metadata: dict[str, Any]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The headers and the parameters by which we authenticate (RFC 6749 §2.3.1): Basic, with both parts form-encoded
+    as Authlib's own does not, or in the body, or by the client_id alone.
+    """
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    secret = site.ring.open(
+        identity_providers.PURPOSE, via.sealed, identity_providers.row_name(via.org_id, via.name)
+    ).decode()
+    if not secret:
+        return headers, {"client_id": via.client_id}
+    supported = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    if "client_secret_basic" in supported:
+        pair = f"{quote_plus(via.client_id)}:{quote_plus(secret)}"
+        return headers | {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}, {}
+    if "client_secret_post" in supported:
+        return headers, {"client_id": via.client_id, "client_secret": secret}
+    raise NotVouched(f"{via.label} takes neither client_secret_basic nor client_secret_post")
 
 
 async def _claims(
@@ -200,28 +229,23 @@ async def _claims(
     return dict(claims)
 
 
+async def _with_userinfo(
+    site: Site, via: IdentityProvider, metadata: dict[str, Any], token: dict[str, Any], claims: dict[str, Any]
+) -> dict[str, Any]:
+    """The claims, and those that the provider tells at its userinfo endpoint alone (OpenID Core §5.3, §5.4)."""
+    wanted = {via.rules.username_claim, "name", *([via.rules.groups_claim] if via.rules.mapping else [])}
+    url, access_token = metadata.get("userinfo_endpoint"), token.get("access_token")
+    if wanted <= claims.keys() or not isinstance(url, str) or not isinstance(access_token, str):
+        return claims
+    headers = {"Authorization": f"Bearer {access_token}"}
+    told = _object(via, "userinfo", await _fetch(site, via, url, headers=headers))
+    if told.get("sub") != claims["sub"]:  # OpenID Core §5.3.2: else it may be somebody else's
+        raise NotVouched(f"the userinfo of {via.label} is about somebody else than its ID token")
+    return told | claims
+
+
 def _is_recent(auth_time: object, now: int) -> bool:
     return isinstance(auth_time, int | float) and auth_time >= now - LIFETIME
-
-
-def _client(site: Site, org: Org, via: IdentityProvider, metadata: dict[str, Any]) -> Any:
-    """Authlib's client without a session: it writes requests, and ``outbound`` sends them."""
-    from authlib.oauth2.client import OAuth2Client  # noqa: PLC0415
-
-    secret = site.ring.open(
-        identity_providers.PURPOSE, via.sealed, identity_providers.row_name(via.org_id, via.name)
-    ).decode()
-    supported = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-    method = next((each for each in ("client_secret_basic", "client_secret_post") if each in supported), None)
-    return OAuth2Client(
-        None,
-        client_id=via.client_id,
-        client_secret=secret,
-        token_endpoint_auth_method=method if secret else "none",
-        scope=" ".join(via.rules.scopes),
-        redirect_uri=redirect_uri(org),
-        code_challenge_method="S256",
-    )
 
 
 def _derived(site: Site, purpose: str, state: str) -> str:
