@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, OctKey
 from gatelodge.cli.verbs import perform
 from tests.factors import enrol, is_signed_in
 from tests.house import House
-from tests.oauth.scenes import add_app, person, set_active
+from tests.oauth.scenes import add_app, claims_of, person, set_active
 from tests.people import Person, form, returned
 from tests.postgres import _free_port
 from tests.requirements import requirement
