@@ -57,11 +57,13 @@ async function offer(form) {
   });
   const field = document.querySelector("[autocomplete~=webauthn]");
   if (!field || !(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
-  field.addEventListener("focus", () => {
+  const wait = () => {
     if (waiting) return;
     waiting = new AbortController();
     ask(form, { mediation: "conditional", signal: waiting.signal }).catch(() => {});
-  });
+  };
+  if (document.activeElement === field) wait();
+  field.addEventListener("focus", wait);
 }
 
 if (window.PublicKeyCredential) document.querySelectorAll("form[data-passkey]").forEach(offer);
