@@ -67,6 +67,7 @@ async def _step_up(site: Site, org: Org, request: Request, fields: dict[str, str
             if await browser.renew(site, org, response, session, level=HIGH, methods=(method, "mfa")):
                 return response
             return await _page(site, org, request, AskPassword(error=TOO_OLD), target)
+    context = await sign_in_pages.factor_context(site, org, request, user_id)
     return pages.render(
         site,
         org,
@@ -74,7 +75,7 @@ async def _step_up(site: Site, org: Org, request: Request, fields: dict[str, str
         "web/sign_in_factor.html",
         status=400 if error else 200,
         is_flow=True,
-        has_passkeys=True,
+        has_passkeys=bool(context["passkey_options"]),
         session=session,
         action=f"{org.path}/login/factor",
         request_id="",
@@ -83,7 +84,7 @@ async def _step_up(site: Site, org: Org, request: Request, fields: dict[str, str
         ticket="",
         is_step_up=True,
         error=error,
-        **await sign_in_pages.factor_context(site, org, request, user_id),
+        **context,
     )
 
 

@@ -38,8 +38,7 @@ def render(
     """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all, or only the one for
     passkeys; ``form_action`` names where the browser may be sent after its form besides ourselves.
     """
-    tie = browser.tie_of(site, org, request)
-    theme = request.cookies.get(THEME_COOKIE, "")
+    tie, theme = browser.tie_of(site, org, request), request.cookies.get(THEME_COOKIE, "")
     body = (
         environment()
         .get_template(template)
@@ -56,9 +55,8 @@ def render(
             **context,
         )
     )
-    response = HTMLResponse(
-        body, status, headers=_headers(is_flow=is_flow, has_passkeys=has_passkeys, form_action=form_action)
-    )
+    headers = _headers(_scripts(org, is_flow=is_flow, has_passkeys=has_passkeys), form_action)
+    response = HTMLResponse(body, status, headers=headers)
     if tie != browser.browser_of(site, org, request):
         browser.set_cookie(site, org, response, browser.BROWSER, tie)
     return response
@@ -93,12 +91,18 @@ def parted(text: str, other: str) -> tuple[str, str, str]:
     return text[:start], text[start : len(text) - end], text[len(text) - end :]
 
 
-def _headers(*, is_flow: bool, has_passkeys: bool, form_action: tuple[str, ...]) -> dict[str, str]:
-    script = "'none'" if is_flow and not has_passkeys else "'self'"
-    connect = "'none'" if is_flow else "'self'"
+def _scripts(org: Org, *, is_flow: bool, has_passkeys: bool) -> str:
+    """Which scripts a page may load: of the flow's pages none but the one for passkeys, by its whole URL."""
+    if not is_flow:
+        return "'self'"
+    return f"{org.issuer}/static/passkeys.js" if has_passkeys else "'none'"
+
+
+def _headers(scripts: str, form_action: tuple[str, ...]) -> dict[str, str]:
+    connect = "'self'" if scripts == "'self'" else "'none'"
     targets = " ".join(("'self'", *form_action))
     policy = (
-        f"default-src 'none'; style-src 'self'; img-src 'self'; script-src {script}; connect-src {connect};"
+        f"default-src 'none'; style-src 'self'; img-src 'self'; script-src {scripts}; connect-src {connect};"
         f" form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     )
     return {

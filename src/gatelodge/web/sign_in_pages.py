@@ -44,7 +44,15 @@ async def page(
         context |= {"username": asks.username, "error": asks.error, "hints": hints, "providers": providers}
         context |= {"passkey_options": options}
     response = pages.render(
-        site, org, request, template, status=status, is_flow=True, has_passkeys=True, form_action=form_action, **context
+        site,
+        org,
+        request,
+        template,
+        status=status,
+        is_flow=True,
+        has_passkeys=bool(context["passkey_options"]),
+        form_action=form_action,
+        **context,
     )
     if isinstance(asks, AskPassword) and asks.retry_after:
         response.headers["Retry-After"] = str(asks.retry_after)
