@@ -4,12 +4,15 @@ Orgs by path share one browser origin, so a same-origin check can't tell them ap
 org, its row holds the org, and each form's token is bound to both.
 """
 
+import contextlib
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.core import secrets, sessions
 from gatelodge.core.apps.policies import STANDARD
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.ids import SESSION as SESSION_ID
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
@@ -47,7 +50,8 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     now = site.clock.now()
     session = await site.store.read(sessions.find, org.id, secrets.digest(value), now)
     if session is not None and now - session.seen_at >= SEEN_EVERY and site.noted.is_due(f"session {session.id}", now):
-        await site.store.run(sessions.see, org.id, session.digest, now)
+        with contextlib.suppress(Unavailable):  # a page that can be read is not refused for a note
+            await site.store.run(sessions.see, org.id, session.digest, now)
     return session
 
 
