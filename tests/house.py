@@ -81,18 +81,22 @@ class House:
         self.run(self.site.live._catch_up())
         self.run(self.site.live._acknowledge())
 
-    def client(self) -> "Front":
+    def client(self, address: str = "203.0.113.7") -> "Front":
         """A fresh browser or client at the front door."""
-        return Front(self)
+        return Front(self, address)
 
 
 class Front:
     """HTTP to the house, with cookies."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, address: str) -> None:
         self._house = house
-        transport = httpx2.ASGITransport(app=house.app, client=("203.0.113.7", 5000))
-        self._http = httpx2.AsyncClient(transport=transport, base_url=house.issuer, follow_redirects=False)
+        self._transport = httpx2.ASGITransport(app=house.app, client=(address, 5000))
+        self._http = httpx2.AsyncClient(transport=self._transport, base_url=house.issuer, follow_redirects=False)
+
+    def come_from(self, address: str) -> None:
+        """The same browser at another address."""
+        self._transport.client = (address, 5000)
 
     @property
     def cookies(self) -> Any:

@@ -24,6 +24,7 @@ from gatelodge.core import (
     pushed_requests,
     secrets,
     sessions,
+    sign_in_failures,
     used_once,
 )
 from gatelodge.core.clock import Clock
@@ -56,6 +57,7 @@ FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     propagation.forget_old_changes,
     pushed_requests.forget_old,
     sessions.forget_old,
+    sign_in_failures.forget_old,
     used_once.forget_old,
 )
 """One row for each kind of record whose time comes. Each removes a batch at a time and says whether there may be more."""

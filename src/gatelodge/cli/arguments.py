@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _keys(commands.add_parser("keys", help="the org's signing keys"))
     _revoke(commands.add_parser("revoke", help="end all that was let in before a time, as after restoring a backup"))
     _backup(commands.add_parser("backup", help="copies of a deployment on SQLite, with its master key"))
+    _identity_provider(commands.add_parser("identity-provider", help="OpenID providers whose users may sign in"))
     return top
 
 
@@ -118,6 +119,8 @@ def _user(parser: argparse.ArgumentParser) -> None:
         ("delete", "remove a user for good; their connections and sessions end at once"),
     ):
         _of_a_deployment(verbs.add_parser(verb, help=what)).add_argument("username", metavar="USERNAME")
+    link = _of_a_deployment(verbs.add_parser("reset-link", help="a one-time link by which a user sets a new password"))
+    link.add_argument("username", metavar="USERNAME", help="Whose password.")
 
 
 def _org(parser: argparse.ArgumentParser) -> None:
@@ -187,3 +190,41 @@ def _backup(parser: argparse.ArgumentParser) -> None:
             made.add_argument(
                 "--force", action="store_true", help="Also where a database or key is; these are kept as *.replaced."
             )
+
+
+def _identity_provider(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add = _of_a_deployment(verbs.add_parser("add", help="let a provider's users sign in"))
+    add.add_argument("--name", required=True, help="The name in its URL: a-z, 0-9 and -.")
+    add.add_argument("--label", default="", help="What the button says. Default: the name.")
+    add.add_argument("--issuer", required=True, metavar="URL", help="The provider's issuer, byte for byte.")
+    add.add_argument("--client-id", dest="client_id", required=True)
+    add.add_argument(
+        "--client-secret-stdin", dest="client_secret_stdin", action="store_true", help="Read the client secret there."
+    )
+    add.add_argument("--scope", action="append", default=[], help="Besides openid. Default: profile and email.")
+    add.add_argument("--username-claim", dest="username_claim", default="email", help="Names the user. Default: email.")
+    add.add_argument("--groups-claim", dest="groups_claim", default="groups", help="Default: groups.")
+    add.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="VALUE=PERMISSION_SET",
+        help="Who has this value in the groups claim has this permission set; may be repeated.",
+    )
+    add.add_argument("--permission-set", dest="permission_sets", action="append", default=[], metavar="API_NAME")
+    add.add_argument(
+        "--link-by-username",
+        dest="link_by_username",
+        action="store_true",
+        help="Trust this provider with the usernames of users who are here already.",
+    )
+    add.add_argument(
+        "--allow-private-addresses",
+        dest="allow_private_addresses",
+        action="store_true",
+        help="The provider stands in a private network or on this machine.",
+    )
+    _of_a_deployment(verbs.add_parser("list", help="the org's identity providers"))
+    remove = _of_a_deployment(verbs.add_parser("remove", help="let nobody sign in through a provider any more"))
+    remove.add_argument("name", metavar="NAME")

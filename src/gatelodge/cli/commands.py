@@ -21,7 +21,17 @@ from gatelodge.store.lock import Locked
 from gatelodge.store.master_key import KeyRefused
 from gatelodge.store.opening import is_postgres
 
-OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "config", "password_stdin")
+OF_THE_COMMAND = (
+    "command",
+    "verb",
+    "json",
+    "data",
+    "database",
+    "master_key_file",
+    "config",
+    "password_stdin",
+    "client_secret_stdin",
+)
 WITHOUT_URL = "http://localhost"
 """What stands for the deployment's public URL in a command that doesn't know it. It shows no issuers then."""
 PATIENCE = 10.0
@@ -54,6 +64,8 @@ async def _perform(arguments: argparse.Namespace) -> object:
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
     if verb == "app import-connected":
         values |= _connected_app(values.pop("file"), values)
+    if verb == "identity-provider add":
+        values["client_secret"] = sys.stdin.readline().rstrip("\n") if arguments.client_secret_stdin else None
     config = _configured(arguments)
     if not is_postgres(config.database_name) and not Path(config.database_name).exists():
         raise NotFound(

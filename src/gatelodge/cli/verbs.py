@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import operating
+from gatelodge.cli import operating, people
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -147,6 +147,10 @@ def _org(org: Org) -> dict[str, Any]:
 
 VERBS: dict[str, Verb] = {
     **operating.VERBS,
+    "user reset-link": people.reset_link,
+    "identity-provider add": people.provider_add,
+    "identity-provider list": people.provider_list,
+    "identity-provider remove": people.provider_remove,
     "app create": app_create,
     "app list": app_list,
     "app display": app_display,

@@ -124,8 +124,12 @@ async def _asked(site: Site, org: Org, request: Request, form: dict[str, str]) -
 async def _signed_in(site: Site, org: Org, request: Request, form: dict[str, str]) -> LiveUser:
     """The user with this name and password, as the sign-in pages know them. Raises ``OAuthError``."""
     username, password = _credentials(request, form)
-    user_id = await try_password(site, org, username, password)
-    live_user = await site.live.user(org.id, user_id) if user_id else None
+    tried = await try_password(site, org, request, username, password)
+    if tried.retry_after:
+        raise OAuthError("temporarily_unavailable", tried.why, 429, retry_after=tried.retry_after)
+    if tried.has_second_factor:  # the app has no page to ask for it on
+        raise OAuthError("access_denied", "invalid_session_level: this user signs in with a second factor")
+    live_user = await site.live.user(org.id, tried.user_id) if tried.user_id else None
     if live_user is None:
         raise OAuthError("invalid_grant", "authentication failure")
     return live_user

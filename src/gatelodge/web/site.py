@@ -15,6 +15,7 @@ from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.noted import Noted
+from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
 
 
@@ -30,6 +31,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessTokens
     limits: RateLimits
     noted: Noted = msgspec.field(default_factory=Noted)
+    outbound: Outbound = msgspec.field(default_factory=Outbound)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]
