@@ -30,5 +30,5 @@ def delete(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operation[b
 
 
 def _end_all(org_id: str, user_id: str, now: int, why: str) -> Operation[int]:
-    yield from sessions.end_all_of_user(org_id, user_id)
+    yield from sessions.end_all(org_id, user_id)
     return (yield from connections.end_all_of_user(org_id, user_id, now, why))

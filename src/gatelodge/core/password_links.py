@@ -61,3 +61,12 @@ def use(org_id: str, digest: str, password_hash: str, now: int) -> Operation[use
     yield from sessions.end_all(org_id, user_id)
     yield from audit.record(org_id, now * 1000, user_id, "user:password:reset", user_id, {})
     return (yield from users.find(org_id, user_id))
+
+
+def drop(org_id: str, before: int) -> Operation[None]:
+    """Forget every link made before this time (epoch seconds)."""
+    yield from execute(
+        "DELETE FROM password_links WHERE org_id = :org_id AND expires_at < :until",
+        org_id=org_id,
+        until=before + LIFETIME,
+    )

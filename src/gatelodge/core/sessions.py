@@ -110,13 +110,6 @@ def forget_old(now: int) -> Operation[bool]:
     )
 
 
-def end_all_of_user(org_id: str, user_id: str) -> Operation[None]:
-    """Sign a user out of every browser."""
-    yield from execute(
-        "DELETE FROM sessions WHERE org_id = :org_id AND user_id = :user_id", org_id=org_id, user_id=user_id
-    )
-
-
 def end_before(org_id: str, before: int) -> Operation[None]:
     """Sign out whoever signed in before this time (epoch seconds)."""
     yield from execute(
