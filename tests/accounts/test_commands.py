@@ -16,8 +16,15 @@ def test_reset_links_and_providers_are_made_beside_a_database_that_nobody_holds(
     with House(tmp_path):
         pass
     where = ("--data", str(tmp_path), "--json")
+    nameless = gatelodge("user", "reset-link", "robin@acme.example", *where)
+    assert nameless.returncode == 1 and "GATELODGE_PUBLIC_URL" in nameless.stderr
+    config = tmp_path / "gatelodge.toml"
+    config.write_text('public_url = "https://gate.example.com"\n')
+    where = (*where, "--config", str(config))
     made = gatelodge("user", "reset-link", "robin@acme.example", *where)
-    assert made.returncode == 0 and "/login/reset?token=" in json.loads(made.stdout)["link"], made.stderr
+    assert made.returncode == 0 and "https://gate.example.com/login/reset?token=" in json.loads(made.stdout)["link"], (
+        made.stderr
+    )
     assert gatelodge("user", "reset-link", "nobody@acme.example", *where).returncode == 3
     added = gatelodge(
         "identity-provider", "add", "--name", "corp", "--issuer", "https://idp.example", "--client-id", "gate",

@@ -11,7 +11,7 @@ import msgspec
 
 from gatelodge.app import build
 from gatelodge.cli import connected_app_file
-from gatelodge.cli.verb import NotFound
+from gatelodge.cli.verb import WITHOUT_URL, NotFound
 from gatelodge.cli.verbs import perform
 from gatelodge.config import Config, ConfigRefused, load
 from gatelodge.core.errors import Invalid, Refused, Unavailable
@@ -32,8 +32,6 @@ OF_THE_COMMAND = (
     "password_stdin",
     "client_secret_stdin",
 )
-WITHOUT_URL = "http://localhost"
-"""What stands for the deployment's public URL in a command that doesn't know it. It shows no issuers then."""
 PATIENCE = 10.0
 """Seconds that a command waits for a server that starts, or for another command."""
 NOT_FOUND, WRONG_USAGE = 3, 2
@@ -90,16 +88,9 @@ async def _here(config: Config, verb: str, values: dict[str, Any]) -> object:
     """The verb in this process. Raises ``Locked`` when another one has the database."""
     app = await build(config)
     try:
-        answer = await perform(app.site, verb, values)
-        return answer if config.public_url != WITHOUT_URL else _without_issuers(answer)
+        return await perform(app.site, verb, values)
     finally:
         await app.stop()
-
-
-def _without_issuers(answer: Any) -> object:
-    if isinstance(answer, list):
-        return [_without_issuers(each) for each in answer]
-    return {name: value for name, value in answer.items() if name != "issuer"}
 
 
 def _connected_app(file: str, given: dict[str, Any]) -> dict[str, str]:

@@ -147,9 +147,7 @@ async def revoke(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     for each in every:
         while await site.store.run(revoking.revoke_before, each.id, before, actor=ACTOR, now_ms=site.clock.now_ms()):
             pass
-    return [
-        {"org": each.name or "(first)", "issuer": each.issuer, "revoked_before": in_words(before)} for each in every
-    ]
+    return [{"org": each.name or "(first)", "label": each.label, "revoked_before": in_words(before)} for each in every]
 
 
 def moment(text: str) -> int:

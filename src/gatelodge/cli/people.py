@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatelodge.cli.verb import NotFound
+from gatelodge.cli.verb import ACTOR, NotFound, knows_its_url
 from gatelodge.core import identity_providers, secrets, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.identity_providers import IdentityProvider, Rules
@@ -14,11 +14,16 @@ from gatelodge.web.site import Site
 
 
 async def reset_link(site: Site, org: Org, arguments: dict[str, Any]) -> object:
-    """A one-time link to a new password, in the answer alone. Raises ``NotFound``."""
+    """A one-time link to a new password, in the answer alone. Raises ``NotFound`` or ``Refused``."""
+    if not knows_its_url(site):
+        raise Refused(
+            "no server runs here, and without it this command doesn't know the public URL that the link begins with:"
+            " start the server, or set GATELODGE_PUBLIC_URL, or name its --config"
+        )
     user = await site.store.read(users.find_by_username, org.id, arguments["username"])
     if user is None:
         raise NotFound(f"this org has no user {arguments['username']!r}; gatelodge user list shows them")
-    link = await make_link(site, org, user, actor="the command line")
+    link = await make_link(site, org, user, actor=ACTOR)
     return {"username": user.username, "link": link, "minutes": 30}
 
 
@@ -49,12 +54,12 @@ async def provider_add(site: Site, org: Org, arguments: dict[str, Any]) -> objec
     )
     _check_issuer(made)
     await site.store.run(identity_providers.add, made)
-    return _provider(org, made)
+    return _provider(site, org, made)
 
 
 async def provider_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The org's providers."""
-    return [_provider(org, each) for each in await site.store.read(identity_providers.of_org, org.id)]
+    return [_provider(site, org, each) for each in await site.store.read(identity_providers.of_org, org.id)]
 
 
 async def provider_remove(site: Site, org: Org, arguments: dict[str, Any]) -> object:
@@ -81,13 +86,13 @@ def _check_issuer(made: IdentityProvider) -> None:
         )
 
 
-def _provider(org: Org, each: IdentityProvider) -> dict[str, Any]:
-    return {
+def _provider(site: Site, org: Org, each: IdentityProvider) -> dict[str, Any]:
+    way_back = {"redirect_uri": upstream.redirect_uri(org)} if knows_its_url(site) else {}
+    return way_back | {
         "name": each.name,
         "label": each.label,
         "issuer": each.issuer,
         "client_id": each.client_id,
-        "redirect_uri": upstream.redirect_uri(org),
         "username_claim": each.rules.username_claim,
         "groups_claim": each.rules.groups_claim,
         "mapping": [f"{value}={api_name}" for value, api_name in each.rules.mapping.items()],

@@ -15,5 +15,14 @@ class NotFound(Refused):
     """The thing that the command names does not exist."""
 
 
+WITHOUT_URL = "http://localhost"
+"""What stands for the deployment's public URL in a command that doesn't know it."""
+
+
+def knows_its_url(site: Site) -> bool:
+    """Whether absolute URLs made here are the deployment's: a command of its own may not know the public URL."""
+    return site.config.public_url != WITHOUT_URL
+
+
 Verb = Callable[[Site, Org, dict[str, Any]], Awaitable[object]]
 """Does one thing in one org with the command's arguments; its answer is printed."""

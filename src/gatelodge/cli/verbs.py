@@ -7,7 +7,7 @@ import msgspec
 
 from gatelodge.cli import operating, people
 from gatelodge.cli.seeding import make_org, new_app
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import presets, registry
 from gatelodge.core.apps.settings import Settings, api_name_from
@@ -114,12 +114,12 @@ async def org_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     made = await make_org(
         site, name=arguments["name"], label=arguments["label"] or arguments["name"], kind=arguments["kind"]
     )
-    return _org(made)
+    return _org(site, made)
 
 
 async def org_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The deployment's orgs."""
-    return [_org(each) for each in await site.store.read(orgs.all_orgs, site.config.public_url)]
+    return [_org(site, each) for each in await site.store.read(orgs.all_orgs, site.config.public_url)]
 
 
 def _app(app: registry.ExternalClientApp) -> dict[str, Any]:
@@ -140,9 +140,10 @@ def _user(user: users.User) -> dict[str, Any]:
     return {"id": user.id, "username": user.username, "name": user.name, "is_active": user.is_active}
 
 
-def _org(org: Org) -> dict[str, Any]:
+def _org(site: Site, org: Org) -> dict[str, Any]:
     path = f"/o/{org.name}" if org.name else "/"
-    return {"id": org.id, "name": org.name, "label": org.label, "kind": org.kind, "path": path, "issuer": org.issuer}
+    shown = {"id": org.id, "name": org.name, "label": org.label, "kind": org.kind, "path": path}
+    return shown | ({"issuer": org.issuer} if knows_its_url(site) else {})
 
 
 VERBS: dict[str, Verb] = {
