@@ -36,7 +36,11 @@ services: .venv/setup.stamp # looks each time: a package may have been removed s
 test: services lint ## set up and pass all tests
 	@$(BIN)/python -m pytest -q --require-all
 
-check: lint ## format, lint, types, import contracts, fast tests
+check: .venv/dev.stamp .tools/node.stamp ## format, lint, types, import contracts, fast tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast
+
+.PHONY: fast
+fast: .venv/dev.stamp .tools/node.stamp
 	@$(BIN)/python -m pytest -q -m "not slow"
 
 .PHONY: lint

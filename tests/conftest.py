@@ -1,25 +1,33 @@
 """What every test shares: requirements bound both ways, no test left out unseen, and the houses that tests enter."""
 
+import datetime as dt
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import is_hypothesis_test
 
+from gatelodge.gateway.records import sample
 from tests import postgres, requirements
-from tests.house import House
+from tests.house import START, House
 from tests.running import Dev, environment, running_dev
 
 REQUIREMENTS = requirements.load()
+TODAY = dt.datetime.fromtimestamp(START, dt.UTC).date()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-all", action="store_true", help="Fail on skips and on requirements without a test.")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if is_slow(item):
+            item.add_marker("slow")
         named = [name for mark in item.iter_markers("requirement") for name in mark.args]
         if not named:
             raise pytest.UsageError(f"{item.nodeid} holds us to nothing: give it @requirement(...)")
@@ -32,6 +40,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         untested = [name for name, entry in REQUIREMENTS.items() if name not in tested and "deferred" not in entry]
         if untested:
             raise pytest.UsageError(f"requirements without a test: {', '.join(untested)}")
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """What needs a PostgreSQL, and what tries hundreds of examples: left out of ``make check``."""
+    parameters = (
+        item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    )
+    return "postgresql" in parameters or is_hypothesis_test(getattr(item, "obj", None))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -58,7 +74,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgr
         yield cluster
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database: the same test runs on both kinds."""
     if request.param == "sqlite":
@@ -75,18 +91,51 @@ def run_async() -> Callable[..., object]:
     return asyncio.run
 
 
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a house that was started once: a copy of it starts without making keys, passwords and records."""
+    data = tmp_path_factory.mktemp("furnished") / "data"
+    with House(data):
+        sample.make_sample(data / "sample.db", TODAY)
+    return data
+
+
+@pytest.fixture(scope="session")
+def furnished_on_postgres(postgres_server: postgres.Cluster, tmp_path_factory: pytest.TempPathFactory) -> House:
+    """The same on PostgreSQL, to be copied as a template; by now it has stopped."""
+    data = tmp_path_factory.mktemp("furnished-on-postgres") / "data"
+    with House(data, database=postgres_server.fresh_database()) as made:
+        sample.make_sample(data / "sample.db", TODAY)
+    return made
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path, furnished: Path) -> Iterator[House]:
     """A development org in this process, with a clock that tests set."""
-    with House(tmp_path / "data") as made:
+    with copy_of(furnished, tmp_path / "data") as made:
         yield made
 
 
-@pytest.fixture
-def house_on(tmp_path: Path, database: str) -> Iterator[House]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The same on SQLite and on PostgreSQL."""
-    with House(tmp_path / "data", database=database) as made:
+    if request.param == "sqlite":
+        made = copy_of(request.getfixturevalue("furnished"), tmp_path / "data")
+    else:
+        model: House = request.getfixturevalue("furnished_on_postgres")
+        cluster: postgres.Cluster = request.getfixturevalue("postgres_server")
+        url = cluster.fresh_database(template=model.config.database.rpartition("/")[2])
+        made = copy_of(Path(model.config.data), tmp_path / "data", url)
+    with made:
         yield made
+
+
+def copy_of(furnished: Path, data: Path, database: str = "") -> House:
+    """A house of its own with what this one holds; its records are its own too."""
+    shutil.copytree(furnished, data)
+    made = House(data, database=database)
+    made.moved_from = furnished
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import httpx2
 from gatelodge.app import App, build
 from gatelodge.cli import seeding
 from gatelodge.config import Config
+from gatelodge.core.operation import Operation, execute
 from gatelodge.core.orgs import Org
 from gatelodge.store.opening import is_postgres
 
@@ -32,6 +33,7 @@ class House:
             **options,
         )
         self.time = START
+        self.moved_from: Path | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -41,6 +43,8 @@ class House:
         self.site = self.app.site
         # The clock is the test's. PostgreSQL's, which each heartbeat follows, knows nothing of it.
         self.site.clock.correct = lambda database_time: None  # type: ignore[method-assign]
+        if self.moved_from is not None:
+            self.write(_move_records, str(self.moved_from.resolve()), str(Path(self.config.data).resolve()))
         self.told = self.run(seeding.development(self.site))
         self.run(self.app.start())
         return self
@@ -84,6 +88,10 @@ class House:
     def client(self, address: str = "203.0.113.7") -> "Front":
         """A fresh browser or client at the front door."""
         return Front(self, address)
+
+
+def _move_records(before: str, after: str) -> Operation[None]:
+    yield from execute("UPDATE mcp_servers SET source = REPLACE(source, :before, :after)", before=before, after=after)
 
 
 class Front:

@@ -25,10 +25,10 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     prefix: tuple[str, ...]
     folder: Path
 
-    def fresh_database(self) -> str:
-        """The URL of an empty database of its own."""
+    def fresh_database(self, template: str = "template1") -> str:
+        """The URL of a database of its own: empty, or a copy of one that nobody is connected to."""
         name = f"gatelodge_{next(NAMES)}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "gatelodge", name)
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "gatelodge", "-T", template, name)
         return f"postgresql://gatelodge@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
