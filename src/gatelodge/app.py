@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
-from gatelodge.core import connections, orgs, propagation, secrets
+from gatelodge.core import connections, orgs, propagation, secrets, sign_in_failures, used_once
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.secrets import KeyMissing
@@ -99,6 +99,8 @@ class App:
             try:
                 await self.site.store.run(connections.forget_old_codes, self.site.clock.now())
                 await self.site.store.run(propagation.forget_old_changes, self.site.clock.now_ms())
+                await self.site.store.run(sign_in_failures.forget_old, self.site.clock.now_ms())
+                await self.site.store.run(used_once.forget_old, self.site.clock.now())
             except Unavailable:
                 continue  # the next round does it
 

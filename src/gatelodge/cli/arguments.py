@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _app(commands.add_parser("app", help="External Client Apps"))
     _user(commands.add_parser("user", help="users of the org"))
     _org(commands.add_parser("org", help="orgs of the deployment"))
+    _identity_provider(commands.add_parser("identity-provider", help="OpenID providers whose users may sign in"))
     return top
 
 
@@ -91,6 +92,8 @@ def _user(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--password-stdin", dest="password_stdin", action="store_true", help="Read the password there.")
     _common(verbs.add_parser("list", help="the org's users"))
+    link = _common(verbs.add_parser("reset-link", help="a one-time link by which a user sets a new password"))
+    link.add_argument("username", metavar="USERNAME")
 
 
 def _org(parser: argparse.ArgumentParser) -> None:
@@ -106,3 +109,41 @@ def _org(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--label", default="", help="The name people read. Default: the name.")
     create.add_argument("--kind", default="production", help="production, developer hub, sandbox or scratch")
     _common(verbs.add_parser("list", help="the deployment's orgs"))
+
+
+def _identity_provider(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add = _common(verbs.add_parser("add", help="let a provider's users sign in"))
+    add.add_argument("--name", required=True, help="The name in its URL: a-z, 0-9 and -.")
+    add.add_argument("--label", default="", help="What the button says. Default: the name.")
+    add.add_argument("--issuer", required=True, metavar="URL", help="The provider's issuer, byte for byte.")
+    add.add_argument("--client-id", dest="client_id", required=True)
+    add.add_argument(
+        "--client-secret-stdin", dest="client_secret_stdin", action="store_true", help="Read the client secret there."
+    )
+    add.add_argument("--scope", action="append", default=[], help="Besides openid. Default: profile and email.")
+    add.add_argument("--username-claim", dest="username_claim", default="email", help="Names the user. Default: email.")
+    add.add_argument("--groups-claim", dest="groups_claim", default="groups", help="Default: groups.")
+    add.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="VALUE=PERMISSION_SET",
+        help="Who has this value in the groups claim has this permission set; may be repeated.",
+    )
+    add.add_argument("--permission-set", dest="permission_sets", action="append", default=[], metavar="API_NAME")
+    add.add_argument(
+        "--link-by-username",
+        dest="link_by_username",
+        action="store_true",
+        help="Trust this provider with the usernames of users who are here already.",
+    )
+    add.add_argument(
+        "--allow-private-addresses",
+        dest="allow_private_addresses",
+        action="store_true",
+        help="The provider stands in a private network or on this machine.",
+    )
+    _common(verbs.add_parser("list", help="the org's identity providers"))
+    remove = _common(verbs.add_parser("remove", help="let nobody sign in through a provider any more"))
+    remove.add_argument("name", metavar="NAME")

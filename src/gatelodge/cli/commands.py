@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from gatelodge.app import build
-from gatelodge.cli.verbs import NotFound, perform
+from gatelodge.cli.refusals import NotFound
+from gatelodge.cli.verbs import perform
 from gatelodge.config import Config, ConfigRefused, load
 from gatelodge.core.errors import Invalid, Refused, Unavailable
 from gatelodge.store import StoreRefused, control
@@ -19,7 +20,17 @@ from gatelodge.store.lock import Locked
 from gatelodge.store.master_key import KeyRefused
 from gatelodge.store.opening import is_postgres
 
-OF_THE_COMMAND = ("command", "verb", "json", "data", "database", "master_key_file", "config", "password_stdin")
+OF_THE_COMMAND = (
+    "command",
+    "verb",
+    "json",
+    "data",
+    "database",
+    "master_key_file",
+    "config",
+    "password_stdin",
+    "client_secret_stdin",
+)
 WITHOUT_URL = "http://localhost"
 """Issuers are made from the deployment's public URL; a command that doesn't know it shows paths on this one."""
 PATIENCE = 10.0
@@ -50,6 +61,8 @@ async def _perform(arguments: argparse.Namespace) -> object:
     verb = f"{arguments.command} {arguments.verb}"
     if verb == "user create":
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    if verb == "identity-provider add":
+        values["client_secret"] = sys.stdin.readline().rstrip("\n") if arguments.client_secret_stdin else None
     config = _configured(arguments)
     if not is_postgres(config.database_name) and not Path(config.database_name).exists():
         raise NotFound(

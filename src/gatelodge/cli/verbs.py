@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from gatelodge.cli import people
+from gatelodge.cli.refusals import NotFound
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import presets, registry
@@ -17,10 +19,6 @@ from gatelodge.web.site import Site
 
 MOST_LISTED = 1000
 SHORTEST_PASSWORD = 12
-
-
-class NotFound(Refused):
-    """The thing that the command names does not exist."""
 
 
 Verb = Callable[[Site, Org, dict[str, Any]], Awaitable[object]]
@@ -150,6 +148,10 @@ def _org(org: Org) -> dict[str, Any]:
 
 
 VERBS: dict[str, Verb] = {
+    "user reset-link": people.reset_link,
+    "identity-provider add": people.provider_add,
+    "identity-provider list": people.provider_list,
+    "identity-provider remove": people.provider_remove,
     "app create": app_create,
     "app list": app_list,
     "app display": app_display,

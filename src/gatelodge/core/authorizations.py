@@ -4,6 +4,7 @@ everything under it. Also the authorization requests that wait for the user's an
 
 import msgspec
 
+from gatelodge.core import audit
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
 
@@ -11,6 +12,7 @@ HELD_FOR = 600
 """Seconds that a request waits for its user."""
 MOST_HELD_PER_ADDRESS = 200
 MOST_ENDED = 1_000_000
+MOST_SHOWN = 500
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,21 @@ class HeldRequest(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     request: str
     created_at: int
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A live authorization as its user sees it."""
+
+    id: str
+    app_id: str
+    scopes: tuple[str, ...]
+    resources: tuple[str, ...]
+    created_at: int
+
+
+def shown(*, scopes: str, resources: str, **columns: object) -> Shown:
+    """A ``Shown`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split(), "resources": resources.split()}, Shown)
 
 
 def authorization(*, scopes: str, resources: str, **columns: object) -> Authorization:
@@ -118,6 +135,35 @@ def end(org_id: str, authorization_id: str, now: int) -> Operation[bool]:
     if ended is None:
         return False
     yield from announce(org_id, "authorization", authorization_id)
+    return True
+
+
+def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
+    """What the user lets apps do, the oldest first."""
+    return (
+        yield from many(
+            "SELECT id, app_id, scopes, resources, created_at FROM authorizations WHERE org_id = :org_id"
+            " AND user_id = :user_id AND ended_at IS NULL ORDER BY created_at, id LIMIT :limit",
+            shown,
+            org_id=org_id,
+            user_id=user_id,
+            limit=MOST_SHOWN,
+        )
+    )
+
+
+def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
+    """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
+    owner = yield from one(
+        "SELECT user_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+        text,
+        org_id=org_id,
+        id=authorization_id,
+        user_id=user_id,
+    )
+    if owner is None or not (yield from end(org_id, authorization_id, now)):
+        return False
+    yield from audit.record(org_id, now * 1000, user_id, "user:authorization:end", authorization_id, {})
     return True
 
 

@@ -14,6 +14,7 @@ CODE_LIFETIME = 60
 KEEP_CODES = 24 * 3600
 """Seconds that a used code is remembered, so that its replay is still punished."""
 MOST_ENDED = 1_000_000
+MOST_SHOWN = 500
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,3 +253,57 @@ def ended_since(then: int) -> Operation[list[str]]:
 def forget_old_codes(now: int) -> Operation[None]:
     """Remove codes whose replay need no longer be punished."""
     yield from execute("DELETE FROM codes WHERE expires_at < :then", then=now - KEEP_CODES)
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A live connection as its user sees it. ``used_at`` is when it last called anything or was renewed."""
+
+    id: str
+    authorization_id: str
+    app_id: str
+    scopes: tuple[str, ...]
+    resource: str
+    created_at: int
+    used_at: int
+
+
+def shown(*, scopes: str, **columns: object) -> Shown:
+    """A ``Shown`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split()}, Shown)
+
+
+def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
+    """The user's live connections, the one used last first."""
+    return (
+        yield from many(
+            "SELECT id, authorization_id, app_id, scopes, resource, created_at, used_at FROM connections"
+            f" WHERE org_id = :org_id AND user_id = :user_id AND ended_at IS NULL"
+            f" AND {authorizations.is_live_sql('authorization_id')} ORDER BY used_at DESC, id LIMIT :limit",
+            shown,
+            org_id=org_id,
+            user_id=user_id,
+            limit=MOST_SHOWN,
+        )
+    )
+
+
+def note_use(org_id: str, connection_id: str, now: int) -> Operation[None]:
+    """The connection was used."""
+    yield from execute(
+        "UPDATE connections SET used_at = :now WHERE org_id = :org_id AND id = :id AND used_at < :now",
+        org_id=org_id,
+        id=connection_id,
+        now=now,
+    )
+
+
+def end_own(org_id: str, user_id: str, connection_id: str, now: int) -> Operation[bool]:
+    """The user ends one connection of their own. True for exactly one caller; another user's is not found."""
+    owner = yield from one(
+        "SELECT user_id AS value FROM connections WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+        text,
+        org_id=org_id,
+        id=connection_id,
+        user_id=user_id,
+    )
+    return owner is not None and (yield from end(org_id, connection_id, now, "ended by its user"))

@@ -14,6 +14,7 @@ AUTHORIZATION = "0uA"
 CONNECTION = "0uC"
 SESSION = "0Ak"
 PASSKEY = "0uP"
+IDENTITY_PROVIDER = "0SO"
 
 ID_SHAPE = re.compile(r"[0-9A-Za-z]{18}")
 

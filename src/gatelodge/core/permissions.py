@@ -117,6 +117,18 @@ def assign(org_id: str, user_id: str, api_name: str) -> Operation[None]:
     yield from announce(org_id, "user", user_id)
 
 
+def unassign(org_id: str, user_id: str, api_name: str) -> Operation[None]:
+    """Take a permission set from a user."""
+    yield from execute(
+        "DELETE FROM permission_set_assignments WHERE org_id = :org_id AND user_id = :user_id AND permission_set_id IN"
+        " (SELECT id FROM permission_sets WHERE org_id = :org_id AND api_name = :api_name)",
+        org_id=org_id,
+        user_id=user_id,
+        api_name=api_name,
+    )
+    yield from announce(org_id, "user", user_id)
+
+
 def of_org(org_id: str) -> Operation[list[PermissionSet]]:
     """Every permission set of the org, by API name."""
     return (

@@ -150,6 +150,17 @@ def set_password(org_id: str, user_id: str, password_hash: str) -> Operation[Non
     )
 
 
+def rename(org_id: str, user_id: str, name: str) -> Operation[None]:
+    """The person is called otherwise now."""
+    yield from execute(
+        "UPDATE users SET name = :name WHERE org_id = :org_id AND id = :user_id",
+        name=name,
+        org_id=org_id,
+        user_id=user_id,
+    )
+    yield from announce(org_id, "user", user_id)
+
+
 def set_active(org_id: str, user_id: str, *, is_active: bool) -> Operation[None]:
     """Activate or deactivate: a deactivated user's tokens are refused everywhere within a second."""
     yield from execute(

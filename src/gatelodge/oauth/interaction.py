@@ -16,8 +16,8 @@ from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 from gatelodge.oauth.requests import Asked, Held
 from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn
 from gatelodge.oauth.way_back import back, back_with_refusal, form_action, host_in_words
-from gatelodge.web import browser, forms, pages
-from gatelodge.web.sign_in import try_password
+from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages
+from gatelodge.web.sign_in import ANSWERS, AskPassword, Asks
 from gatelodge.web.site import Site
 
 
@@ -37,7 +37,7 @@ async def show(site: Site, org: Org, request: Request) -> Response:
 
 async def answer(site: Site, org: Org, request: Request) -> Response:
     """POST /flow: what the person typed or clicked."""
-    fields = forms.once(await forms.read_form(request))
+    fields = forms.once(await forms.read_form(request, longest=2 * forms.LONGEST_PARAMETER))
     browser.check_form(site, org, request, fields)
     return await _with_waiting(site, org, request, fields.get("request_id", ""), fields)
 
@@ -85,7 +85,7 @@ async def _react(
             waiting.asked
         ):
             return await _allow(site, org, request, waiting, stands)
-    if "username" in fields and isinstance(stands.step, SignIn):
+    if isinstance(stands.step, SignIn) and not fields.keys().isdisjoint(ANSWERS):
         return await _sign_in(site, org, request, waiting, fields)
     return await _page(site, org, request, waiting, stands)
 
@@ -93,7 +93,8 @@ async def _react(
 async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
     match stands.step:
         case SignIn():
-            return _sign_in_page(site, org, request, waiting, waiting.asked.request.login_hint, "")
+            asks = AskPassword(username=waiting.asked.request.login_hint)
+            return await _sign_in_page(site, org, request, waiting, asks)
         case AskConsent(is_new):
             return _consent_page(site, org, request, waiting, stands, is_new=is_new)
         case Refuse(why):
@@ -103,13 +104,11 @@ async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands
 
 
 async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fields: dict[str, str]) -> Response:
-    username = fields["username"]
-    user_id = await try_password(site, org, username, fields.get("password", ""))
-    if user_id is None:
-        error = "The username or the password isn't right. Check both and try again."
-        return _sign_in_page(site, org, request, waiting, username, error, status=400)
+    answered = await sign_in.answer(site, org, request, fields)
+    if not isinstance(answered, browser.SignedIn):
+        return await _sign_in_page(site, org, request, waiting, answered)
     response = _again(org, waiting)
-    await browser.sign_in(site, org, request, response, browser.SignedIn(user_id=user_id))
+    await browser.sign_in(site, org, request, response, answered)
     return response
 
 
@@ -169,24 +168,18 @@ def _again(org: Org, waiting: Waiting) -> Response:
     return RedirectResponse(f"{org.issuer}/flow?request={waiting.request_id}", 303)
 
 
-def _sign_in_page(
-    site: Site, org: Org, request: Request, waiting: Waiting, username: str, error: str, status: int = 200
-) -> Response:
-    return pages.render(
+async def _sign_in_page(site: Site, org: Org, request: Request, waiting: Waiting, asks: Asks) -> Response:
+    return await sign_in_pages.page(
         site,
         org,
         request,
-        "web/sign_in.html",
-        status=status,
-        is_flow=True,
-        form_action=(form_action(waiting.asked.redirect_uri),),
-        client_name=waiting.asked.client.name,
+        asks,
         action=f"{org.path}/flow",
+        next=f"/flow?request={waiting.request_id}",
         request_id=waiting.request_id,
-        username=username,
-        error=error,
+        client_name=waiting.asked.client.name,
+        form_action=(form_action(waiting.asked.redirect_uri),),
         hints=messages.sign_in_hints(org.kind == DEVELOPER_HUB),
-        next="",
     )
 
 

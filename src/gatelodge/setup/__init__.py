@@ -5,9 +5,10 @@ from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
-from gatelodge.setup import app_form, apps, org_pages, signing_in
+from gatelodge.setup import app_form, apps, identity, org_pages, people, signing_in
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.personal import connections, passwords, second_factors, sessions, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
@@ -16,8 +17,8 @@ def _row(method: str, path: str, answer: Endpoint) -> Route:
     return Route(path=path, methods=(method,), answer=answer, is_page=True)
 
 
-def _setup(method: str, path: str, answer: Answer, *permissions: str) -> Route:
-    return _row(method, f"/setup{path}", guarded(answer, *permissions))
+def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
+    return _row(method, f"/setup{path}", guarded(answer, *permissions, needs_verification=needs_verification))
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:
@@ -30,6 +31,12 @@ ROUTES = (
     _row("GET", "", front_door),
     _row("GET", "/login", signing_in.show_sign_in),
     _row("POST", "/login", signing_in.sign_in),
+    _row("GET", "/login/factor", signing_in.show_factor),
+    _row("POST", "/login/factor", signing_in.use_factor),
+    _row("GET", "/login/reset", passwords.show_reset),
+    _row("POST", "/login/reset", passwords.use_reset),
+    _row("GET", "/login/upstream/{provider}", identity.begin),
+    _row("GET", "/login/callback", identity.come_back),
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
@@ -46,7 +53,21 @@ ROUTES = (
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
     _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
-    _setup("GET", "/password", org_pages.show_password),
-    _setup("POST", "/password", org_pages.change_password),
+    _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
+    _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/connections", connections.show),
+    _setup("POST", "/connections", connections.change),
+    _setup("GET", "/sessions", sessions.show),
+    _setup("POST", "/sessions", sessions.change),
+    _setup("GET", "/verify", verifying.show),
+    _setup("POST", "/verify", verifying.verify),
+    _setup("GET", "/second-factors", second_factors.show, needs_verification=True),
+    _setup("POST", "/second-factors", second_factors.change, needs_verification=True),
+    _setup("GET", "/second-factors/totp", second_factors.show_totp, needs_verification=True),
+    _setup("POST", "/second-factors/totp", second_factors.confirm_totp, needs_verification=True),
+    _setup("GET", "/second-factors/passkey", second_factors.show_passkey, needs_verification=True),
+    _setup("POST", "/second-factors/passkey", second_factors.add_passkey, needs_verification=True),
+    _setup("GET", "/password", passwords.show),
+    _setup("POST", "/password", passwords.change),
     _setup("POST", "/theme", org_pages.change_theme),
 )

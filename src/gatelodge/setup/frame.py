@@ -52,7 +52,13 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         """To another page of this org; 303, so that reloading sends nothing again."""
         return RedirectResponse(f"{self.org.issuer}{path}", 303)
 
-    def page(self, template: str, *, title: str, status: int = 200, **context: Any) -> Response:
+    def once(self) -> dict[str, str]:
+        """The fields by name, without the empty ones. Raises ``BadRequest`` for one that came twice."""
+        return forms.once(self.fields)
+
+    def page(
+        self, template: str, *, title: str, status: int = 200, has_passkeys: bool = False, **context: Any
+    ) -> Response:
         """The page in its frame."""
         return pages.render(
             self.site,
@@ -61,6 +67,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
             f"setup/{template}",
             status=status,
             session=self.session,
+            has_passkeys=has_passkeys,
             title=title,
             **_frame(self),
             **context,
@@ -69,7 +76,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One leaf of the tree. ``words`` are what Quick Find knows it by besides its title; ``permissions`` are those of
-    which one is needed to see it.
+    which one is needed to see it, none for a page of everybody's own; ``tab`` "" has no tab.
     """
 
     path: str
@@ -122,35 +129,75 @@ USERS = Page(
     words="people permission set profile",
     permissions=(MANAGE_USERS,),
 )
-TREE = (APPS, SERVERS, USERS)
+CONNECTIONS = Page(
+    path="/setup/connections",
+    title="My Connections",
+    tab="",
+    group="My Account",
+    words="authorized apps oauth usage revoke consent third party",
+    permissions=(),
+)
+SECOND_FACTORS = Page(
+    path="/setup/second-factors",
+    title="Second Factors",
+    tab="",
+    group="My Account",
+    words="mfa 2fa totp authenticator app passkey security key recovery codes",
+    permissions=(),
+)
+SESSIONS = Page(
+    path="/setup/sessions",
+    title="My Sessions",
+    tab="",
+    group="My Account",
+    words="signed in browsers devices sign out everywhere",
+    permissions=(),
+)
+PASSWORD = Page(
+    path="/setup/password",
+    title="Change Password",
+    tab="",
+    group="My Account",
+    words="credentials reset",
+    permissions=(),
+)
+TREE = (APPS, SERVERS, USERS, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
 
 Answer = Callable[[Visit], Awaitable[Response]]
 
 
-def guarded(answer: Answer, *permissions: str) -> Endpoint:
+def guarded(answer: Answer, *permissions: str, needs_verification: bool = False) -> Endpoint:
     """A row's function: only for a signed-in person with one of these permissions (none named: anybody), and a posted
-    form only from this org, this browser and this sign-in.
+    form only from this org, this browser and this sign-in. ``needs_verification``: who did not prove who they are in
+    the last ten minutes is asked to, and comes back to the page.
     """
 
     async def endpoint(site: Site, org: Org, request: Request) -> Response:
         session = await browser.session_of(site, org, request)
         if session is None:
-            below = request.scope["path"].removeprefix(org.path)
-            return RedirectResponse(f"{org.issuer}/login?next={quote(below)}", 303)
+            return RedirectResponse(f"{org.issuer}/login?next={quote(_here(org, request))}", 303)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
         visit = Visit(site=site, org=org, request=request, session=session, access=access)
         try:
             if request.method == "POST":
                 visit = msgspec.structs.replace(visit, fields=await _posted(visit))
-            if permissions and not _may(access, permissions):
+            if not _may(access, permissions):
                 missing = [LABELS[permission] for permission in permissions]
                 return visit.page("forbidden.html", title="No permission", status=403, missing=missing)
+            if needs_verification and not session.is_verified(site.clock.now()):
+                return visit.go(f"/setup/verify?next={quote(_here(org, request))}")
             return await answer(visit)
         except BadRequest as error:
             return visit.page("problem.html", title="Not accepted", status=error.status, why=str(error))
 
     return endpoint
+
+
+def _here(org: Org, request: Request) -> str:
+    """The page that was asked for, to come back to."""
+    query = request.scope["query_string"].decode("ascii", "ignore") if request.method == "GET" else ""
+    return request.scope["path"].removeprefix(org.path) + (f"?{query}" if query else "")
 
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
@@ -161,7 +208,7 @@ async def _posted(visit: Visit) -> list[tuple[str, str]]:
 
 
 def _may(access: Access, permissions: tuple[str, ...]) -> bool:
-    return any(access.may(permission) for permission in permissions)
+    return not permissions or any(access.may(permission) for permission in permissions)
 
 
 def _frame(visit: Visit) -> dict[str, Any]:
@@ -176,7 +223,11 @@ def _frame(visit: Visit) -> dict[str, Any]:
         "tree": tree,
         "tabs": [
             {"path": "/setup", "label": "Home", "is_here": below == "/setup"},
-            *({"path": page.path, "label": page.tab, "is_here": below.startswith(page.path)} for page in seen),
+            *(
+                {"path": page.path, "label": page.tab, "is_here": below.startswith(page.path)}
+                for page in seen
+                if page.tab
+            ),
         ],
         "next_theme": NEXT_THEME.get(theme, "dark"),
         "org_class": {DEVELOPER_HUB: "dev", PRODUCTION: "production"}.get(visit.org.kind, ""),

@@ -1,4 +1,4 @@
-"""Setup's other pages: home, MCP servers, users, and one's own password."""
+"""Setup's other pages: home, MCP servers, users, and the colour scheme."""
 
 from starlette.responses import Response
 
@@ -8,10 +8,8 @@ from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms, pages
 from gatelodge.web.errors import BadRequest
-from gatelodge.web.sign_in import LONGEST_PASSWORD, try_password
 
 A_PAGE = 50
-SHORTEST_PASSWORD = 12
 
 
 async def home(visit: Visit) -> Response:
@@ -54,35 +52,6 @@ async def show_users(visit: Visit) -> Response:
         rows.append({"user": user, "sets": [each.label for each in access.sets]})
     next_page = found[A_PAGE - 1].username if len(found) > A_PAGE else ""
     return visit.page("users.html", title="Users", rows=rows, next_page=next_page)
-
-
-async def show_password(visit: Visit) -> Response:
-    """The form for one's own password."""
-    return visit.page("password.html", title="Change Password", errors={}, is_changed=False)
-
-
-async def change_password(visit: Visit) -> Response:
-    """Set one's own password, with the current one as proof."""
-    site, fresh = visit.site, visit.field("fresh")
-    errors: dict[str, str] = {}
-    if problem := password_problem(fresh):
-        errors["fresh"] = problem
-    elif await try_password(site, visit.org, visit.session.user.username, visit.field("current")) is None:
-        errors["current"] = "This isn't your current password."
-    if not errors:
-        await site.store.run(users.set_password, visit.org.id, visit.session.user.id, await site.passwords.hash(fresh))
-    return visit.page(
-        "password.html", title="Change Password", status=422 if errors else 200, errors=errors, is_changed=not errors
-    )
-
-
-def password_problem(password: str) -> str:
-    """Why this can't be a password, "" when it can (NIST SP 800-63B: length, and no rules of composition)."""
-    if len(password) < SHORTEST_PASSWORD:
-        return f"The password has {len(password)} characters; at least {SHORTEST_PASSWORD} are needed."
-    if len(password) > LONGEST_PASSWORD:
-        return f"The password has {len(password)} characters; at most {LONGEST_PASSWORD} are allowed."
-    return ""
 
 
 async def change_theme(visit: Visit) -> Response:

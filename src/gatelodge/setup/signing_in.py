@@ -1,42 +1,90 @@
 """Signing in to Setup, signing out, and the one-time link that makes the first administrator."""
 
-import re
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core import permissions, secrets, setup_links, users
+from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
-from gatelodge.setup.org_pages import password_problem
-from gatelodge.web import browser, forms, pages
-from gatelodge.web.sign_in import try_password
+from gatelodge.setup.personal.passwords import password_problem
+from gatelodge.web import browser, forms, pages, sign_in_pages
+from gatelodge.web.browser import SignedIn
+from gatelodge.web.sign_in import TOO_OLD, AskPassword, Asks, answer, try_factor
 from gatelodge.web.site import Site
 
-PATH_OF_SETUP = re.compile(r"/setup(?:/[A-Za-z0-9_-]+)*")
+LONGEST_FIELD = 16 * 1024
+"""Bytes: a browser's answer about a passkey is longer than what people type."""
 
 
 async def show_sign_in(site: Site, org: Org, request: Request) -> Response:
     """GET /login."""
-    target = dict(forms.parse(request.scope["query_string"])).get("next", "")
-    return _sign_in_page(site, org, request, target, "", "")
+    return await _page(site, org, request, AskPassword(), _next(request))
 
 
 async def sign_in(site: Site, org: Org, request: Request) -> Response:
-    """POST /login: to the page that was asked for."""
-    fields = forms.once(await forms.read_form(request))
+    """POST /login: a step of signing in; after the last one, to the page that was asked for."""
+    fields = forms.once(await forms.read_form(request, longest=LONGEST_FIELD))
     browser.check_form(site, org, request, fields)
-    username, target = fields.get("username", ""), fields.get("next", "")
-    user_id = await try_password(site, org, username, fields.get("password", ""))
-    if user_id is None:
-        error = "The username or the password isn't right. Check both and try again."
-        return _sign_in_page(site, org, request, target, username, error)
-    # Only a path of Setup: "next" is no open redirect.
-    response = RedirectResponse(f"{org.issuer}{target if PATH_OF_SETUP.fullmatch(target) else '/setup'}", 303)
-    await browser.sign_in(site, org, request, response, browser.SignedIn(user_id=user_id))
+    answered = await answer(site, org, request, fields)
+    return await finish(site, org, request, answered, fields.get("next", ""))
+
+
+async def finish(site: Site, org: Org, request: Request, answered: SignedIn | Asks, target: str) -> Response:
+    """The way on of who signed in, or the page that asks for what is still owed."""
+    if not isinstance(answered, SignedIn):
+        return await _page(site, org, request, answered, target)
+    response = sign_in_pages.way_on(site, org, request, target)
+    await browser.sign_in(site, org, request, response, answered)
     return response
+
+
+async def show_factor(site: Site, org: Org, request: Request) -> Response:
+    """GET /login/factor: raise the level of a session that is there; who has it goes on at once."""
+    return await _step_up(site, org, request, {}, _next(request))
+
+
+async def use_factor(site: Site, org: Org, request: Request) -> Response:
+    """POST /login/factor."""
+    fields = forms.once(await forms.read_form(request, longest=LONGEST_FIELD))
+    browser.check_form(site, org, request, fields)
+    return await _step_up(site, org, request, fields, fields.get("next", ""))
+
+
+async def _step_up(site: Site, org: Org, request: Request, fields: dict[str, str], target: str) -> Response:
+    session = await browser.session_of(site, org, request)
+    if session is None:
+        return await _page(site, org, request, AskPassword(), target)
+    if session.level == HIGH:
+        return sign_in_pages.way_on(site, org, request, target)
+    user_id, error = session.user.id, ""
+    if request.method == "POST":
+        method, error = await try_factor(site, org, request, user_id, fields)
+        if not error:
+            response = sign_in_pages.way_on(site, org, request, target)
+            if await browser.renew(site, org, response, session, level=HIGH, methods=(method, "mfa")):
+                return response
+            return await _page(site, org, request, AskPassword(error=TOO_OLD), target)
+    return pages.render(
+        site,
+        org,
+        request,
+        "web/sign_in_factor.html",
+        status=400 if error else 200,
+        is_flow=True,
+        has_passkeys=True,
+        session=session,
+        action=f"{org.path}/login/factor",
+        request_id="",
+        client_name=None,
+        next=target,
+        ticket="",
+        is_step_up=True,
+        error=error,
+        **await sign_in_pages.factor_context(site, org, request, user_id),
+    )
 
 
 async def sign_out(site: Site, org: Org, request: Request) -> Response:
@@ -102,23 +150,21 @@ def first_administrator(
     return True
 
 
-def _sign_in_page(site: Site, org: Org, request: Request, target: str, username: str, error: str) -> Response:
+async def _page(site: Site, org: Org, request: Request, asks: Asks, target: str) -> Response:
     hints = ("The names and passwords are printed where you started gatelodge dev.",)
-    return pages.render(
+    return await sign_in_pages.page(
         site,
         org,
         request,
-        "web/sign_in.html",
-        status=400 if error else 200,
-        is_flow=True,
-        client_name=None,
+        asks,
         action=f"{org.path}/login",
-        request_id="",
-        username=username,
-        error=error,
+        next=target if sign_in_pages.is_way_on(target) else "",
         hints=hints if org.kind == DEVELOPER_HUB else (),
-        next=target,
     )
+
+
+def _next(request: Request) -> str:
+    return dict(forms.parse(request.scope["query_string"])).get("next", "")
 
 
 def _first_page(

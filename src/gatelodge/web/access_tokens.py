@@ -4,19 +4,23 @@ MCP servers, userinfo and the identity URL ask here. A token's signature is chec
 may have changed since it was made (its connection, app, user and policies) is looked up at each call.
 """
 
+import contextlib
+
 import msgspec
 from starlette.requests import Request
 
 from gatelodge.config import Config
-from gatelodge.core import opaque, secrets, tokens
+from gatelodge.core import connections, opaque, secrets, tokens
 from gatelodge.core.apps import admission
 from gatelodge.core.clock import Clock
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.tokens import Claims, Unacceptable
 from gatelodge.live import LiveNode, LiveUser, OrgKeys
 from gatelodge.store import Store
 from gatelodge.web.addresses import client_address
+from gatelodge.web.noted import Noted
 
 MOST_VERIFIED = 10_000
 OPAQUE_REFUSED = (
@@ -59,6 +63,7 @@ class AccessTokens:
     def __init__(self, store: Store, clock: Clock, live: LiveNode, config: Config) -> None:
         self._store, self._clock, self._live, self._config = store, clock, live, config
         self._verified: dict[tuple[str, str | None], Verified] = {}
+        self._noted = Noted()
 
     async def check(self, org: Org, request: Request, *, audience: str | None, takes_opaque: bool = False) -> Accepted:
         """What the request's token stands for, at this audience (None: any of the org's). Raises ``NotAccepted``."""
@@ -77,7 +82,15 @@ class AccessTokens:
         )
         if refused:
             raise NotAccepted(401, "invalid_token", refused.why)
+        await self._note_use(org, claims)
         return accepted
+
+    async def _note_use(self, org: Org, claims: Claims) -> None:
+        """Once a minute at most: its user sees when a connection was used last. No call waits on it in vain."""
+        now = self._clock.now()
+        if claims.connection_id and self._noted.is_due(claims.connection_id, now):
+            with contextlib.suppress(Unavailable):
+                await self._store.run(connections.note_use, org.id, claims.connection_id, now)
 
     async def read(self, org: Org, token: str) -> Claims | None:
         """What a token of this org says, JWT or opaque, while its time is not over; None: it is none of ours."""

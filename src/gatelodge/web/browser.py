@@ -13,7 +13,9 @@ from gatelodge.core.apps.policies import STANDARD
 from gatelodge.core.ids import SESSION as SESSION_ID
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
+from gatelodge.web import devices
 from gatelodge.web.addresses import client_address
+from gatelodge.web.cookies import cookie, set_cookie
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 
@@ -21,32 +23,20 @@ SESSION = "gl"
 BROWSER = "gl-browser"
 TOKEN_FIELD = "form_token"
 LONGEST_AGENT = 255
+SEEN_EVERY = 60
+"""Seconds between two notes that a session is awake."""
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth."""
+    """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth.
+
+    ``verified_at`` None: just now; another provider may have asked the person earlier.
+    """
 
     user_id: str
     level: str = STANDARD
     methods: tuple[str, ...] = ("pwd",)
-
-
-def cookie_name(site: Site, org: Org, kind: str) -> str:
-    """``__Host-gl-<org>`` on https, ``gl-<org>`` on loopback http, where a Secure cookie would be lost."""
-    return f"{'__Host-' if site.config.public_url.startswith('https:') else ''}{kind}-{org.id}"
-
-
-def cookie(site: Site, org: Org, request: Request, kind: str) -> str:
-    """The value that this browser sends for this org, or ""."""
-    return request.cookies.get(cookie_name(site, org, kind), "")
-
-
-def set_cookie(site: Site, org: Org, response: Response, kind: str, value: str, max_age: int | None = None) -> None:
-    """HttpOnly, SameSite=Lax, Path=/ (the ``__Host-`` prefix demands it); with ``max_age`` 0 it is removed."""
-    secure = site.config.public_url.startswith("https:")
-    response.set_cookie(
-        cookie_name(site, org, kind), value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax"
-    )
+    verified_at: int | None = None
 
 
 async def session_of(site: Site, org: Org, request: Request) -> Session | None:
@@ -54,7 +44,11 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     value = cookie(site, org, request, SESSION)
     if not value:
         return None
-    return await site.store.read(sessions.find, org.id, secrets.digest(value), site.clock.now())
+    now = site.clock.now()
+    session = await site.store.read(sessions.find, org.id, secrets.digest(value), now)
+    if session is not None and now - session.seen_at >= SEEN_EVERY and site.noted.is_due(f"session {session.id}", now):
+        await site.store.run(sessions.see, org.id, session.digest, now)
+    return session
 
 
 async def sign_in(site: Site, org: Org, request: Request, response: Response, signed_in: SignedIn) -> None:
@@ -75,10 +69,31 @@ async def sign_in(site: Site, org: Org, request: Request, response: Response, si
         address=client_address(request, site.config),
         agent=request.headers.get("user-agent", "")[:LONGEST_AGENT],
         signed_in_at=now,
-        verified_at=now,
+        verified_at=now if signed_in.verified_at is None else min(now, signed_in.verified_at),
+        seen_at=now,
     )
     await site.store.run(sessions.begin, begun, now)
     set_cookie(site, org, response, SESSION, value)
+    devices.remember(site, org, request, response, signed_in.user_id)
+
+
+async def renew(
+    site: Site, org: Org, response: Response, session: Session, *, level: str, methods: tuple[str, ...]
+) -> bool:
+    """The person proved more of who they are: the session goes on under a new value. False: it ended meanwhile."""
+    value = secrets.new_token()
+    was_renewed = await site.store.run(
+        sessions.renew,
+        org.id,
+        session.digest,
+        digest=secrets.digest(value),
+        level=level,
+        methods=tuple(dict.fromkeys((*session.methods, *methods))),
+        now=site.clock.now(),
+    )
+    if was_renewed:
+        set_cookie(site, org, response, SESSION, value)
+    return was_renewed
 
 
 async def sign_out(site: Site, org: Org, request: Request, response: Response) -> None:
@@ -92,6 +107,14 @@ async def sign_out(site: Site, org: Org, request: Request, response: Response) -
 def browser_of(site: Site, org: Org, request: Request) -> str:
     """The value that ties forms and waiting requests to this browser; it outlives sign-in. "" before the first page."""
     return cookie(site, org, request, BROWSER)
+
+
+def tie_of(site: Site, org: Org, request: Request) -> str:
+    """The same; at the first page, the value that this answer will set."""
+    known = browser_of(site, org, request)
+    if not known and not hasattr(request.state, "fresh_tie"):
+        request.state.fresh_tie = secrets.new_token()
+    return known or request.state.fresh_tie
 
 
 def form_token(site: Site, org: Org, request: Request, browser: str) -> str:

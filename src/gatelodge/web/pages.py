@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, se
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from gatelodge.core import secrets
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
 from gatelodge.web import browser
@@ -32,14 +31,14 @@ def render(
     status: int = 200,
     session: Session | None = None,
     is_flow: bool = False,
+    has_passkeys: bool = False,
     form_action: tuple[str, ...] = (),
     **context: Any,
 ) -> Response:
-    """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all; ``form_action`` names
-    where the browser may be sent after its form besides ourselves.
+    """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all, or only the one for
+    passkeys; ``form_action`` names where the browser may be sent after its form besides ourselves.
     """
-    tie = browser.browser_of(site, org, request)
-    fresh = "" if tie else secrets.new_token()
+    tie = browser.tie_of(site, org, request)
     theme = request.cookies.get(THEME_COOKIE, "")
     body = (
         environment()
@@ -50,15 +49,18 @@ def render(
             session=session,
             theme=theme if theme in THEMES else "",
             here=request.scope["path"],
-            form_token=browser.form_token(site, org, request, tie or fresh),
+            form_token=browser.form_token(site, org, request, tie),
             is_development=site.config.is_development,
+            has_passkeys=has_passkeys,
             static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
             **context,
         )
     )
-    response = HTMLResponse(body, status, headers=_headers(is_flow=is_flow, form_action=form_action))
-    if fresh:
-        browser.set_cookie(site, org, response, browser.BROWSER, fresh)
+    response = HTMLResponse(
+        body, status, headers=_headers(is_flow=is_flow, has_passkeys=has_passkeys, form_action=form_action)
+    )
+    if tie != browser.browser_of(site, org, request):
+        browser.set_cookie(site, org, response, browser.BROWSER, tie)
     return response
 
 
@@ -91,11 +93,12 @@ def parted(text: str, other: str) -> tuple[str, str, str]:
     return text[:start], text[start : len(text) - end], text[len(text) - end :]
 
 
-def _headers(*, is_flow: bool, form_action: tuple[str, ...]) -> dict[str, str]:
-    script = "'none'" if is_flow else "'self'"
+def _headers(*, is_flow: bool, has_passkeys: bool, form_action: tuple[str, ...]) -> dict[str, str]:
+    script = "'none'" if is_flow and not has_passkeys else "'self'"
+    connect = "'none'" if is_flow else "'self'"
     targets = " ".join(("'self'", *form_action))
     policy = (
-        f"default-src 'none'; style-src 'self'; img-src 'self'; script-src {script}; connect-src {script};"
+        f"default-src 'none'; style-src 'self'; img-src 'self'; script-src {script}; connect-src {connect};"
         f" form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     )
     return {

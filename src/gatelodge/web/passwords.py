@@ -34,10 +34,10 @@ class Passwords:
         return await self._in_thread(lambda: self._compare(stored, password))
 
     def _compare(self, stored: str | None, password: str) -> bool:
-        if stored is None:
+        if not stored:  # a user who signs in elsewhere has no password, and none opens the door
             self._nobodys = self._nobodys or self._hasher.hash("nobody's password")
         try:
-            return self._hasher.verify(stored or self._nobodys or "", password) and stored is not None
+            return self._hasher.verify(stored or self._nobodys or "", password) and bool(stored)
         except (Argon2Error, InvalidHash):
             return False
 

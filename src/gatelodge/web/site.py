@@ -14,6 +14,7 @@ from gatelodge.live import LiveNode
 from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.noted import Noted
+from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
 
 
@@ -28,6 +29,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords
     access: AccessTokens
     noted: Noted = msgspec.field(default_factory=Noted)
+    outbound: Outbound = msgspec.field(default_factory=Outbound)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

@@ -53,6 +53,7 @@ CREATE TABLE sessions (
   agent TEXT NOT NULL,
   signed_in_at BIGINT NOT NULL,
   verified_at BIGINT NOT NULL,
+  seen_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL
 );
 
@@ -100,6 +101,32 @@ CREATE TABLE passkeys (
   last_used_at BIGINT,
   UNIQUE (org_id, credential_id)
 );
+
+-- OpenID providers whose users may sign in; the client secret is sealed under the master key.
+CREATE TABLE identity_providers (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  name TEXT NOT NULL,
+  label TEXT NOT NULL,
+  issuer TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  sealed BLOB NOT NULL,
+  document TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  UNIQUE (org_id, name)
+);
+
+-- Which user a provider's subject is here.
+CREATE TABLE upstream_identities (
+  org_id TEXT NOT NULL REFERENCES orgs (id),
+  provider_id TEXT NOT NULL REFERENCES identity_providers (id),
+  subject TEXT NOT NULL,
+  user_id TEXT NOT NULL REFERENCES users (id),
+  created_at BIGINT NOT NULL,
+  PRIMARY KEY (org_id, provider_id, subject)
+);
+
+CREATE INDEX upstream_identities_by_user ON upstream_identities (org_id, user_id);
 
 -- One-time links by which a user sets a new password; made by an administrator.
 CREATE TABLE password_links (

@@ -1,0 +1,97 @@
+"""What ``gatelodge user reset-link`` and ``gatelodge identity-provider`` do."""
+
+from typing import Any
+
+from gatelodge.cli.refusals import NotFound
+from gatelodge.core import identity_providers, secrets, users
+from gatelodge.core.errors import Refused
+from gatelodge.core.identity_providers import IdentityProvider, Rules
+from gatelodge.core.ids import IDENTITY_PROVIDER
+from gatelodge.core.orgs import Org
+from gatelodge.setup.people import make_link
+from gatelodge.web import upstream
+from gatelodge.web.site import Site
+
+
+async def reset_link(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """A one-time link to a new password, in the answer alone. Raises ``NotFound``."""
+    user = await site.store.read(users.find_by_username, org.id, arguments["username"])
+    if user is None:
+        raise NotFound(f"this org has no user {arguments['username']!r}; gatelodge user list shows them")
+    link = await make_link(site, org, user, actor="the command line")
+    return {"username": user.username, "link": link, "minutes": 30}
+
+
+async def provider_add(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """Let the users of an OpenID provider sign in. Raises ``Refused``."""
+    mapping = dict(_pair(text) for text in arguments["map"])
+    secret = arguments["client_secret"] or ""
+    made = IdentityProvider(
+        id=secrets.new_id(IDENTITY_PROVIDER),
+        org_id=org.id,
+        name=arguments["name"],
+        label=arguments["label"] or arguments["name"],
+        issuer=arguments["issuer"],
+        client_id=arguments["client_id"],
+        sealed=site.ring.seal(
+            identity_providers.PURPOSE, secret.encode(), identity_providers.row_name(org.id, arguments["name"])
+        ),
+        rules=Rules(
+            scopes=tuple(dict.fromkeys(("openid", *(arguments["scope"] or ("profile", "email"))))),
+            username_claim=arguments["username_claim"],
+            groups_claim=arguments["groups_claim"],
+            mapping=mapping,
+            permission_sets=tuple(arguments["permission_sets"]),
+            links_by_username=arguments["link_by_username"],
+            allows_private_addresses=arguments["allow_private_addresses"],
+        ),
+        created_at=site.clock.now(),
+    )
+    _check_issuer(made)
+    await site.store.run(identity_providers.add, made)
+    return _provider(org, made)
+
+
+async def provider_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """The org's providers."""
+    return [_provider(org, each) for each in await site.store.read(identity_providers.of_org, org.id)]
+
+
+async def provider_remove(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """Let nobody sign in through a provider any more. Raises ``NotFound``."""
+    if not await site.store.run(identity_providers.remove, org.id, arguments["name"]):
+        raise NotFound(f"this org has no identity provider {arguments['name']!r}; identity-provider list shows them")
+    return {"removed": arguments["name"]}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    value, equals, api_name = text.rpartition("=")
+    if not equals or not value or not api_name:
+        raise Refused(f"--map {text!r} must be VALUE=PERMISSION_SET, for example admins=Administrator", "map")
+    return value, api_name
+
+
+def _check_issuer(made: IdentityProvider) -> None:
+    is_http = made.issuer.startswith("http://") and made.rules.allows_private_addresses
+    if not (made.issuer.startswith("https://") or is_http) or "?" in made.issuer or "#" in made.issuer:
+        raise Refused(
+            f"the issuer {made.issuer!r:.120} must be an https URL without a query (http is for this machine alone, with"
+            " --allow-private-addresses)",
+            "issuer",
+        )
+
+
+def _provider(org: Org, each: IdentityProvider) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "label": each.label,
+        "issuer": each.issuer,
+        "client_id": each.client_id,
+        "redirect_uri": upstream.redirect_uri(org),
+        "username_claim": each.rules.username_claim,
+        "groups_claim": each.rules.groups_claim,
+        "mapping": [f"{value}={api_name}" for value, api_name in each.rules.mapping.items()],
+        "permission_sets": list(each.rules.permission_sets),
+        "links_by_username": each.rules.links_by_username,
+        "allows_private_addresses": each.rules.allows_private_addresses,
+    }

@@ -1,0 +1,217 @@
+"""OpenID providers whose users may sign in here, and which user each of their subjects is.
+
+A subject is made a user at its first sign-in. A user who was here before is never taken over because of a name alone,
+unless the administrator said that this provider's names can be trusted (``links_by_username``).
+"""
+
+import re
+
+import msgspec
+
+from gatelodge.core import audit, permissions, users
+from gatelodge.core.errors import Refused
+from gatelodge.core.operation import Operation, execute, many, one, text
+
+PURPOSE = "identity-provider"
+"""Of the key under which the client secret is sealed, bound to ``row_name``."""
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+MOST_PROVIDERS = 20
+LONGEST_LABEL = 80
+LONGEST_SUBJECT = 255
+"""OpenID Connect Core §2: sub has at most 255 characters."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider's claims make a user.
+
+    ``permission_sets`` are given to a new user; ``mapping`` gives a permission set (by API name) to those whose
+    ``groups_claim`` holds the value, and takes it from the others, at every sign-in.
+    """
+
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    username_claim: str = "email"
+    groups_claim: str = "groups"
+    mapping: dict[str, str] = {}
+    permission_sets: tuple[str, ...] = ()
+    links_by_username: bool = False
+    allows_private_addresses: bool = False
+
+
+class IdentityProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider of an org. ``issuer`` is compared byte for byte; the client secret is kept sealed."""
+
+    id: str
+    org_id: str
+    name: str
+    label: str
+    issuer: str
+    client_id: str
+    sealed: bytes
+    rules: Rules
+    created_at: int
+
+    def __repr__(self) -> str:
+        return f"IdentityProvider({self.name}, {self.issuer})"
+
+
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a provider vouches for: its subject, and what its claims say of the person."""
+
+    subject: str
+    username: str
+    name: str
+    email: str
+    groups: tuple[str, ...] = ()
+
+
+def row_name(org_id: str, name: str) -> str:
+    """What a sealed client secret is bound to."""
+    return f"{org_id}/{name}"
+
+
+def provider(*, document: str, **columns: object) -> IdentityProvider:
+    """An ``IdentityProvider`` from its row."""
+    return IdentityProvider(**columns, rules=msgspec.json.decode(document, type=Rules))  # type: ignore[arg-type]
+
+
+COLUMNS = "id, org_id, name, label, issuer, client_id, sealed, document, created_at"
+
+
+def add(made: IdentityProvider) -> Operation[None]:
+    """Let a provider's users sign in. Raises ``Refused`` for a name that is taken or a permission set nobody has."""
+    if not NAME.fullmatch(made.name):
+        raise Refused(f"the name {made.name!r:.60} must be 1 to 40 of a-z, 0-9 and - (in between)", "name")
+    if not 1 <= len(made.label) <= LONGEST_LABEL:
+        raise Refused(f"the label has {len(made.label)} characters; 1 to {LONGEST_LABEL} are allowed", "label")
+    known = [each.api_name for each in (yield from permissions.of_org(made.org_id))]
+    for named in (*made.rules.permission_sets, *made.rules.mapping.values()):
+        if named not in known:
+            raise Refused(f"this org has no permission set {named!r:.60}; it has {', '.join(known)}", "permission_sets")
+    row = msgspec.structs.asdict(made) | {"document": msgspec.json.encode(made.rules).decode()}
+    del row["rules"]
+    added = yield from one(
+        f"INSERT INTO identity_providers ({COLUMNS}) VALUES (:id, :org_id, :name, :label, :issuer, :client_id, :sealed,"
+        " :document, :created_at) ON CONFLICT (org_id, name) DO NOTHING RETURNING id AS value",
+        text,
+        **row,
+    )
+    if added is None:
+        raise Refused(f"an identity provider named {made.name!r} exists already; remove it first", "name")
+
+
+def of_org(org_id: str) -> Operation[list[IdentityProvider]]:
+    """The org's providers by label."""
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM identity_providers WHERE org_id = :org_id ORDER BY label, name LIMIT :limit",
+            provider,
+            org_id=org_id,
+            limit=MOST_PROVIDERS,
+        )
+    )
+
+
+def find(org_id: str, name: str) -> Operation[IdentityProvider | None]:
+    """The provider of this name."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM identity_providers WHERE org_id = :org_id AND name = :name",
+            provider,
+            org_id=org_id,
+            name=name,
+        )
+    )
+
+
+def remove(org_id: str, name: str) -> Operation[bool]:
+    """Let nobody sign in through this provider any more. Its users stay, without a way in of their own."""
+    found = yield from find(org_id, name)
+    if found is None:
+        return False
+    yield from execute(
+        "DELETE FROM upstream_identities WHERE org_id = :org_id AND provider_id = :id", org_id=org_id, id=found.id
+    )
+    yield from execute("DELETE FROM identity_providers WHERE org_id = :org_id AND id = :id", org_id=org_id, id=found.id)
+    return True
+
+
+def of_user(org_id: str, user_id: str) -> Operation[list[IdentityProvider]]:
+    """The providers by which this user can sign in."""
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM identity_providers p WHERE p.org_id = :org_id AND EXISTS (SELECT 1 FROM"
+            " upstream_identities u WHERE u.org_id = p.org_id AND u.provider_id = p.id AND u.user_id = :user_id)"
+            " ORDER BY label, name LIMIT :limit",
+            provider,
+            org_id=org_id,
+            user_id=user_id,
+            limit=MOST_PROVIDERS,
+        )
+    )
+
+
+def arrive(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> Operation[users.User]:
+    """The user whom this subject is: known, linked, or made now under ``fresh_id``; name and permission sets follow
+    the claims. Raises ``Refused`` for a deactivated user and for a username that another user has.
+    """
+    user_id = yield from one(
+        "SELECT user_id AS value FROM upstream_identities WHERE org_id = :org_id AND provider_id = :provider_id"
+        " AND subject = :subject",
+        text,
+        org_id=via.org_id,
+        provider_id=via.id,
+        subject=who.subject,
+    )
+    user = (yield from users.find(via.org_id, user_id)) if user_id else None
+    if user is None:
+        user = yield from _first_time(via, who, fresh_id=fresh_id, now=now)
+    if not user.is_active:
+        raise Refused(f"{user.username} is deactivated in this org; an administrator activates users")
+    if who.name and who.name != user.name:
+        yield from users.rename(via.org_id, user.id, who.name)
+    yield from _follow_groups(via, who, user)
+    return (yield from users.find(via.org_id, user.id)) or user
+
+
+def _first_time(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> Operation[users.User]:
+    known = yield from users.find_by_username(via.org_id, who.username)
+    if known is not None and not via.rules.links_by_username:
+        raise Refused(
+            f"a user {who.username!r:.80} was here before {via.label} said that this is you; an administrator of this"
+            " org removes that user, or adds the provider with --link-by-username"
+        )
+    user = known or (
+        yield from users.create(
+            id=fresh_id,
+            org_id=via.org_id,
+            username=who.username,
+            name=who.name or who.username,
+            email=who.email or who.username,
+            password_hash="",
+            permission_sets=via.rules.permission_sets,
+            now=now,
+        )
+    )
+    yield from execute(
+        "INSERT INTO upstream_identities (org_id, provider_id, subject, user_id, created_at)"
+        " VALUES (:org_id, :provider_id, :subject, :user_id, :now)",
+        org_id=via.org_id,
+        provider_id=via.id,
+        subject=who.subject,
+        user_id=user.id,
+        now=now,
+    )
+    what = "link" if known else "create"
+    yield from audit.record(via.org_id, now * 1000, user.id, f"upstream:user:{what}", user.id, {"provider": via.name})
+    return user
+
+
+def _follow_groups(via: IdentityProvider, who: Arrived, user: users.User) -> Operation[None]:
+    """Give and take the permission sets that the mapping names, and touch no others."""
+    held = {each.api_name for each in (yield from permissions.access_of(via.org_id, user.id)).sets}
+    meant = {via.rules.mapping[group] for group in who.groups if group in via.rules.mapping}
+    for api_name in sorted(set(via.rules.mapping.values())):
+        if api_name in meant and api_name not in held:
+            yield from permissions.assign(via.org_id, user.id, api_name)
+        if api_name in held and api_name not in meant:
+            yield from permissions.unassign(via.org_id, user.id, api_name)

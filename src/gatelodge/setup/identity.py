@@ -1,0 +1,82 @@
+"""Signing in through another OpenID provider: the way there and back."""
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gatelodge.core import identity_providers, secrets
+from gatelodge.core.apps.policies import HIGH
+from gatelodge.core.errors import Refused
+from gatelodge.core.ids import USER
+from gatelodge.core.orgs import Org
+from gatelodge.setup.signing_in import finish
+from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages, upstream
+from gatelodge.web.browser import SignedIn
+from gatelodge.web.sign_in import AskPassword
+from gatelodge.web.site import Site
+from gatelodge.web.upstream import NotVouched, Start, Vouched
+
+log = structlog.get_logger()
+
+
+async def begin(site: Site, org: Org, request: Request) -> Response:
+    """GET /login/upstream/{provider}: to the provider. Nothing is written; coming back is what counts."""
+    via = await site.store.read(identity_providers.find, org.id, request.path_params["provider"])
+    asked = dict(forms.parse(request.scope["query_string"]))
+    target = asked.get("next", "")
+    if via is None:
+        return await finish(site, org, request, AskPassword(error="This org has no such identity provider."), target)
+    kept = target if sign_in_pages.is_way_on(target) and len(target) <= forms.LONGEST_PARAMETER // 8 else ""
+    try:
+        url = await upstream.authorization_url(
+            site, org, request, via, target=kept, is_again=asked.get("again", "") != ""
+        )
+    except NotVouched as error:
+        return await _refused(site, org, request, kept, via.name, str(error))
+    response = RedirectResponse(url, 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    if browser.tie_of(site, org, request) != browser.browser_of(site, org, request):
+        browser.set_cookie(site, org, response, browser.BROWSER, browser.tie_of(site, org, request))
+    return response
+
+
+async def come_back(site: Site, org: Org, request: Request) -> Response:
+    """GET /login/callback: the provider's answer, once and in the browser that went there."""
+    target = name = ""
+    try:
+        returned = forms.once(forms.parse(request.scope["query_string"]))
+        start = await upstream.start_of(site, org, request, returned.get("state", ""))
+        target, name = start.target, start.provider
+        via = await site.store.read(identity_providers.find, org.id, name)
+        if via is None:
+            raise NotVouched("the identity provider was removed meanwhile")
+        came = await upstream.vouched(site, org, via, start, returned)
+        user = await site.store.run(
+            identity_providers.arrive, via, came.who, fresh_id=secrets.new_id(USER), now=site.clock.now()
+        )
+        return await _signed_in(site, org, request, start, came, user.id)
+    except (NotVouched, Refused) as error:
+        return await _refused(site, org, request, target, name, str(error))
+
+
+async def _signed_in(site: Site, org: Org, request: Request, start: Start, came: Vouched, user_id: str) -> Response:
+    """The end of the sign-in, or the page for the user's own second factor where the provider asked for none."""
+    answered = await sign_in.proved(site, org, request, user_id, came.methods)
+    if isinstance(answered, SignedIn):
+        level = HIGH if "mfa" in came.methods else answered.level
+        answered = SignedIn(user_id=user_id, level=level, methods=came.methods, verified_at=came.signed_in_at)
+    return await finish(site, org, request, answered, start.target)
+
+
+async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
+    """Why nobody was signed in, and the way back to where it began."""
+    log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
+    return pages.render(
+        site,
+        org,
+        request,
+        "web/sign_in_refused.html",
+        status=400,
+        is_flow=True,
+        why=why,
+        back=f"{org.path}{target if target.startswith('/flow') else f'/login?next={target}' if target else '/login'}",
+    )

@@ -1,0 +1,1 @@
+"""Pages of everybody's own, without any permission: connections, second factors, sessions, password, verification."""

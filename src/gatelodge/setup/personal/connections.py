@@ -1,0 +1,66 @@
+"""My Connections: the apps that one lets act, what each may do, and taking it back."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from gatelodge.core import authorizations, connections, mcp_servers
+from gatelodge.core.apps import registry
+from gatelodge.core.connections import Shown
+from gatelodge.core.scopes import BY_NAME
+from gatelodge.setup.frame import Visit
+from gatelodge.setup.moments import in_words
+from gatelodge.web.errors import BadRequest
+
+
+async def show(visit: Visit) -> Response:
+    """What one allowed."""
+    store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    allowed = await store.read(authorizations.of_user, org.id, user_id)
+    begun = await store.read(connections.of_user, org.id, user_id)
+    servers = await store.read(mcp_servers.of_org, org.id)
+    labels = {mcp_servers.resource(org, server.name): server.label for server in servers}
+    rows = []
+    for each in allowed:
+        app = await store.read(registry.find, org.id, each.app_id)
+        under = [row for row in begun if row.authorization_id == each.id]
+        rows.append(
+            {
+                "id": each.id,
+                "name": app.settings.label if app else "An app that was removed",
+                "scopes": _scopes(each.scopes),
+                "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
+                "since": in_words(each.created_at),
+                "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "connections": [_connection(row, labels) for row in under],
+            }
+        )
+    return visit.page("personal/connections.html", title="My Connections", rows=rows)
+
+
+async def change(visit: Visit) -> Response:
+    """Revoke an app with everything under it, or end one connection: everywhere, within a second."""
+    store, org_id, user_id, now = visit.site.store, visit.org.id, visit.session.user.id, visit.site.clock.now()
+    match visit.field("act"):
+        case "revoke":
+            was_there = await store.run(authorizations.end_own, org_id, user_id, visit.field("id"), now)
+        case "end":
+            was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
+        case other:
+            raise BadRequest(f"{other!r:.40} can't be done with connections")
+    if not was_there:
+        raise BadRequest("you have no such connection; it may have ended already", 404)
+    return visit.go("/setup/connections")
+
+
+def _scopes(names: tuple[str, ...]) -> list[str]:
+    return [BY_NAME[name].label if name in BY_NAME else name for name in names]
+
+
+def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "server": labels.get(row.resource, row.resource),
+        "since": in_words(row.created_at),
+        "used": in_words(row.used_at),
+    }

@@ -1,0 +1,62 @@
+"""One's sessions: the browsers that are signed in, and ending them."""
+
+import re
+
+from starlette.responses import Response
+
+from gatelodge.core import sessions
+from gatelodge.core.apps.policies import HIGH
+from gatelodge.core.sessions import Session
+from gatelodge.setup.frame import Visit
+from gatelodge.setup.moments import in_words
+from gatelodge.web.errors import BadRequest
+
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrom", "Chrome"), ("Safari", "Safari"))
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+async def show(visit: Visit) -> Response:
+    """Where one is signed in."""
+    found = await visit.site.store.read(sessions.of_user, visit.org.id, visit.session.user, visit.site.clock.now())
+    return visit.page(
+        "personal/sessions.html", title="My Sessions", rows=[row_of(each, visit.session.id) for each in found]
+    )
+
+
+async def change(visit: Visit) -> Response:
+    """End one, or all but this one."""
+    org_id, user_id = visit.org.id, visit.session.user.id
+    match visit.field("act"):
+        case "end":
+            if not await visit.site.store.run(sessions.end_one, org_id, user_id, visit.field("id")):
+                raise BadRequest("you have no such session; it may have ended already", 404)
+        case "end-others":
+            await visit.site.store.run(sessions.end_all, org_id, user_id, but=visit.session.digest)
+        case other:
+            raise BadRequest(f"{other!r:.40} can't be done with sessions")
+    return visit.go("/setup/sessions")
+
+
+def row_of(each: Session, own: str) -> dict[str, object]:
+    """A session as a list shows it; ``own`` is the id of the one that asks."""
+    return {
+        "id": each.id,
+        "is_own": each.id == own,
+        "browser": browser_in_words(each.agent),
+        "address": each.address,
+        "since": in_words(each.signed_in_at),
+        "seen": in_words(each.seen_at),
+        "is_high": each.level == HIGH,
+    }
+
+
+def browser_in_words(agent: str) -> str:
+    """What a User-Agent tells people: Firefox on Linux."""
+    name = next((word for mark, word in BROWSERS if mark in agent), "")
+    system = next((word for mark, word in SYSTEMS if mark in agent), "")
+    if name:
+        return f"{name} on {system}" if system else name
+    return re.sub(r"[^ -~]", "", agent)[:60] or "Unknown browser"

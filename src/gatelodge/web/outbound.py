@@ -1,0 +1,190 @@
+"""The one client for URLs that come from outside: it resolves a name once, checks every address, and connects to those
+that it checked. No redirects, little time, little text, https. What can't be checked is not fetched.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+SECONDS = 5.0
+MOST_BYTES = 64 * 1024
+MOST_ADDRESSES = 4
+PORTS = {"https": 443, "http": 80}
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class NotFetched(Exception):
+    """The URL was not fetched, or its answer not taken; the message says why, for the log and for administrators."""
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer, with its headers by lower-case name."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Every address of a name, as the system knows them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class Outbound:
+    """Fetches foreign URLs. ``resolve`` and ``tls`` are given by tests: a name server and a certificate of their own."""
+
+    def __init__(self, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None, seconds: float = SECONDS) -> None:
+        self._resolve, self._tls, self._seconds = resolve, tls, seconds
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        allows_private: bool = False,
+    ) -> Fetched:
+        """The answer to one request. ``allows_private``: an administrator named this place and said that it stands in
+        a private network or on this machine; only then may a loopback address be asked by http. Raises ``NotFetched``.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._fetch(url, method, headers or {}, body, allows_private=allows_private)
+        except TimeoutError:
+            raise NotFetched(f"{_shown(url)} did not answer within {self._seconds:g} seconds") from None
+
+    async def _fetch(
+        self, url: str, method: str, headers: dict[str, str], body: bytes, *, allows_private: bool
+    ) -> Fetched:
+        import httpx2  # noqa: PLC0415 - after readiness alone
+
+        parts, port = _parts(url)
+        addresses = await self._checked(url, parts, port, allows_private=allows_private)
+        tls = (self._tls or default_tls()) if parts.scheme == "https" else False
+        refusal = ""
+        for address in addresses[:MOST_ADDRESSES]:
+            # One client per request: a kept connection would be found again by its address, whatever name it is for.
+            async with httpx2.AsyncClient(verify=tls, trust_env=False, timeout=self._seconds) as client:
+                request = client.build_request(
+                    method,
+                    _at(parts, address, port),
+                    headers={
+                        "Accept": "application/json",
+                        "Accept-Encoding": "identity",
+                        **headers,
+                        "Host": parts.netloc,
+                    },
+                    content=body or None,
+                    extensions={"sni_hostname": parts.hostname},
+                )
+                try:
+                    return await _answer(await client.send(request, stream=True, follow_redirects=False), url)
+                except httpx2.ConnectError as error:
+                    refusal = str(error)
+                except httpx2.HTTPError as error:
+                    raise NotFetched(f"{_shown(url)} broke off: {type(error).__name__}") from None
+        raise NotFetched(f"{_shown(url)} can't be reached: {refusal or 'no address'}")
+
+    async def _checked(self, url: str, parts: SplitResult, port: int, *, allows_private: bool) -> list[Address]:
+        host = parts.hostname or ""
+        try:
+            found = [ipaddress.ip_address(each) for each in [*_literal(host)] or await self._resolve(host, port)]
+        except (OSError, ValueError, UnicodeError):
+            raise NotFetched(f"the name {host!r:.80} has no address") from None
+        for address in found:
+            if not is_allowed(address, allows_private=allows_private):
+                raise NotFetched(
+                    f"{_shown(url)} is at {address}, which is no public address; an administrator can allow private"
+                    " ones for a place that they name"
+                )
+        if parts.scheme == "http" and not (allows_private and all(each.is_loopback for each in found)):
+            raise NotFetched(f"{_shown(url)} must be https; http is for this machine alone, where private is allowed")
+        return found
+
+
+def is_allowed(address: Address, *, allows_private: bool) -> bool:
+    """Whether an address may be asked: a public one, or with ``allows_private`` one of a private network or of this
+    machine. An IPv4 address in IPv6 clothes (mapped, 6to4, Teredo, NAT64) is the IPv4 one.
+    """
+    for each in (address, *_worn(address)):
+        if each.is_multicast or each.is_unspecified or each.is_link_local:
+            return False  # also the metadata services of clouds, 169.254.169.254
+        if each.is_reserved and not each.is_loopback and each not in NAT64:
+            return False
+        if not each.is_global and each not in NAT64 and not (allows_private and each.is_private):
+            return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def default_tls() -> ssl.SSLContext:
+    """The system's certificates, read once: that costs more than a request."""
+    return ssl.create_default_context()
+
+
+def _worn(address: Address) -> list[Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    worn = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in NAT64:
+        worn.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [each for each in worn if each is not None]
+
+
+def _parts(url: str) -> tuple[SplitResult, int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError:
+        raise NotFetched(f"{url!r:.120} is not a URL") from None
+    if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or not url.isascii():
+        raise NotFetched(f"{_shown(url)} must be an https URL with a host and without a user")
+    if any(ord(letter) <= 0x20 or letter == "\\" for letter in url):  # noqa: PLR2004 - blanks and controls
+        raise NotFetched(f"{_shown(url)} holds a blank, a control character or a backslash")
+    return parts, port
+
+
+def _literal(host: str) -> list[str]:
+    try:
+        return [str(ipaddress.ip_address(host.partition("%")[0]))]
+    except ValueError:
+        return []
+
+
+def _at(parts: SplitResult, address: Address, port: int) -> str:
+    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+    return parts._replace(netloc=f"{host}:{port}", fragment="").geturl()
+
+
+async def _answer(response, url: str) -> Fetched:  # noqa: ANN001 - httpx2's own type, imported on use
+    try:
+        if 300 <= response.status_code < 400:  # noqa: PLR2004 - a redirect leads where nobody checked
+            raise NotFetched(f"{_shown(url)} redirects, and redirects are not followed")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise NotFetched(f"{_shown(url)} answered compressed, which was not asked for")
+        chunks, size = [], 0
+        async for chunk in response.aiter_raw():
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise NotFetched(f"{_shown(url)} answered with more than {MOST_BYTES} bytes")
+            chunks.append(chunk)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Fetched(status=response.status_code, headers=headers, body=b"".join(chunks))
+    finally:
+        await response.aclose()
+
+
+def _shown(url: str) -> str:
+    """A URL without its query, which may hold a secret."""
+    return url.partition("?")[0].partition("#")[0][:200]

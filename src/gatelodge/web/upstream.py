@@ -1,0 +1,252 @@
+"""Signing in through another OpenID provider: the authorization code flow with PKCE, state and nonce (OpenID Core §3.1).
+
+Built from Authlib's pieces without its sessions, since every fetch goes through ``outbound`` (decision 0021). State is
+a ticket; verifier and nonce are derived from it, so that nothing of a sign-in under way is stored.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from gatelodge.core import identity_providers, secrets
+from gatelodge.core.identity_providers import Arrived, IdentityProvider
+from gatelodge.core.orgs import Org
+from gatelodge.web import tickets
+from gatelodge.web.outbound import Fetched, NotFetched
+from gatelodge.web.site import Site
+
+STATE = "upstream"
+LIFETIME = 600
+"""Seconds that somebody may take at the provider's pages."""
+LEEWAY = 60
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures with a key pair alone: with a shared secret, whoever can verify can sign."""
+LONGEST_TOKEN = 16 * 1024
+KNOWN_METHODS = ("pwd", "otp", "hwk", "swk", "mfa", "fpt", "face", "pin", "sc", "sms")
+"""Of RFC 8176; others are not passed on."""
+
+
+class NotVouched(Exception):
+    """The provider vouches for nobody; the message says why, for an administrator's eyes and the person's."""
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign-in that comes back: through which provider, where it leads, and whether the person had to sign in anew."""
+
+    provider: str
+    target: str
+    is_again: bool
+
+
+class Vouched(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom the provider vouches for, how the person signed in there (RFC 8176), and when ("auth_time")."""
+
+    who: Arrived
+    methods: tuple[str, ...]
+    signed_in_at: int | None
+
+
+def redirect_uri(org: Org) -> str:
+    """What a provider must have registered for this org."""
+    return f"{org.issuer}/login/callback"
+
+
+async def authorization_url(
+    site: Site, org: Org, request: Request, via: IdentityProvider, *, target: str, is_again: bool
+) -> str:
+    """Where the browser goes to sign in. Raises ``NotVouched`` when the provider can't be asked."""
+    metadata = await discover(site, via)
+    state = tickets.issue(site, org, request, STATE, via.name, target, "again" if is_again else "", lifetime=LIFETIME)
+    client = _client(site, org, via, metadata)
+    again = {"prompt": "login", "max_age": "0"} if is_again else {}
+    url, _ = client.create_authorization_url(
+        metadata["authorization_endpoint"],
+        state=state,
+        code_verifier=_derived(site, "verifier", state),
+        nonce=_derived(site, "nonce", state),
+        **again,
+    )
+    return str(url)
+
+
+async def start_of(site: Site, org: Org, request: Request, state: str) -> Start:
+    """The sign-in that this state belongs to, used up now. Raises ``NotVouched`` for another browser's or a used one."""
+    content = await tickets.use(site, org, request, STATE, state)
+    if content is None:
+        raise NotVouched(
+            "this sign-in was begun in another browser, is older than 10 minutes, or came back before; begin again"
+        )
+    name, target, again = content
+    return Start(provider=name, target=target, is_again=again != "")
+
+
+async def vouched(site: Site, org: Org, via: IdentityProvider, start: Start, returned: dict[str, str]) -> Vouched:
+    """Whom the provider vouches for, by the code that came back. Raises ``NotVouched``."""
+    metadata = await discover(site, via)
+    _check_issuer(via, metadata, returned)
+    if "error" in returned:
+        raise NotVouched(
+            f"{via.label} answered {returned['error']!r:.80}: {returned.get('error_description', '')!r:.200}"
+        )
+    state = returned.get("state", "")
+    token = await _token(site, org, via, metadata, returned.get("code", ""), _derived(site, "verifier", state))
+    claims = await _claims(site, via, metadata, token, nonce=_derived(site, "nonce", state), is_again=start.is_again)
+    methods = tuple(each for each in claims.get("amr") or () if each in KNOWN_METHODS)
+    signed_in_at = claims.get("auth_time")
+    return Vouched(
+        who=arrived(via, claims),
+        methods=methods,
+        signed_in_at=int(signed_in_at) if isinstance(signed_in_at, int | float) else None,
+    )
+
+
+async def discover(site: Site, via: IdentityProvider) -> dict[str, Any]:
+    """The provider's metadata (OpenID Discovery §4), whose issuer is byte for byte the one that was configured."""
+    url = f"{via.issuer.removesuffix('/')}/.well-known/openid-configuration"
+    metadata = _object(via, "its metadata", await _fetch(site, via, url))
+    if metadata.get("issuer") != via.issuer:
+        raise NotVouched(f"the metadata at {url} names the issuer {metadata.get('issuer')!r:.120}, not {via.issuer!r}")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        if not isinstance(metadata.get(name), str) or not metadata[name].startswith(("https://", "http://")):
+            raise NotVouched(f"the metadata at {url} has no {name}")
+    if metadata["authorization_endpoint"].startswith("http://") and not via.rules.allows_private_addresses:
+        raise NotVouched(f"the authorization_endpoint of {via.issuer} is not https")
+    return metadata
+
+
+def arrived(via: IdentityProvider, claims: dict[str, Any]) -> Arrived:
+    """What the claims say of the person. Raises ``NotVouched`` without a usable username."""
+    rules = via.rules
+    username = claims.get(rules.username_claim)
+    if not isinstance(username, str) or not username:
+        raise NotVouched(f"{via.label} sent no claim {rules.username_claim!r}, which names users here")
+    if rules.username_claim == "email" and claims.get("email_verified") is False:
+        raise NotVouched(f"{via.label} says that the e-mail address {username!r:.80} is not verified")
+    groups = claims.get(rules.groups_claim, ())
+    listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+    return Arrived(
+        subject=claims["sub"],
+        username=username,
+        name=_text(claims.get("name")),
+        email=_text(claims.get("email")),
+        groups=tuple(each for each in listed if isinstance(each, str)),
+    )
+
+
+def _check_issuer(via: IdentityProvider, metadata: dict[str, Any], returned: dict[str, str]) -> None:
+    """RFC 9207 §2.4: an answer of another provider is refused, and one that should name its issuer must."""
+    if "iss" in returned and returned["iss"] != via.issuer:
+        raise NotVouched(f"the answer came from the issuer {returned['iss']!r:.120}, not from {via.issuer!r}")
+    if metadata.get("authorization_response_iss_parameter_supported") is True and "iss" not in returned:
+        raise NotVouched(f"the answer does not name its issuer, as those of {via.issuer!r} do")
+
+
+async def _token(
+    site: Site, org: Org, via: IdentityProvider, metadata: dict[str, Any], code: str, verifier: str
+) -> dict[str, Any]:
+    from authlib.oauth2.rfc6749.parameters import prepare_token_request  # noqa: PLC0415 - after readiness alone
+
+    if not code:
+        raise NotVouched(f"{via.label} sent no code")
+    client = _client(site, org, via, metadata)
+    body = prepare_token_request(
+        "authorization_code", redirect_uri=redirect_uri(org), code=code, code_verifier=verifier
+    )
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    auth = client.client_auth(client.token_endpoint_auth_method)
+    url, headers, body = auth.prepare("POST", metadata["token_endpoint"], headers, body)
+    fetched = await _fetch(site, via, url, method="POST", headers=headers, body=body.encode())
+    answer = _object(via, "its token answer", fetched, any_status=True)
+    if fetched.status != 200 or not isinstance(answer.get("id_token"), str):  # noqa: PLR2004 - RFC 6749 §5.1
+        error = answer.get("error", f"status {fetched.status}")
+        raise NotVouched(f"{via.label} refused the code: {error!r:.80} {answer.get('error_description', '')!r:.200}")
+    return answer
+
+
+async def _claims(
+    site: Site, via: IdentityProvider, metadata: dict[str, Any], token: dict[str, Any], *, nonce: str, is_again: bool
+) -> dict[str, Any]:
+    """The ID token's claims, once its signature and every rule of OpenID Core §3.1.3.7 hold."""
+    from authlib.oidc.core import CodeIDToken  # noqa: PLC0415
+    from joserfc import jwt  # noqa: PLC0415
+    from joserfc.errors import JoseError  # noqa: PLC0415
+    from joserfc.jwk import KeySet  # noqa: PLC0415
+
+    if len(token["id_token"]) > LONGEST_TOKEN:
+        raise NotVouched(f"the ID token of {via.label} is longer than {LONGEST_TOKEN} characters")
+    published = _object(via, "its keys", await _fetch(site, via, metadata["jwks_uri"]))
+    keys = [key for key in published.get("keys") or () if isinstance(key, dict) and key.get("kty") != "oct"]
+    try:
+        read = jwt.decode(token["id_token"], KeySet.import_key_set({"keys": keys}), algorithms=list(ALGORITHMS))
+        claims = CodeIDToken(
+            read.claims,
+            read.header,
+            options={
+                "iss": {"essential": True, "value": via.issuer},
+                "aud": {"essential": True, "value": via.client_id},
+                "sub": {"essential": True},
+                "nonce": {"essential": True, "value": nonce},
+            },
+            params={"nonce": nonce, "client_id": via.client_id, "access_token": token.get("access_token")},
+        )
+        claims.validate(now=site.clock.now(), leeway=LEEWAY)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise NotVouched(f"the ID token of {via.label} is refused: {error}") from None
+    if not isinstance(claims["sub"], str) or not 1 <= len(claims["sub"]) <= identity_providers.LONGEST_SUBJECT:
+        raise NotVouched(f"the ID token of {via.label} names no subject")
+    if is_again and not _is_recent(claims.get("auth_time"), site.clock.now()):
+        raise NotVouched(f"{via.label} did not ask you to sign in again, which verifies that it is you")
+    return dict(claims)
+
+
+def _is_recent(auth_time: object, now: int) -> bool:
+    return isinstance(auth_time, int | float) and auth_time >= now - LIFETIME
+
+
+def _client(site: Site, org: Org, via: IdentityProvider, metadata: dict[str, Any]) -> Any:
+    """Authlib's client without a session: it writes requests, and ``outbound`` sends them."""
+    from authlib.oauth2.client import OAuth2Client  # noqa: PLC0415
+
+    secret = site.ring.open(
+        identity_providers.PURPOSE, via.sealed, identity_providers.row_name(via.org_id, via.name)
+    ).decode()
+    supported = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    method = next((each for each in ("client_secret_basic", "client_secret_post") if each in supported), None)
+    return OAuth2Client(
+        None,
+        client_id=via.client_id,
+        client_secret=secret,
+        token_endpoint_auth_method=method if secret else "none",
+        scope=" ".join(via.rules.scopes),
+        redirect_uri=redirect_uri(org),
+        code_challenge_method="S256",
+    )
+
+
+def _derived(site: Site, purpose: str, state: str) -> str:
+    """A value that only this deployment can make of a state: 256 bits, a verifier's shape (RFC 7636 §4.1)."""
+    key_id = secrets.digest(state)  # the state may hold anything; its digest is bounded
+    made = site.ring.mac(f"upstream-{purpose}", key_id)
+    assert made is not None  # the current key is on the ring
+    return made
+
+
+async def _fetch(site: Site, via: IdentityProvider, url: str, **request: Any) -> Fetched:
+    try:
+        return await site.outbound.fetch(url, allows_private=via.rules.allows_private_addresses, **request)
+    except NotFetched as error:
+        raise NotVouched(f"{via.label} can't be asked: {error}") from None
+
+
+def _object(via: IdentityProvider, what: str, fetched: Fetched, *, any_status: bool = False) -> dict[str, Any]:
+    if fetched.status != 200 and not any_status:  # noqa: PLR2004 - OpenID Discovery §4.2
+        raise NotVouched(f"{via.label} answered the request for {what} with status {fetched.status}")
+    try:
+        return msgspec.json.decode(fetched.body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise NotVouched(f"{via.label} answered the request for {what} with something that is no JSON object") from None
+
+
+def _text(value: object) -> str:
+    return value[:255] if isinstance(value, str) else ""
