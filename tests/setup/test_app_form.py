@@ -12,6 +12,14 @@ from tests.running import Dev
 CLAUDE = ["https://claude.ai/api/mcp/auth_callback", "https://claude.com/api/mcp/auth_callback"]
 
 
+COVERED = """node => {
+    const box = node.getBoundingClientRect();
+    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return node.contains(top) || top?.closest('label')?.control === node ? '' : top?.outerHTML.slice(0, 80) ?? box.y;
+}"""
+"""What lies over the middle of an element."""
+
+
 def open_form(page: Page, org: Dev) -> None:
     page.goto(f"{org.issuer}/setup/apps/new")
 
@@ -23,6 +31,8 @@ def tab_to(page: Page, target: Locator) -> None:
         page.keyboard.press("Tab")
         if target.evaluate("node => node === document.activeElement"):
             assert target.evaluate("node => node.matches(':focus-visible')")
+            covered = target.evaluate(COVERED)
+            assert not covered, f"{target} has the focus under {covered}"
             return
     raise AssertionError(f"the keyboard does not reach {target}")
 
@@ -127,7 +137,7 @@ def test_a_refused_form_keeps_everything_and_its_summary_leads_to_each_field(pag
         expect(field).to_have_value(value)
         expect(field).to_have_attribute("aria-invalid", "true")
         message = page.locator(f"#{field.get_attribute('id')}-error").inner_text()
-        expect(field).to_have_accessible_description(re.compile(re.escape(message)))
+        expect(field).to_have_accessible_description(re.compile(re.escape(" ".join(message.split()))))
         summary.get_by_role("link", name=message).click()
         expect(field).to_be_focused()
     expect(page.get_by_label("Distribution State")).to_have_value("Packaged")

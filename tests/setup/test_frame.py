@@ -174,3 +174,55 @@ def test_users_are_listed_with_their_permission_sets(page: Page, org: Dev):
     page.goto(f"{org.issuer}/setup/users")
     expect(page.get_by_role("row", name=re.compile("robin@acme.example"))).to_contain_text("Administrator")
     expect(page.get_by_role("row", name=re.compile("sam@acme.example"))).to_contain_text("Standard User")
+
+
+@pytest.mark.slow
+@requirement("setup:propagation-delay")
+def test_an_org_that_imitates_the_originals_wait_says_how_long_and_turns_green_by_itself(browser: Browser, tmp_path):
+    with running_dev(tmp_path, "--propagation-delay", "4s") as org, browsing.window(browser) as page:
+        browsing.sign_in(page, org)
+        page.goto(f"{org.issuer}/setup/apps/new?preset=claude")
+        expect(page.get_by_role("main")).to_contain_text("Changes are live after 4 seconds.")
+        page.get_by_role("button", name="Create", exact=True).click()
+        expect(page.locator("#live")).to_have_text(re.compile(r"Live in [1-4] s"))
+        expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 nodes, after 4\d{3} ms"), timeout=15_000)
+
+
+@pytest.mark.slow
+@requirement("setup:under-a-path")
+def test_under_a_path_of_the_public_url_setup_is_whole(browser: Browser, tmp_path):
+    with running_dev(tmp_path, path="/gate") as org, browsing.window(browser) as page:
+        assert org.issuer.endswith("/gate")
+        browsing.sign_in(page, org)
+        tree(page).filter(has_text=MANAGER).click()
+        page.get_by_role("link", name="New External Client App").click()
+        page.locator(".preset", has_text="Codex").click()
+        page.get_by_role("button", name="Create", exact=True).click()
+        expect(page.get_by_label("API Name")).to_have_accessible_description(re.compile("'Codex' is taken in this org"))
+        page.get_by_label("API Name").fill("Codex_2")
+        page.get_by_role("button", name="Create", exact=True).click()
+        page.get_by_role("link", name="Policies").click()
+        page.get_by_role("button", name="Save policies").click()
+        page.get_by_role("button", name=re.compile("^Colour scheme")).click()
+        page.get_by_role("button", name=re.compile("^Colour scheme: dark")).wait_for()
+        page.locator(".account > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(f"{org.issuer}/login")
+
+
+@pytest.mark.slow
+@requirement("setup:session-over")
+def test_whoever_was_signed_out_elsewhere_signs_in_and_goes_on_where_they_were(browser: Browser, org: Dev):
+    with browsing.window(browser) as page:
+        browsing.sign_in(page, org)
+        page.goto(f"{org.issuer}/setup/users")
+        page.context.clear_cookies()
+        page.get_by_role("button", name=re.compile("^Colour scheme")).click()
+        browsing.fill_sign_in(page, org.user(0))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Acme")
+        page.goto(f"{org.issuer}/setup/password")
+        page.context.clear_cookies()
+        page.get_by_label("Current password").fill("x")
+        page.get_by_role("button", name="Change password").click()
+        browsing.fill_sign_in(page, org.user(0))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Change Password")

@@ -163,6 +163,8 @@ PASSWORD = Page(
 )
 TREE = (APPS, SERVERS, USERS, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
 
+THEME = "/setup/theme"
+
 Answer = Callable[[Visit], Awaitable[Response]]
 
 
@@ -175,7 +177,8 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
     async def endpoint(site: Site, org: Org, request: Request) -> Response:
         session = await browser.session_of(site, org, request)
         if session is None:
-            return RedirectResponse(f"{org.issuer}/login?next={quote(_here(org, request))}", 303)
+            wanted = "/setup" if _below(org, request) == THEME else _here(org, request)  # nobody can look at the switch
+            return RedirectResponse(f"{org.issuer}/login?next={quote(wanted)}", 303)
         live_user = await site.live.user(org.id, session.user.id)
         access = live_user.access if live_user else Access()
         visit = Visit(site=site, org=org, request=request, session=session, access=access)
@@ -194,10 +197,14 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
     return endpoint
 
 
+def _below(org: Org, request: Request) -> str:
+    return request.scope["path"].removeprefix(org.path)
+
+
 def _here(org: Org, request: Request) -> str:
     """The page that was asked for, to come back to."""
     query = request.scope["query_string"].decode("ascii", "ignore") if request.method == "GET" else ""
-    return request.scope["path"].removeprefix(org.path) + (f"?{query}" if query else "")
+    return _below(org, request) + (f"?{query}" if query else "")
 
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:

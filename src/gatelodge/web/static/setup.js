@@ -35,8 +35,8 @@ theme?.addEventListener("submit", async (event) => {
   const button = theme.querySelector("button");
   const chosen = button.value;
   const body = new URLSearchParams(new FormData(theme, button));
-  const answer = await fetch(theme.action, { method: "POST", body, redirect: "manual" });
-  if (answer.type !== "opaqueredirect") return theme.submit();
+  const answer = await fetch(theme.action, { method: "POST", body });
+  if (!answer.ok || new URL(answer.url).pathname.endsWith("/login")) return theme.submit();
   if (chosen) document.documentElement.dataset.theme = chosen;
   else delete document.documentElement.dataset.theme;
   button.value = { "": "dark", dark: "light", light: "" }[chosen];
