@@ -31,7 +31,6 @@ GOOD = {
     "require_pkce": "on",
 }
 TEXTS = [field.name for field in FIELDS if field.kind == "text"]
-COMING = [field for field in FIELDS if field.is_coming]
 HOSTILE = {
     "a script": "<script>alert(1)</script>",
     "an attribute": '"><img src=x onerror=alert(1)>',

@@ -13,6 +13,7 @@ from gatelodge.core.permissions import (
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
+    MANAGE_ORG,
     MANAGE_USERS,
     Access,
 )
@@ -26,6 +27,7 @@ LABELS = {
     EDIT_POLICIES: "View all External Client Apps, view their settings, and edit their policies",
     MANAGE_MCP_SERVERS: "Manage MCP servers",
     MANAGE_USERS: "Manage users",
+    MANAGE_ORG: "Manage org settings",
 }
 NEXT_THEME = {"": "dark", "dark": "light", "light": ""}
 
@@ -129,6 +131,15 @@ USERS = Page(
     words="people permission set profile",
     permissions=(MANAGE_USERS,),
 )
+ORG = Page(
+    path="/setup/org",
+    title="Org Settings",
+    tab="",
+    group="Company",
+    words="company information org name label refresh window trusted ip ranges network access signing algorithm es256"
+    " rs256 keys",
+    permissions=(MANAGE_ORG,),
+)
 CONNECTIONS = Page(
     path="/setup/connections",
     title="My Connections",
@@ -161,7 +172,7 @@ PASSWORD = Page(
     words="credentials reset",
     permissions=(),
 )
-TREE = (APPS, SERVERS, USERS, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
+TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
 
 THEME = "/setup/theme"
 

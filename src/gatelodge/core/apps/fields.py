@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from gatelodge.core.errors import Refused
+
 Kind = Literal["text", "long", "choice", "flag", "list", "number"]
 
 
@@ -26,6 +28,12 @@ def option(
     return msgspec.Meta(title=label, description=help, extra=extra)
 
 
+ON = frozenset({"on", "true", "yes", "1"})
+OFF = frozenset({"off", "false", "no", "0", ""})
+MOST_DIGITS = 9
+"""More than any rule allows."""
+
+
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One field, as forms and commands show it. ``choices`` are (value, label)."""
 
@@ -43,6 +51,34 @@ def fields_of(described: type[msgspec.Struct]) -> tuple[Field, ...]:
     """The fields of a class of options, in its order."""
     info = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(described))
     return tuple(_field(each) for each in info.fields)
+
+
+def from_text(field: Field, texts: tuple[str, ...]) -> Any:
+    """What a person typed or chose for a field, as its value; a list has one text for each line, else the last counts.
+    None sent is the default. Raises ``Refused`` for a text that its kind can't be.
+    """
+    if field.kind == "list":
+        lines = (line.strip() for text in texts for line in text.splitlines())
+        return tuple(dict.fromkeys(line for line in lines if line))
+    if not texts:
+        return field.default
+    text = texts[-1].replace("\r\n", "\n").strip()
+    match field.kind:
+        case "flag":
+            if text.lower() not in ON | OFF:
+                raise Refused(f"{field.label} is {text!r:.60}; it must be on or off.", field.name)
+            return text.lower() in ON
+        case "number":
+            if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+                raise Refused(f"{text!r:.60} is not a whole number.", field.name)
+            return int(text)
+        case "choice":
+            if text not in dict(field.choices):
+                allowed = ", ".join(value for value, _ in field.choices)
+                raise Refused(f"{text!r:.60} is not one of: {allowed}.", field.name)
+            return text
+        case _:
+            return text
 
 
 def _field(info: msgspec.inspect.Field) -> Field:
