@@ -47,7 +47,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
                 delay=visit.site.config.delay,
             )
     except Invalid as invalid:
-        errors = invalid.errors | errors
+        errors = _in_order(invalid.errors | errors)
     except Refused as refused:
         errors = {refused.field: refused.message}
     if not errors:
@@ -71,6 +71,10 @@ def read(visit: Visit) -> tuple[Policies, dict[str, str]]:
     if visit.field("which_servers") != "selected":
         values["mcp_servers"] = None
     return Policies(**values), errors
+
+
+def _in_order(errors: dict[str, str]) -> dict[str, str]:
+    return {field.name: errors[field.name] for field in FIELDS if field.name in errors}
 
 
 def _as_typed(visit: Visit, typed: Policies, errors: dict[str, str]) -> dict[str, Any]:

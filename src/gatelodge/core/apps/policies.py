@@ -117,12 +117,12 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
             help="Counts for refresh tokens that are out already, too.",
         ),
     ] = "SpecificInactivity"
-    refresh_token_period: Annotated[
-        int, option("Refresh token period", section=OAUTH, help="For the last two policies.")
-    ] = 30
+    refresh_token_period: Annotated[int, option("Refresh period", section=OAUTH, help="For the last two policies.")] = (
+        30
+    )
     refresh_token_unit: Annotated[
         Literal["Hours", "Days", "Months"],
-        option("Refresh token unit", section=OAUTH, help="A month counts as 30 days."),
+        option("Refresh unit", section=OAUTH, help="A month counts as 30 days."),
     ] = "Days"
     access_token_minutes: Annotated[
         int,
