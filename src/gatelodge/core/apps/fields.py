@@ -21,7 +21,7 @@ def option(
     is_long: bool = False,
     unsafe: str = "",
 ) -> msgspec.Meta:
-    """The words of one field. ``choices`` maps each value to its label; ``is_long``: a text of several lines;
+    """The words of one field. ``choices`` maps each value to its label, in the order of the form; ``is_long``: a text of several lines;
     ``unsafe`` says why an MCP client should not have it, and is shown beside it.
     """
     extra = {"section": section, "choices": choices or {}, "is_long": is_long, "unsafe": unsafe}
@@ -87,6 +87,7 @@ def _field(info: msgspec.inspect.Field) -> Field:
     extra = cast("dict[str, Any] | None", described.extra) or {}  # pyright: ignore[reportUnknownMemberType]
     values = described.type.values if isinstance(described.type, msgspec.inspect.LiteralType) else ()
     labels: dict[str, str] = extra["choices"]
+    in_order = sorted(map(str, values), key=[*labels, *values].index)  # msgspec has them by the alphabet
     return Field(
         name=info.name,
         label=schema.get("title", ""),
@@ -94,7 +95,7 @@ def _field(info: msgspec.inspect.Field) -> Field:
         section=extra["section"],
         kind=_kind(described.type, is_long=extra["is_long"]),
         default=info.default,
-        choices=tuple((str(value), labels.get(str(value), str(value))) for value in values),
+        choices=tuple((value, labels.get(value, value)) for value in in_order),
         unsafe=extra["unsafe"],
     )
 

@@ -122,7 +122,9 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     )
     refresh_token_unit: Annotated[
         Literal["Hours", "Days", "Months"],
-        option("Refresh unit", section=OAUTH, help="A month counts as 30 days."),
+        option(
+            "Refresh unit", section=OAUTH, choices={each: each for each in UNITS}, help="A month counts as 30 days."
+        ),
     ] = "Days"
     access_token_minutes: Annotated[
         int,
