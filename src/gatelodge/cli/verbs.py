@@ -80,7 +80,7 @@ async def app_display(site: Site, org: Org, arguments: dict[str, Any]) -> object
     """One app with its Settings and Policies. Raises ``NotFound``."""
     app = await _app_named(site, org, arguments["api_name"])
     live = await site.store.read(propagation.live_on, org.id, app.consumer_key, site.clock.now_ms())
-    decided = {"settings": msgspec.to_builtins(app.settings), "policies": msgspec.to_builtins(app.policies)}
+    decided = {"settings": msgspec.structs.asdict(app.settings), "policies": _policies(app.policies)}
     return _app(app) | {"live_nodes": live.live_nodes, "nodes": live.nodes} | decided
 
 
@@ -98,7 +98,7 @@ async def app_policies(site: Site, org: Org, arguments: dict[str, Any]) -> objec
             now_ms=site.clock.now_ms(),
             delay=site.config.delay,
         )
-    return msgspec.to_builtins(app.policies)
+    return _policies(app.policies)
 
 
 def changed_policies(policies: Policies, changes: list[str]) -> Policies:
@@ -181,6 +181,11 @@ def _app(app: registry.ExternalClientApp) -> dict[str, Any]:
         "is_enabled": app.policies.is_enabled,
         "revision": app.revision,
     }
+
+
+def _policies(policies: Policies) -> dict[str, Any]:
+    """As ``--set`` takes them: every active MCP server is written ``*``."""
+    return msgspec.structs.asdict(policies) | ({"mcp_servers": "*"} if policies.mcp_servers is None else {})
 
 
 def _user(user: users.User) -> dict[str, Any]:
