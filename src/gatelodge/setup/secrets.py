@@ -1,5 +1,7 @@
 """Consumer Key and Secret: the key is always in sight; what concerns the secret only for who verified who they are."""
 
+from typing import Any
+
 import msgspec
 from starlette.responses import Response
 
@@ -89,7 +91,7 @@ def _check_name(visit: Visit, app: ExternalClientApp) -> None:
         raise Refused(f"{said} the API Name of this app, {name}. Nothing was changed.", "confirm")
 
 
-def _by(visit: Visit) -> dict[str, object]:
+def _by(visit: Visit) -> dict[str, Any]:
     return {"actor": visit.session.user.username, "now_ms": visit.site.clock.now_ms()}
 
 
