@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from gatelodge.cli import verbs
 from gatelodge.core import permissions, users
 from gatelodge.core.apps import registry
 from gatelodge.core.apps.registry import ExternalClientApp
@@ -83,6 +84,19 @@ def add_user(house: House, username: str, *sets: str, password: str = "") -> str
         now=house.site.clock.now(),
     )  # fmt: skip
     return made.id
+
+
+def another_org(house: House, name: str = "other") -> Person:
+    """The administrator of another org of the deployment, signed in there."""
+    house.run(verbs.perform(house.site, "org create", {"name": name, "label": "", "kind": "production"}))
+    made = {"org": name, "username": f"eve@{name}.example", "name": "", "email": "", "admin": True}
+    house.run(verbs.perform(house.site, "user create", made | {"permission_sets": [], "password": PASSWORD}))
+    house.catch_up()
+    front = house.client()
+    fields = Form(front.get(f"/o/{name}/login").text).forms[0][1]
+    answer = front.post(f"/o/{name}/login", data=fields | {"username": f"eve@{name}.example", "password": PASSWORD})
+    assert answer.status_code == 303 and answer.headers["location"].endswith(f"/o/{name}/setup")
+    return Person(front, f"eve@{name}.example", PASSWORD)
 
 
 def app_of(house: House, api_name: str = "Cursor") -> ExternalClientApp:

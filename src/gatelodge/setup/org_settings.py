@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from gatelodge.core import audit, keys, orgs
 from gatelodge.core.apps.policies import LONGEST_ACCESS
-from gatelodge.core.errors import Invalid
+from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, PUBLISHED_BEFORE, SigningKey
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import LONGEST_WINDOW, Org
@@ -50,6 +50,8 @@ async def save(visit: Visit) -> Response:
         )
     except Invalid as invalid:
         return await _page(visit, before, values, invalid.errors)
+    except Refused as refused:
+        return await _page(visit, before, values, {refused.field or "signing_algorithm": refused.message})
     return visit.go("/setup/org")
 
 
