@@ -96,6 +96,34 @@ def open_menu(page: Page, dev: Dev) -> None:
     page.locator(".account > summary").click()
 
 
+def refused_org(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/org")
+    page.get_by_label("Org name").fill("")
+    page.get_by_label("Trusted IP ranges").fill("10.0.0.0/33")
+    page.get_by_label("Refresh window").fill("soon")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
+def answered_question(page: Page, dev: Dev) -> None:
+    of_an_app("/users?username=noor@acme.example")(page, dev)
+
+
+def unsafe_option(page: Page, dev: Dev) -> None:
+    of_an_app("/edit")(page, dev)
+    page.get_by_label("Enable Client Credentials Flow").check()
+    page.get_by_label("Issue JSON Web Token").uncheck()
+
+
+def of_a_user(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/users")
+    page.get_by_role("link", name="sam@acme.example").click()
+
+
+def authenticator_app(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/second-factors")
+    page.get_by_role("button", name="Set up an authenticator app").click()
+
+
 BY_ROW: dict[str, GO] = {
     "/setup": at("/setup"),
     "/setup/apps": at("/setup/apps"),
@@ -106,7 +134,20 @@ BY_ROW: dict[str, GO] = {
     "/setup/apps/{app_id}/credentials": of_an_app("/credentials"),
     "/setup/mcp-servers": at("/setup/mcp-servers"),
     "/setup/users": at("/setup/users"),
+    "/setup/apps/{app_id}/users": of_an_app("/users"),
+    "/setup/users/{user_id}": of_a_user,
+    "/setup/org": at("/setup/org"),
     "/setup/password": at("/setup/password"),
+    "/setup/connections": at("/setup/connections"),
+    "/setup/sessions": at("/setup/sessions"),
+    "/setup/verify": at("/setup/verify"),
+    "/setup/second-factors": at("/setup/second-factors"),
+    "/setup/second-factors/totp": authenticator_app,
+    "/setup/second-factors/passkey": at("/setup/second-factors/passkey"),
+    "/login/factor": at("/login/factor"),
+    "/login/reset": at("/login/reset?token=none"),
+    "/login/upstream/{provider}": at("/login/upstream/nobodys"),
+    "/login/callback": at("/login/callback"),
     "/login": at("/login"),
     "/flow": consent,
 }
@@ -114,6 +155,9 @@ BY_STATE: dict[str, GO] = {
     "a form that was refused": refused_form,
     "policies that were refused": refused_policies,
     "a password that was refused": refused_password,
+    "org settings that were refused": refused_org,
+    "whether a user can use an app": answered_question,
+    "an unsafe option that is selected": unsafe_option,
     "an app that there isn't": at("/setup/apps/0xI000000000000AAA"),
     "Quick Find": at("/setup?find=external+client"),
     "Quick Find in vain": at("/setup?find=nothing+of+the+kind"),

@@ -29,9 +29,9 @@ GOOD = {
     "scopes": ["mcp_api", "refresh_token"],
     "jwt_access_tokens": "on",
     "require_pkce": "on",
+    "refresh_token_rotation": "on",
 }
 TEXTS = [field.name for field in FIELDS if field.kind == "text"]
-COMING = [field for field in FIELDS if field.is_coming]
 HOSTILE = {
     "a script": "<script>alert(1)</script>",
     "an attribute": '"><img src=x onerror=alert(1)>',
@@ -162,17 +162,6 @@ def test_whatever_is_typed_is_accepted_or_kept_with_a_reason(typed: dict[str, st
                 assert shown(answer, name).strip() == value.strip(), name
 
 
-@pytest.mark.parametrize("field", COMING, ids=[field.name for field in COMING])
-@requirement("setup:coming-options")
-def test_an_option_that_comes_later_cannot_be_selected_and_is_refused_when_forced(administrator: Person, field):
-    page = administrator.front.get("/setup/apps/new").text
-    box = page.split(f'id="{field.name}"', 1)[1].split("</label>", 1)[0]
-    assert " disabled" in box.split(">", 1)[0] and "comes with the next release" in box.lower()
-    answer = post(administrator, **{field.name: "on"})
-    assert answer.status_code == 422
-    assert errors(answer)[field.name] == f"{field.label} comes with the next release; leave it off."
-
-
 @pytest.mark.parametrize(
     ("changes", "field", "reason"),
     [
@@ -192,7 +181,6 @@ def test_an_option_that_comes_later_cannot_be_selected_and_is_refused_when_force
         ({"scopes": []}, "scopes", "at least one OAuth scope"),
         ({"scopes": ["full"]}, "scopes", "no such OAuth scope"),
         ({"require_pkce": ""}, "require_pkce", "must require PKCE"),
-        ({"jwt_access_tokens": ""}, "jwt_access_tokens", "only JWT access tokens"),
     ],
 )
 @requirement("setup:errors-beside-fields")

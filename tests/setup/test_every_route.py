@@ -14,9 +14,15 @@ from tests.setup import places
 
 GETS = tuple(row.path for row in places.ROWS if "GET" in row.methods and row.path not in places.REDIRECTS)
 POSTS = tuple(row.path for row in places.ROWS if "POST" in row.methods)
+USER_ID = re.compile(r"/setup/users/(005\w{15})")
 APP_ID = re.compile(r"/setup/apps/(0xI\w{15})")
-FOR_EVERYBODY = ("/setup", "/setup/password", "/setup/theme")
+FOR_EVERYBODY = (
+    "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/verify",
+    "/setup/second-factors", "/setup/second-factors/totp", "/setup/second-factors/passkey",
+)  # fmt: skip
 """Rows of Setup that need no permission."""
+ON_THEIR_WAY = ("/setup/first", "/setup/second-factors/totp")
+"""Nobody can open these by their address: an administrator exists, and no secret was made."""
 
 
 def token_of(page: httpx2.Response) -> str:
@@ -24,10 +30,13 @@ def token_of(page: httpx2.Response) -> str:
 
 
 def filled(house: House, path: str) -> str:
-    """The row's path with an app's id in it."""
-    if "{app_id}" not in path:
-        return path
-    return path.replace("{app_id}", APP_ID.findall(sign_in(house, 0).front.get("/setup/apps").text)[0])
+    """The row's path with an app's id or a user's id in it."""
+    found = path.replace("{provider}", "nobodys")
+    if "{app_id}" in path:
+        found = found.replace("{app_id}", APP_ID.findall(sign_in(house, 0).front.get("/setup/apps").text)[0])
+    if "{user_id}" in path:
+        found = found.replace("{user_id}", USER_ID.findall(sign_in(house, 0).front.get("/setup/users").text)[1])
+    return found
 
 
 def sign_in(house: House, n: int) -> Person:
@@ -43,7 +52,7 @@ def test_every_page_keeps_scripts_frames_and_caches_away(house: House):
     person = sign_in(house, 0)
     for path in GETS:
         answer = person.front.get(filled(house, path))
-        if path == "/setup/first":  # nobody can open it: an administrator exists
+        if path in ON_THEIR_WAY:
             assert answer.status_code == 303
             continue
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
@@ -58,9 +67,12 @@ def test_every_page_keeps_scripts_frames_and_caches_away(house: House):
 
 
 @requirement("pages:no-script-in-a-flow")
-def test_pages_of_sign_in_and_consent_run_no_script_at_all(house: House):
+def test_pages_of_sign_in_and_consent_run_no_script_but_the_one_for_passkeys(house: House):
     client = house.client()
-    for path in ("/login", "/flow?request=nothing", "/services/oauth2/authorize?client_id=nobody"):
+    page = client.get("/login")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert re.findall(r"<script[^>]* src=\"[^\"]*/static/([a-z.]+)", page.text) == ["passkeys.js"]
+    for path in ("/flow?request=nothing", "/services/oauth2/authorize?client_id=nobody"):
         answer = client.get(path)
         assert "script-src 'none'" in answer.headers["content-security-policy"], path
         assert "<script" not in answer.text, path

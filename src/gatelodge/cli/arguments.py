@@ -1,12 +1,25 @@
 """What may be typed: one parser, whose flags of the node come from ``config.options`` with their help."""
 
 import argparse
+from pathlib import Path
 
 from gatelodge import __version__
 from gatelodge.config import Option, options
+from gatelodge.core.apps import settings
+from gatelodge.core.apps.fields import Field
+from gatelodge.core.apps.policies import LABELS
 
 DEV_ONLY = ("port",)
 SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
+SETTING_FLAGS = {
+    "label": ("--name", ""),
+    "api_name": ("--api-name", "Default: made from the name."),
+    "contact_email": ("--email", ""),
+    "callback_urls": ("--callback", ""),
+    "scopes": ("--scope", "Default: mcp_api and refresh_token."),
+    "logout_urls": ("--logout-url", ""),
+}
+"""Fields of Settings whose flag is shorter than their name, and what their help says besides the label."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -70,18 +83,22 @@ def _deployment(parser: argparse.ArgumentParser) -> None:
 def _app(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     create = _of_a_deployment(verbs.add_parser("create", help="register an app; it is live at once"))
-    create.add_argument("--name", required=True, help="External Client App Name")
-    create.add_argument("--api-name", dest="api_name", default="", help="API Name. Default: made from the name.")
-    create.add_argument("--email", required=True, help="Contact Email")
     create.add_argument("--preset", default="", help="A known client, for example claude-code: fills in its callbacks.")
-    create.add_argument("--callback", action="append", default=[], metavar="URL", help="Callback URL; may be repeated.")
-    create.add_argument("--scope", action="append", default=[], help="Default: mcp_api and refresh_token.")
-    create.add_argument("--description", default="", help="Description")
-    create.add_argument("--distribution-state", dest="distribution_state", default="Local", help="Local or Packaged")
+    for field in settings.FIELDS:
+        _setting(create, field)
     _of_a_deployment(verbs.add_parser("list", help="the org's apps"))
     display = _of_a_deployment(verbs.add_parser("display", help="one app with its consumer key"))
     display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
-
+    policies = _of_a_deployment(verbs.add_parser("policies", help="an app's policies, or a change of some of them"))
+    policies.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    policies.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"Lists are written with commas; mcp_servers=* means every active one. Names: {', '.join(LABELS)}.",
+    )
     connected = _of_a_deployment(
         verbs.add_parser(
             "import-connected", help="know a Connected App's key, so that its refusal says what it is and what to do"
@@ -92,6 +109,39 @@ def _app(parser: argparse.ArgumentParser) -> None:
     connected.add_argument(
         "--consumer-key", dest="consumer_key", default="", metavar="KEY", help="Default: the one in the file."
     )
+
+
+def _setting(parser: argparse.ArgumentParser, field: Field) -> None:
+    """The flag of one field of Settings. What isn't given is None, so that a preset or the default can fill it in."""
+    flag, more = SETTING_FLAGS.get(field.name, (f"--{field.name.replace('_', '-')}", ""))
+    words = f"{field.label}. {more or field.help}".replace("%", "%%").strip()
+    is_required = field.name in ("label", "contact_email")
+    match field.kind:
+        case "flag":
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(flag, dest=field.name, action=action, help=f"{words} Default: {_on_or_off(field)}.")
+        case "list":
+            said = f"{field.label}; may be repeated. {more}".strip()
+            parser.add_argument(flag, dest=field.name, action="append", metavar=flag[2:].upper(), help=said)
+        case "choice":
+            values = [value for value, _ in field.choices]
+            parser.add_argument(flag, dest=field.name, choices=values, help=f"{words} Default: {field.default}.")
+        case "long":
+            parser.add_argument(flag, dest=field.name, type=_content, metavar="FILE", help=f"{words} Read from FILE.")
+        case _:
+            metavar = flag[2:].upper().replace("-", "_")
+            parser.add_argument(flag, dest=field.name, required=is_required, metavar=metavar, help=words)
+
+
+def _on_or_off(field: Field) -> str:
+    return "on" if field.default else "off"
+
+
+def _content(file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{file!r} can't be read: {error}") from None
 
 
 def _user(parser: argparse.ArgumentParser) -> None:

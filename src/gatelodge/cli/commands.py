@@ -118,7 +118,15 @@ def _failed(error: Exception, code: int) -> int:
 def _as_text(answer: Any) -> str:
     if isinstance(answer, list):
         return "\n".join(_as_line(row) for row in answer) or "none"
-    return "\n".join(f"{name:<16}{_as_word(value)}" for name, value in answer.items())
+    width = max(16, *(len(name) + 2 for name in answer))
+    return "\n".join(_as_pair(name, value, width) for name, value in answer.items())
+
+
+def _as_pair(name: str, value: Any, width: int) -> str:
+    """A name with its value; one that has parts stands under a heading of its own."""
+    if isinstance(value, dict):
+        return f"\n{name}\n{_as_text(value)}"
+    return f"{name:<{width}}{_as_word(value)}"
 
 
 def _as_line(row: dict[str, Any]) -> str:
@@ -127,4 +135,6 @@ def _as_line(row: dict[str, Any]) -> str:
 
 
 def _as_word(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

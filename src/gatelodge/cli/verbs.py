@@ -10,7 +10,10 @@ from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import presets, registry
-from gatelodge.core.apps.settings import Settings, api_name_from
+from gatelodge.core.apps.fields import Field, from_text
+from gatelodge.core.apps.policies import FIELDS as POLICY_FIELDS
+from gatelodge.core.apps.policies import Policies
+from gatelodge.core.apps.settings import FIELDS, Settings, api_name_from
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
 from gatelodge.core.orgs import Org
@@ -49,15 +52,13 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     preset = presets.BY_NAME.get(arguments["preset"] or "other")
     if preset is None:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
+    given = {field.name: arguments[field.name] for field in FIELDS if arguments.get(field.name) is not None}
     settings = msgspec.convert(
-        {
-            "label": arguments["name"],
-            "api_name": arguments["api_name"] or api_name_from(arguments["name"]),
-            "contact_email": arguments["email"],
-            "description": arguments["description"],
-            "distribution_state": arguments["distribution_state"],
-            "callback_urls": tuple(dict.fromkeys((*preset.callback_urls, *arguments["callback"]))),
-            "scopes": tuple(arguments["scope"]) or (MCP_API, REFRESH_TOKEN),
+        given
+        | {
+            "api_name": given.get("api_name") or api_name_from(given["label"]),
+            "callback_urls": tuple(dict.fromkeys((*preset.callback_urls, *given.get("callback_urls", ())))),
+            "scopes": tuple(given.get("scopes", ())) or (MCP_API, REFRESH_TOKEN),
         },
         Settings,
     )
@@ -72,12 +73,54 @@ async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
 
 
 async def app_display(site: Site, org: Org, arguments: dict[str, Any]) -> object:
-    """One app. Raises ``NotFound``."""
-    app = await site.store.read(registry.find_by_api_name, org.id, arguments["api_name"])
-    if app is None:
-        raise NotFound(f"this org has no app named {arguments['api_name']!r}; gatelodge app list shows them")
+    """One app with its Settings and Policies. Raises ``NotFound``."""
+    app = await _app_named(site, org, arguments["api_name"])
     live = await site.store.read(propagation.live_on, org.id, app.consumer_key, site.clock.now_ms())
-    return _app(app) | {"live_nodes": live.live_nodes, "nodes": live.nodes}
+    decided = {"settings": msgspec.structs.asdict(app.settings), "policies": _policies(app.policies)}
+    return _app(app) | {"live_nodes": live.live_nodes, "nodes": live.nodes} | decided
+
+
+async def app_policies(site: Site, org: Org, arguments: dict[str, Any]) -> object:
+    """An app's policies, after the changes that are asked for. Raises ``NotFound``, ``Refused`` or ``Invalid``."""
+    app = await _app_named(site, org, arguments["api_name"])
+    if arguments["changes"]:
+        app = await site.store.run(
+            propagation.change_app,
+            app,
+            revision=app.revision,
+            settings=app.settings,
+            policies=changed_policies(app.policies, arguments["changes"]),
+            actor=ACTOR,
+            now_ms=site.clock.now_ms(),
+            delay=site.config.delay,
+        )
+    return _policies(app.policies)
+
+
+def changed_policies(policies: Policies, changes: list[str]) -> Policies:
+    """Policies with these NAME=VALUE changes; one of a list may come several times. Raises ``Refused``."""
+    fields = {field.name: field for field in POLICY_FIELDS}
+    texts: dict[str, list[str]] = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or name not in fields:
+            raise Refused(f"--set {change!r:.80} must be NAME=VALUE; the names are {', '.join(fields)}", "set")
+        texts.setdefault(name, []).append(value)
+    values = {name: from_text(fields[name], _parts(fields[name], sent)) for name, sent in texts.items()}
+    if values.get("mcp_servers") == ("*",):
+        values["mcp_servers"] = None
+    return msgspec.structs.replace(policies, **values)
+
+
+def _parts(field: Field, sent: list[str]) -> tuple[str, ...]:
+    return tuple(part for text in sent for part in text.split(",")) if field.kind == "list" else tuple(sent)
+
+
+async def _app_named(site: Site, org: Org, api_name: str) -> registry.ExternalClientApp:
+    app = await site.store.read(registry.find_by_api_name, org.id, api_name)
+    if app is None:
+        raise NotFound(f"this org has no app named {api_name!r}; gatelodge app list shows them")
+    return app
 
 
 async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
@@ -136,6 +179,11 @@ def _app(app: registry.ExternalClientApp) -> dict[str, Any]:
     }
 
 
+def _policies(policies: Policies) -> dict[str, Any]:
+    """As ``--set`` takes them: every active MCP server is written ``*``."""
+    return msgspec.structs.asdict(policies) | ({"mcp_servers": "*"} if policies.mcp_servers is None else {})
+
+
 def _user(user: users.User) -> dict[str, Any]:
     return {"id": user.id, "username": user.username, "name": user.name, "is_active": user.is_active}
 
@@ -155,6 +203,7 @@ VERBS: dict[str, Verb] = {
     "app create": app_create,
     "app list": app_list,
     "app display": app_display,
+    "app policies": app_policies,
     "user create": user_create,
     "user list": user_list,
     "org create": org_create,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gatelodge.core import addresses, audit, keys
-from gatelodge.core.errors import Refused
+from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, SigningKey
 from gatelodge.core.operation import Operation, announce, execute, many, one
 
@@ -20,6 +20,7 @@ KINDS = (PRODUCTION, DEVELOPER_HUB, SANDBOX, SCRATCH)
 NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 MOST_ORGS = 1000
 LONGEST_WINDOW = 120
+LONGEST_LABEL = 80
 
 
 class Org(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,19 +108,29 @@ def rotate_key(org: Org, fresh: SigningKey, *, longest_token: int, actor: str, n
     yield from audit.record(org.id, now_ms, actor, "org:signing_key:rotate", fresh.kid, said)
 
 
+def check(org: Org) -> None:
+    """Raises ``Invalid`` with one sentence for each of the org's own settings that breaks a rule."""
+    found: dict[str, str] = {}
+    if not org.label:
+        found["label"] = "The org needs a name; people see it when they sign in."
+    elif len(org.label) > LONGEST_LABEL or not org.label.isprintable():
+        found["label"] = f"The name is at most {LONGEST_LABEL} characters of plain text; this one has {len(org.label)}."
+    if not 0 <= org.refresh_window <= LONGEST_WINDOW:
+        found["refresh_window"] = f"The refresh window is a whole number of seconds, 0 to {LONGEST_WINDOW}."
+    if org.signing_algorithm not in ALGORITHMS:
+        found["signing_algorithm"] = f"{org.signing_algorithm!r:.60} is not one of: {', '.join(ALGORITHMS)}."
+    if problem := addresses.problem(org.trusted_ranges):
+        found["trusted_ranges"] = problem
+    if found:
+        raise Invalid(found)
+
+
 def change(changed: Org) -> Operation[None]:
     """Write an org's own settings: its label, windows, ranges and algorithm (decision 0006: 0 to 120 seconds).
 
-    Raises ``Refused``.
+    Raises ``Invalid``.
     """
-    if not 0 <= changed.refresh_window <= LONGEST_WINDOW:
-        raise Refused(
-            f"the refresh window is {changed.refresh_window} s; it must be 0 to {LONGEST_WINDOW}", "refresh_window"
-        )
-    if changed.signing_algorithm not in ALGORITHMS:
-        raise Refused(f"{changed.signing_algorithm!r} is not one of {', '.join(ALGORITHMS)}", "signing_algorithm")
-    if problem := addresses.problem(changed.trusted_ranges):
-        raise Refused(problem, "trusted_ranges")
+    check(changed)
     yield from execute(
         "UPDATE orgs SET label = :label, refresh_window = :refresh_window, signing_algorithm = :signing_algorithm,"
         " trusted_ranges = :trusted_ranges WHERE id = :org_id",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, one, text
 
 MOST_SETS = 1000
 
@@ -19,6 +19,9 @@ MANAGE_USERS = "manage_users"
 """Create users and assign permission sets."""
 MANAGE_MCP_SERVERS = "manage_mcp_servers"
 """Register, activate and deactivate MCP servers."""
+
+MANAGE_ORG = "manage_org"
+"""Change the org's own settings: its name, trusted IP ranges, refresh window and signing algorithm."""
 
 
 class ObjectGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +85,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
 ADMINISTRATOR = PermissionSet(
     api_name="Administrator",
     label="Administrator",
-    system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS),
+    system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG),
     objects={"*": ObjectGrant()},
 )
 
@@ -154,3 +157,19 @@ def access_of(org_id: str, user_id: str) -> Operation[Access]:
         limit=MOST_SETS,
     )
     return Access(tuple(sets))
+
+
+def holds_any_sql(user_column: str, group: int, api_names: tuple[str, ...]) -> tuple[str, dict[str, Value]]:
+    """A condition for another module's statement, with its values: the user that this column names holds one of these
+    permission sets of the org ``:org_id``. ``group`` keeps several such conditions of one statement apart.
+    """
+    if not api_names:
+        return "1 = 0", {}
+    values: dict[str, Value] = {f"set_{group}_{n}": api_name for n, api_name in enumerate(api_names)}
+    names = ", ".join(f":{name}" for name in values)
+    condition = (
+        "EXISTS (SELECT 1 FROM permission_set_assignments a JOIN permission_sets s"
+        f" ON s.id = a.permission_set_id AND s.org_id = a.org_id WHERE a.org_id = :org_id AND a.user_id = {user_column}"
+        f" AND s.api_name IN ({names}))"
+    )
+    return condition, values

@@ -44,6 +44,11 @@ def new_consumer_key() -> str:
     return "3MVG9" + "".join(alphabet[byte & 63] for byte in secrets.token_bytes(80))
 
 
+def new_consumer_secret() -> str:
+    """A consumer secret in the original's shape: 64 upper-case hexadecimal characters, 256 bits of chance."""
+    return secrets.token_bytes(32).hex().upper()
+
+
 def base64url(raw: bytes) -> str:
     """Base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

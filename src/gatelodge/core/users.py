@@ -1,12 +1,13 @@
 """Named users: who signs in. What they may do is the sum of their permission sets (``permissions``)."""
 
 import re
+from typing import TypeAlias
 
 import msgspec
 
 from gatelodge.core import permissions
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, text
 
 USERNAME_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,63}")
 
@@ -137,6 +138,42 @@ def in_order(org_id: str, *, after: str = "", limit: int = 200) -> Operation[lis
             limit=limit,
         )
     )
+
+
+Groups: TypeAlias = tuple[tuple[str, ...], ...]
+"""Permission sets by API name: one of each group is held."""
+
+
+def who_hold(org_id: str, groups: Groups, *, after: str = "", limit: int = 200) -> Operation[list[User]]:
+    """The active users who hold a permission set of every group, by username, the page after the username given."""
+    condition, values = _holding(groups)
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND username_key > :after AND {condition}"
+            " ORDER BY username_key LIMIT :limit",
+            user,
+            org_id=org_id,
+            after=after.lower(),
+            limit=limit,
+            **values,
+        )
+    )
+
+
+def count_who_hold(org_id: str, groups: Groups) -> Operation[int]:
+    """How many active users hold a permission set of every group."""
+    condition, values = _holding(groups)
+    sql = f"SELECT COUNT(*) AS n FROM users WHERE org_id = :org_id AND {condition}"
+    return (yield from one(sql, number, org_id=org_id, **values)) or 0
+
+
+def _holding(groups: Groups) -> tuple[str, dict[str, Value]]:
+    conditions, values = ["is_active = 1"], dict[str, Value]()
+    for n, group in enumerate(groups):
+        condition, named = permissions.holds_any_sql("users.id", n, group)
+        conditions.append(condition)
+        values |= named
+    return " AND ".join(conditions), values
 
 
 def set_password(org_id: str, user_id: str, password_hash: str) -> Operation[None]:

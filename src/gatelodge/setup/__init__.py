@@ -5,9 +5,20 @@ from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
-from gatelodge.setup import app_form, apps, identity, org_pages, people, signing_in
+from gatelodge.setup import (
+    access,
+    app_form,
+    apps,
+    identity,
+    org_pages,
+    org_settings,
+    people,
+    policies,
+    secrets,
+    signing_in,
+)
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import APPS, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, second_factors, sessions, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
@@ -47,14 +58,18 @@ ROUTES = (
     _setup("GET", "/apps/{app_id}", of_app(apps.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/edit", of_app(app_form.edit), MANAGE_APPS),
     _setup("POST", "/apps/{app_id}/edit", of_app(app_form.save), MANAGE_APPS),
-    _setup("GET", "/apps/{app_id}/policies", of_app(apps.show_policies), *APPS.permissions),
-    _setup("POST", "/apps/{app_id}/policies", of_app(apps.save_policies), EDIT_POLICIES),
-    _setup("GET", "/apps/{app_id}/credentials", of_app(apps.show_credentials), *APPS.permissions),
+    _setup("GET", "/apps/{app_id}/policies", of_app(policies.show), *APPS.permissions),
+    _setup("POST", "/apps/{app_id}/policies", of_app(policies.save), EDIT_POLICIES),
+    _setup("GET", "/apps/{app_id}/users", of_app(access.show), *APPS.permissions),
+    _setup("GET", "/apps/{app_id}/credentials", of_app(secrets.show), *APPS.permissions),
+    _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
     _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/org", org_settings.show, *ORG.permissions),
+    _setup("POST", "/org", org_settings.save, *ORG.permissions),
     _setup("GET", "/connections", connections.show),
     _setup("POST", "/connections", connections.change),
     _setup("GET", "/sessions", sessions.show),

@@ -16,7 +16,6 @@ from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
 
-REQUIRED = ("label", "api_name", "contact_email")
 BLANK = Settings(oauth_enabled=False)  # as in the original, OAuth is enabled by a click of one's own
 
 
@@ -36,6 +35,8 @@ async def create(visit: Visit) -> Response:
         return await _show(visit, _use(preset, typed), preset=preset)
     if visit.field("move"):
         return await _show(visit, _moved(visit, typed), preset=preset)
+    if visit.field("check"):
+        return await _show(visit, typed, preset=preset)
     if not typed.api_name:
         typed = msgspec.structs.replace(typed, api_name=settings.api_name_from(typed.label))
     site, now_ms = visit.site, visit.site.clock.now_ms()
@@ -70,6 +71,8 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
     typed = read(visit)
     if visit.field("move"):
         return await _show(visit, _moved(visit, typed), preset=preset_of(app), app=app)
+    if visit.field("check"):
+        return await _show(visit, typed, preset=preset_of(app), app=app)
     try:
         await visit.site.store.run(
             propagation.change_app,
@@ -166,7 +169,6 @@ async def _show(
         field={field.name: field for field in FIELDS},
         security=[field for field in FIELDS if field.section == SECURITY],
         flows=[field for field in FIELDS if field.section == FLOWS],
-        required=REQUIRED,
         presets=presets.PRESETS,
         preset=preset,
         scopes=scopes.SCOPES,

@@ -1,4 +1,4 @@
-"""External Client App Manager: the list, and an app's page with Settings, Policies and its consumer key."""
+"""External Client App Manager: the list, and an app's page with its Settings."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,18 +11,18 @@ from starlette.responses import Response
 from gatelodge.core import mcp_servers, propagation
 from gatelodge.core.apps import presets, registry
 from gatelodge.core.apps.fields import Field
-from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.apps.settings import FIELDS, SECTIONS
-from gatelodge.core.errors import Invalid, Refused
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.permissions import MANAGE_APPS
 from gatelodge.core.propagation import LiveOn
 from gatelodge.core.scopes import BY_NAME
-from gatelodge.setup.app_form import checks_of, preset_of, revision_of
+from gatelodge.setup.app_form import checks_of, preset_of
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
 
 A_PAGE = 50
+CODES = ("callback_urls", "logout_urls", "public_keys", "trusted_ranges", "custom_attributes", "mcp_servers")
+"""Fields whose values are written in the typewriter's letters."""
 WAITS = 20
 """How often, 25 ms apart, a page just saved asks whether every node has the change before it is shown."""
 
@@ -67,8 +67,10 @@ async def status_of(visit: Visit, app: ExternalClientApp, live: LiveOn | None) -
         return Status("", "pause", "Disabled")
     if live is not None and (live.waits or live.live_nodes < live.nodes):
         return Status("warn", "clock", "Propagating")
-    missing = [check for check in await checks_of(visit, app.settings, app) if not check.is_met]
-    return Status("warn", "warn", "Not ready for MCP", missing[0].fix) if missing else Status("ok", "check", "Ready")
+    unmet = [check for check in await checks_of(visit, app.settings, app) if not check.is_met]
+    if needed := next((check for check in unmet if check.is_needed), None):
+        return Status("warn", "warn", "Not ready for MCP", needed.unmet)
+    return Status("warn", "warn", "Needs attention", unmet[0].unmet) if unmet else Status("ok", "check", "Ready")
 
 
 def day(at: int) -> str:
@@ -91,63 +93,17 @@ def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) ->
 async def show(visit: Visit, app: ExternalClientApp) -> Response:
     """The Settings tab."""
     sections = [
-        {"label": section, "rows": [_row(field, app) for field in FIELDS if field.section == section]}
+        {
+            "label": section,
+            "rows": [row_of(field, getattr(app.settings, field.name)) for field in FIELDS if field.section == section],
+        }
         for section in SECTIONS
     ]
-    return await _app_page(visit, app, "app_page.html", tab="settings", sections=sections)
+    return await app_page(visit, app, "app_page.html", tab="settings", sections=sections)
 
 
-async def show_policies(visit: Visit, app: ExternalClientApp) -> Response:
-    """The Policies tab."""
-    return await _policies_page(visit, app, app.policies, {})
-
-
-async def save_policies(visit: Visit, app: ExternalClientApp) -> Response:
-    """Save the app's policies: disabling bites at once."""
-    typed = Policies(
-        is_enabled=bool(visit.field("is_enabled")),
-        mcp_servers=visit.all("mcp_servers") if visit.field("which_servers") == "selected" else None,
-        default_mcp_server=visit.field("default_mcp_server"),
-    )
-    try:
-        await visit.site.store.run(
-            propagation.change_app,
-            app,
-            revision=revision_of(visit),
-            settings=app.settings,
-            policies=typed,
-            actor=visit.session.user.username,
-            now_ms=visit.site.clock.now_ms(),
-            delay=visit.site.config.delay,
-        )
-    except Invalid as invalid:
-        return await _policies_page(visit, app, typed, invalid.errors)
-    except Refused as refused:
-        return await _policies_page(visit, app, typed, {refused.field: refused.message})
-    return visit.go(f"/setup/apps/{app.id}/policies")
-
-
-async def show_credentials(visit: Visit, app: ExternalClientApp) -> Response:
-    """Consumer Key and Secret."""
-    return visit.page("credentials.html", title="Consumer Key and Secret", app=app)
-
-
-async def _policies_page(visit: Visit, app: ExternalClientApp, typed: Policies, errors: dict[str, str]) -> Response:
-    return await _app_page(
-        visit,
-        app,
-        "app_policies.html",
-        tab="policies",
-        status=422 if errors else 200,
-        revision=revision_of(visit) or app.revision,
-        policies=typed,
-        errors=errors,
-        server_names=await _server_names(visit),
-        can_edit_policies=visit.access.may(EDIT_POLICIES),
-    )
-
-
-async def _app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab: str, **context: Any) -> Response:
+async def app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab: str, **context: Any) -> Response:
+    """A tab of the app's page, with what stands on each of them: the checks, and how a client is connected."""
     live = await _live_on(visit, app)
     preset = preset_of(app)
     servers = await visit.site.live.servers(visit.org.id)
@@ -185,14 +141,17 @@ async def _live_on(visit: Visit, app: ExternalClientApp) -> LiveOn:
     return await store.read(propagation.live_on, visit.org.id, app.consumer_key, clock.now_ms())
 
 
-async def _server_names(visit: Visit) -> tuple[str, ...]:
-    return tuple(server.name for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id))
-
-
-def _row(field: Field, app: ExternalClientApp) -> dict[str, Any]:
-    """A field as the page shows it: its label, and what stands beside it, line by line."""
-    value = getattr(app.settings, field.name)
-    lines = value if field.kind == "list" else (value,) if value else ()
+def row_of(field: Field, value: Any) -> dict[str, Any]:
+    """A field as a page shows it: its label, and what stands beside it, line by line."""
+    lines = value or () if field.kind == "list" else (value,) if value else ()
+    if field.kind == "choice":
+        lines = (dict(field.choices)[value],)
     if field.name == "scopes":
-        lines = tuple(f"{BY_NAME[name].label} ({name})" for name in value)
-    return {"label": field.label, "kind": field.kind, "lines": lines, "is_url": field.name == "callback_urls"}
+        lines = tuple(f"{BY_NAME[name].label} ({name})" if name in BY_NAME else name for name in value)
+    return {
+        "label": field.label,
+        "kind": field.kind,
+        "lines": lines,
+        "is_code": field.name in CODES,
+        "unsafe": field.unsafe if value else "",
+    }

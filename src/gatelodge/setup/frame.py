@@ -13,6 +13,7 @@ from gatelodge.core.permissions import (
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
+    MANAGE_ORG,
     MANAGE_USERS,
     Access,
 )
@@ -26,6 +27,7 @@ LABELS = {
     EDIT_POLICIES: "View all External Client Apps, view their settings, and edit their policies",
     MANAGE_MCP_SERVERS: "Manage MCP servers",
     MANAGE_USERS: "Manage users",
+    MANAGE_ORG: "Manage org settings",
 }
 NEXT_THEME = {"": "dark", "dark": "light", "light": ""}
 
@@ -129,6 +131,15 @@ USERS = Page(
     words="people permission set profile",
     permissions=(MANAGE_USERS,),
 )
+ORG = Page(
+    path="/setup/org",
+    title="Org Settings",
+    tab="",
+    group="Company",
+    words="company information org name label refresh window trusted ip ranges network access signing algorithm es256"
+    " rs256 keys",
+    permissions=(MANAGE_ORG,),
+)
 CONNECTIONS = Page(
     path="/setup/connections",
     title="My Connections",
@@ -161,7 +172,7 @@ PASSWORD = Page(
     words="credentials reset",
     permissions=(),
 )
-TREE = (APPS, SERVERS, USERS, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
+TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
 
 THEME = "/setup/theme"
 
@@ -196,12 +207,16 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
     return endpoint
 
 
+def _below(org: Org, request: Request) -> str:
+    return request.scope["path"].removeprefix(org.path)
+
+
 def _here(org: Org, request: Request) -> str:
     """The page that was asked for, to come back to. Nobody can look at the switch of colours itself."""
-    if request.scope["path"].removeprefix(org.path) == THEME:
+    if _below(org, request) == THEME:
         return "/setup"
     query = request.scope["query_string"].decode("ascii", "ignore") if request.method == "GET" else ""
-    return request.scope["path"].removeprefix(org.path) + (f"?{query}" if query else "")
+    return _below(org, request) + (f"?{query}" if query else "")
 
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:

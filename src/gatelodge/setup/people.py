@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from gatelodge.core import audit, password_links, second_factors, secrets, sessions, users
+from gatelodge.core import audit, deactivation, password_links, permissions, second_factors, secrets, sessions, users
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
@@ -18,7 +18,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def change(visit: Visit) -> Response:
-    """End the user's sessions, take away second factors that they lost, or make a link to a new password."""
+    """Deactivate or activate the user, end their sessions, take away second factors that they lost, or make a link to a new password."""
     user = await _user(visit)
     store, org_id, now, actor = visit.site.store, visit.org.id, visit.site.clock.now(), visit.session.user.username
     match visit.field("act"):
@@ -26,6 +26,12 @@ async def change(visit: Visit) -> Response:
             await store.run(ended_by_administrator, org_id, user.id, actor=actor, now=now)
         case "remove-factors":
             await store.run(second_factors.remove_all, org_id, user.id, actor=actor, now=now)
+        case "deactivate":
+            if user.id == visit.session.user.id:
+                raise BadRequest("you can't deactivate yourself; another administrator can")
+            await store.run(deactivation.deactivate, org_id, user.id, actor=actor, now_ms=now * 1000)
+        case "activate":
+            await store.run(deactivation.activate, org_id, user.id, actor=actor, now_ms=now * 1000)
         case "reset-link":
             return await _page(visit, user, link=await make_link(visit.site, visit.org, user, actor=actor))
         case other:
@@ -56,11 +62,14 @@ async def _user(visit: Visit) -> User:
 
 
 async def _page(visit: Visit, user: User, *, link: str) -> Response:
+    access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
     found = await visit.site.store.read(sessions.of_user, visit.org.id, user, visit.site.clock.now())
     return visit.page(
         "personal/user.html",
         title=user.name,
         user=user,
+        is_own=user.id == visit.session.user.id,
+        sets=access.sets,
         link=link,
         rows=[row_of(each, visit.session.id) for each in found],
         factors=await visit.site.store.read(second_factors.of_user, visit.org.id, user.id),

@@ -18,7 +18,8 @@ from gatelodge.core.apps.policies import (
     Policies,
 )
 from gatelodge.core.apps.settings import Settings
-from gatelodge.core.permissions import Access
+from gatelodge.core.permissions import USE_MCP_SERVERS, Access, PermissionSet
+from gatelodge.core.scopes import MCP_API
 
 
 class NotAdmitted(msgspec.Struct, frozen=True):
@@ -38,6 +39,25 @@ def check_user(policies: Policies, access: Access) -> NotAdmitted | None:
         "invalid_app_access",
         f"user is not admin approved to access this app: it is for users with one of the permission sets: {sets}",
     )
+
+
+def check_servers(scopes: tuple[str, ...], access: Access) -> NotAdmitted | None:
+    """A token that is to open MCP servers is for users whose permission sets allow them."""
+    if MCP_API not in scopes or access.may(USE_MCP_SERVERS):
+        return None
+    return NotAdmitted("mcp_not_permitted", "the user has no permission set that allows MCP servers")
+
+
+def groups(policies: Policies, scopes: tuple[str, ...], known: list[PermissionSet]) -> tuple[tuple[str, ...], ...]:
+    """``check_user`` and ``check_servers`` as a question to the database: who holds one permission set of each of these
+    groups passes both. ``known`` are the org's sets.
+    """
+    found: list[tuple[str, ...]] = []
+    if policies.permitted_users == APPROVED:
+        found.append(policies.permission_sets)
+    if MCP_API in scopes:
+        found.append(tuple(each.api_name for each in known if USE_MCP_SERVERS in each.system))
+    return tuple(found)
 
 
 def check_address(

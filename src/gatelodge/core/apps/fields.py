@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from gatelodge.core.errors import Refused
+
 Kind = Literal["text", "long", "choice", "flag", "list", "number"]
 
 
@@ -19,11 +21,17 @@ def option(
     is_long: bool = False,
     unsafe: str = "",
 ) -> msgspec.Meta:
-    """The words of one field. ``choices`` maps each value to its label; ``is_long``: a text of several lines;
+    """The words of one field. ``choices`` maps each value to its label, in the order of the form; ``is_long``: a text of several lines;
     ``unsafe`` says why an MCP client should not have it, and is shown beside it.
     """
     extra = {"section": section, "choices": choices or {}, "is_long": is_long, "unsafe": unsafe}
     return msgspec.Meta(title=label, description=help, extra=extra)
+
+
+ON = frozenset({"on", "true", "yes", "1"})
+OFF = frozenset({"off", "false", "no", "0", ""})
+MOST_DIGITS = 9
+"""More than any rule allows."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +53,41 @@ def fields_of(described: type[msgspec.Struct]) -> tuple[Field, ...]:
     return tuple(_field(each) for each in info.fields)
 
 
+def from_text(field: Field, texts: tuple[str, ...]) -> Any:
+    """What a person typed or chose for a field, as its value; a list has one text for each line, else the last counts.
+    None sent is the default. Raises ``Refused`` for a text that its kind can't be.
+    """
+    if field.kind == "list":
+        lines = (line.strip() for text in texts for line in text.splitlines())
+        return tuple(dict.fromkeys(line for line in lines if line))
+    if not texts:
+        return field.default
+    text = texts[-1].replace("\r\n", "\n").strip()
+    match field.kind:
+        case "flag":
+            if text.lower() not in ON | OFF:
+                raise Refused(f"{field.label} is {text!r:.60}; it must be on or off.", field.name)
+            return text.lower() in ON
+        case "number":
+            if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+                raise Refused(f"{text!r:.60} is not a whole number.", field.name)
+            return int(text)
+        case "choice":
+            if text not in dict(field.choices):
+                allowed = ", ".join(value for value, _ in field.choices)
+                raise Refused(f"{text!r:.60} is not one of: {allowed}.", field.name)
+            return text
+        case _:
+            return text
+
+
 def _field(info: msgspec.inspect.Field) -> Field:
     described = cast("msgspec.inspect.Metadata", info.type)
     schema = cast("dict[str, str] | None", described.extra_json_schema) or {}  # pyright: ignore[reportUnknownMemberType]
     extra = cast("dict[str, Any] | None", described.extra) or {}  # pyright: ignore[reportUnknownMemberType]
     values = described.type.values if isinstance(described.type, msgspec.inspect.LiteralType) else ()
     labels: dict[str, str] = extra["choices"]
+    in_order = sorted(map(str, values), key=[*labels, *values].index)  # msgspec has them by the alphabet
     return Field(
         name=info.name,
         label=schema.get("title", ""),
@@ -58,7 +95,7 @@ def _field(info: msgspec.inspect.Field) -> Field:
         section=extra["section"],
         kind=_kind(described.type, is_long=extra["is_long"]),
         default=info.default,
-        choices=tuple((str(value), labels.get(str(value), str(value))) for value in values),
+        choices=tuple((value, labels.get(value, value)) for value in in_order),
         unsafe=extra["unsafe"],
     )
 

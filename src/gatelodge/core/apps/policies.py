@@ -51,7 +51,12 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     is_enabled: Annotated[
-        bool, option("Enable this app", section=APP, help="Turned off, the app's tokens are refused at once.")
+        bool,
+        option(
+            "Enable this app",
+            section=APP,
+            help="Turned off, the app's tokens are refused at once, on every node, and nobody can sign in through it.",
+        ),
     ] = True
     permitted_users: Annotated[
         Literal["AllSelfAuthorized", "AdminApprovedPreAuthorized"],
@@ -63,12 +68,17 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
                 APPROVED: "Admin approved users are pre-authorized",
             },
             help="Pre-authorized users are those with one of the permission sets below; they skip the consent page,"
-            " and nobody else may use the app.",
+            " and nobody else may use the app. Asked at every sign-in, refresh and call, so a change counts for those"
+            " who are connected already.",
         ),
     ] = "AllSelfAuthorized"
     permission_sets: Annotated[
         tuple[str, ...],
-        option("Pre-authorized permission sets", section=OAUTH, help="Used with admin approved users alone."),
+        option(
+            "Pre-authorized permission sets",
+            section=OAUTH,
+            help="Only for admin approved users: who has one of these may use the app.",
+        ),
     ] = ()
     ip_relaxation: Annotated[
         Literal["Enforce", "Enforce_RelaxRefresh", "Bypass_2factor", "Bypass"],
@@ -81,7 +91,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
                 RELAX_SECOND_FACTOR: "Relax IP restrictions with second factor",
                 RELAX: "Relax IP restrictions",
             },
-            help="Restrictions are the app's trusted ranges and the org's together; without any there are none.",
+            help="Restrictions are the app's trusted ranges and the org's together; without any there are none. Asked at"
+            " every sign-in, refresh and call.",
         ),
     ] = "Enforce"
     trusted_ranges: Annotated[
@@ -103,17 +114,25 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
                 IF_UNUSED: "Expire refresh token if not used for",
                 AFTER: "Expire refresh token after",
             },
+            help="Counts for refresh tokens that are out already, too.",
         ),
     ] = "SpecificInactivity"
-    refresh_token_period: Annotated[
-        int, option("Refresh token period", section=OAUTH, help="How many of the unit, for the last two policies.")
-    ] = 30
+    refresh_token_period: Annotated[int, option("Refresh period", section=OAUTH, help="For the last two policies.")] = (
+        30
+    )
     refresh_token_unit: Annotated[
         Literal["Hours", "Days", "Months"],
-        option("Refresh token unit", section=OAUTH, help="A month counts as 30 days."),
+        option(
+            "Refresh unit", section=OAUTH, choices={each: each for each in UNITS}, help="A month counts as 30 days."
+        ),
     ] = "Days"
     access_token_minutes: Annotated[
-        int, option("Access token lifetime in minutes", section=OAUTH, help="1 to 720. 10 is a good choice.")
+        int,
+        option(
+            "Access token lifetime in minutes",
+            section=OAUTH,
+            help="1 to 720; 10 is a good choice. Counts for tokens issued from now on.",
+        ),
     ] = 10
     session_level: Annotated[
         Literal["LOW", "STANDARD", "HIGH_ASSURANCE"],
@@ -121,7 +140,8 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
             "Session security level required",
             section=OAUTH,
             choices={LOW: "Low", STANDARD: "Standard", HIGH: "High assurance"},
-            help="High assurance: the user signed in with a second factor or a passkey.",
+            help="High assurance: the user signed in with a second factor or a passkey. Asked whenever a user connects the"
+            " app.",
         ),
     ] = "STANDARD"
     below_level: Annotated[
@@ -153,7 +173,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     mcp_servers: Annotated[
         tuple[str, ...] | None,
-        option("MCP servers this app may use", section=MCP, help="None selected: every active MCP server."),
+        option("MCP servers this app may use", section=MCP, help="Asked at every call."),
     ] = None
     default_mcp_server: Annotated[
         str,

@@ -294,6 +294,28 @@ def _security_problems(settings: Settings) -> dict[str, str]:
     return found
 
 
+DEMAND_A_SECRET = (
+    "client_credentials_flow",
+    "require_secret_for_web_server_flow",
+    "require_secret_for_refresh_token_flow",
+    "introspect_all_tokens",
+    "token_exchange_flow",
+)
+"""Options that only an app that proves who it is can use."""
+ALLOW_A_SECRET = ("code_credentials_flow", "device_flow", "jwt_bearer_flow")
+"""Options of apps that run on a server, where a secret can be kept."""
+
+
+def demanding_a_secret(settings: Settings) -> tuple[str, ...]:
+    """The labels of the selected options that demand a consumer secret or a signed assertion."""
+    return tuple(LABELS[name] for name in DEMAND_A_SECRET if getattr(settings, name))
+
+
+def may_hold_a_secret(settings: Settings) -> bool:
+    """Whether a secret is of any use to this app; a public client holds none (RFC 6749 §2.1)."""
+    return any(getattr(settings, name) for name in (*DEMAND_A_SECRET, *ALLOW_A_SECRET))
+
+
 FIELDS = fields_of(Settings)
 LABELS = {field.name: field.label for field in FIELDS}
 UNSAFE = {field.name: field.unsafe for field in FIELDS}

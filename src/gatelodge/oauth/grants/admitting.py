@@ -3,14 +3,12 @@
 from gatelodge.core import connections, refresh, secrets
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.admission import NotAdmitted
-from gatelodge.core.apps.policies import AT_ONCE
+from gatelodge.core.apps.policies import AT_ONCE, STANDARD
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import USE_MCP_SERVERS
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.refresh import Family
-from gatelodge.core.scopes import MCP_API
 from gatelodge.live import LiveUser
 from gatelodge.oauth.grants.granted import Exchange
 from gatelodge.web.site import Site
@@ -27,16 +25,28 @@ async def refusal(
     live_user = await site.live.user(org.id, connection.user_id)
     if live_user is None:
         return INACTIVE
-    return refusal_of_user(org, asked, live_user, level=connection.level, is_refreshing=is_refreshing)
+    policies, level = asked.client.policies, connection.level
+    found = (
+        admission.check_user(policies, live_user.access)
+        or admission.check_level(policies, level)
+        or admission.check_address(
+            policies, org.trusted_ranges, asked.address, level=level, is_refreshing=is_refreshing
+        )
+    )
+    return Denied("invalid_grant", in_words(found)) if found else None
 
 
-def refusal_of_user(
-    org: Org, asked: Exchange, live_user: LiveUser, *, level: str, is_refreshing: bool = False
-) -> Denied | None:
-    """Why this user may not use this app now, from here; None: they may."""
+def refusal_without_a_person(org: Org, asked: Exchange, live_user: LiveUser, scopes: tuple[str, ...]) -> Denied | None:
+    """Why no token may be had in this user's name while nobody is there to sign in; None: one may.
+
+    Where high assurance is required, nothing but a person with a second factor gives it.
+    """
     policies = asked.client.policies
-    found = admission.check_user(policies, live_user.access) or admission.check_address(
-        policies, org.trusted_ranges, asked.address, level=level, is_refreshing=is_refreshing
+    found = (
+        admission.check_user(policies, live_user.access)
+        or admission.check_servers(scopes, live_user.access)
+        or admission.check_level(policies, STANDARD)
+        or admission.check_address(policies, org.trusted_ranges, asked.address, level=STANDARD)
     )
     return Denied("invalid_grant", in_words(found)) if found else None
 
@@ -44,13 +54,6 @@ def refusal_of_user(
 def in_words(found: NotAdmitted) -> str:
     """A policy's refusal with the original's code, by which the web knows it."""
     return found.why if found.why.startswith(found.code.replace("_", " ")) else f"{found.code}: {found.why}"
-
-
-def refusal_of_mcp(live_user: LiveUser, scopes: tuple[str, ...]) -> Denied | None:
-    """Why a token with these scopes would open no MCP server for this user; None: it does, or isn't for one."""
-    if MCP_API not in scopes or live_user.access.may(USE_MCP_SERVERS):
-        return None
-    return Denied("invalid_grant", f"{live_user.user.username} has no permission set that allows MCP servers")
 
 
 async def standing(site: Site, made: Connection) -> Connection:

@@ -32,7 +32,7 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     live_user = await site.live.user(org.id, runs_as.id) if runs_as else None
     if live_user is None:
         return NOBODY
-    refusal = admitting.refusal_of_user(org, asked, live_user, level=LOW) or admitting.refusal_of_mcp(live_user, scopes)
+    refusal = admitting.refusal_without_a_person(org, asked, live_user, scopes)
     if refusal:
         return refusal
     made = Connection(

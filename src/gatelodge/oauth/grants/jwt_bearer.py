@@ -52,7 +52,7 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     )
     if not scopes or not is_approved(client, agreed, scopes, resource):
         return NOT_APPROVED
-    refusal = admitting.refusal_of_user(org, asked, live_user, level=LOW) or admitting.refusal_of_mcp(live_user, scopes)
+    refusal = admitting.refusal_without_a_person(org, asked, live_user, scopes)
     if refusal:
         return refusal
     made = _connection(site, org, client, live_user, scopes, resource)

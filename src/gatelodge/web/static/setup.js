@@ -116,3 +116,25 @@ duo?.addEventListener("click", (event) => {
     return input;
   }));
 });
+
+// ---------- options, policies, secrets ----------
+
+// The readiness list follows the form. The server says what is ready, as it does for the button beside the list.
+const recheck = document.getElementById("recheck");
+if (recheck) {
+  let waits = 0;
+  let asked = 0;
+  recheck.hidden = true;
+  const check = async () => {
+    const now = ++asked;
+    const body = new URLSearchParams(new FormData(recheck.form, recheck));
+    const answer = await fetch(recheck.formAction, { method: "POST", body }).catch(() => null);
+    const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
+    const panel = page && page.getElementById("ready-panel");
+    if (panel && now === asked) document.getElementById("ready-panel").replaceWith(panel);
+  };
+  recheck.form.addEventListener("input", () => { clearTimeout(waits); waits = setTimeout(check, 250); });
+  recheck.form.addEventListener("click", (event) => {
+    if (event.target.closest("button[name=move]")) { clearTimeout(waits); waits = setTimeout(check, 250); }
+  });
+}

@@ -1,0 +1,121 @@
+"""An app's Policies tab: what the org's administrator decides, in a form made from the fields of Policies."""
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from gatelodge.core import mcp_servers, permissions, propagation
+from gatelodge.core.apps import policies
+from gatelodge.core.apps.fields import Field, from_text
+from gatelodge.core.apps.policies import FIELDS, SECTIONS, Policies
+from gatelodge.core.apps.registry import ExternalClientApp
+from gatelodge.core.errors import Invalid, Refused
+from gatelodge.core.permissions import EDIT_POLICIES
+from gatelodge.setup.app_form import revision_of
+from gatelodge.setup.apps import app_page, row_of
+from gatelodge.setup.frame import LABELS, Visit
+
+EVERY = "Every active one"
+
+
+async def show(visit: Visit, app: ExternalClientApp) -> Response:
+    """The tab: a form for who may change policies, else a list."""
+    if not visit.access.may(EDIT_POLICIES):
+        sections = [{"label": section, "rows": _rows(section, app.policies)} for section in SECTIONS]
+        return await app_page(
+            visit, app, "app_policies_read.html", tab="policies", sections=sections, needed=LABELS[EDIT_POLICIES]
+        )
+    return await _form(visit, app, msgspec.structs.asdict(app.policies), {})
+
+
+async def save(visit: Visit, app: ExternalClientApp) -> Response:
+    """Save the app's policies. Disabling bites at once, whatever the propagation delay."""
+    typed, errors = read(visit)
+    try:
+        if errors:  # what else is wrong is told with it
+            policies.check(typed, await visit.site.store.read(propagation.known_to, visit.org.id, typed))
+        else:
+            await visit.site.store.run(
+                propagation.change_app,
+                app,
+                revision=revision_of(visit),
+                settings=app.settings,
+                policies=typed,
+                actor=visit.session.user.username,
+                now_ms=visit.site.clock.now_ms(),
+                delay=visit.site.config.delay,
+            )
+    except Invalid as invalid:
+        errors = _in_order(invalid.errors | errors)
+    except Refused as refused:
+        errors = {refused.field: refused.message}
+    if not errors:
+        return visit.go(f"/setup/apps/{app.id}/policies")
+    return await _form(visit, app, _as_typed(visit, typed, errors), errors)
+
+
+def read(visit: Visit) -> tuple[Policies, dict[str, str]]:
+    """The policies that the form says, and a sentence for each field that can't be read; such a field is as it is
+    where nothing was decided.
+    """
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for field in FIELDS:
+        sent = visit.all(field.name)
+        try:
+            values[field.name] = from_text(field, sent or ("",) if field.kind == "flag" else sent)
+        except Refused as refused:
+            errors[field.name] = refused.message
+            values[field.name] = field.default
+    if visit.field("which_servers") != "selected":
+        values["mcp_servers"] = None
+    return Policies(**values), errors
+
+
+def _in_order(errors: dict[str, str]) -> dict[str, str]:
+    return {field.name: errors[field.name] for field in FIELDS if field.name in errors}
+
+
+def _as_typed(visit: Visit, typed: Policies, errors: dict[str, str]) -> dict[str, Any]:
+    """The form's values with what was typed, where it is no value of its field."""
+    numbers = {field.name: visit.field(field.name) for field in FIELDS if field.kind == "number"}
+    return msgspec.structs.asdict(typed) | {name: text for name, text in numbers.items() if name in errors}
+
+
+async def _form(visit: Visit, app: ExternalClientApp, values: dict[str, Any], errors: dict[str, str]) -> Response:
+    return await app_page(
+        visit,
+        app,
+        "app_policies.html",
+        tab="policies",
+        status=422 if errors else 200,
+        revision=revision_of(visit) or app.revision,
+        sections=[{"label": section, "fields": [f for f in FIELDS if f.section == section]} for section in SECTIONS],
+        values=values,
+        errors=errors,
+        offered=await _offered(visit, values),
+        delay=visit.site.config.delay,
+    )
+
+
+async def _offered(visit: Visit, values: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """What the org has to choose from, as value and label, by the field; and what was chosen and is there no more."""
+    servers = await visit.site.store.read(mcp_servers.of_org, visit.org.id)
+    sets = await visit.site.store.read(permissions.of_org, visit.org.id)
+    found = {
+        "mcp_servers": [(each.name, each.name if each.is_active else f"{each.name} (inactive)") for each in servers],
+        "permission_sets": [(each.api_name, each.label) for each in sets],
+    }
+    for name, known in found.items():
+        known += [(each, f"{each} (not in this org)") for each in values[name] or () if each not in dict(known)]
+    return found | {"default_mcp_server": found["mcp_servers"]}
+
+
+def _rows(section: str, values: Policies) -> list[dict[str, Any]]:
+    return [_row(field, getattr(values, field.name)) for field in FIELDS if field.section == section]
+
+
+def _row(field: Field, value: Any) -> dict[str, Any]:
+    row = row_of(field, value)
+    return row | {"lines": (EVERY,), "is_code": False} if field.name == "mcp_servers" and value is None else row
