@@ -116,7 +116,7 @@ def test_the_memory_of_answers_is_bounded(run_async: Callable[..., Any], monkeyp
 def test_what_ended_is_forgotten_once_no_token_of_it_can_live(house: House):
     house.write(end_many, ["early"])
     house.catch_up()
-    house.later(tokens.LIFETIME)
+    house.later(tokens.LONGEST_LIFETIME)
     house.write(end_many, ["late"])
     house.catch_up()
     house.run(house.site.live._beat())
@@ -131,7 +131,7 @@ def test_what_ended_is_forgotten_once_no_token_of_it_can_live(house: House):
 def test_a_node_that_starts_knows_what_ended_before(house_on: House):
     now = house_on.site.clock.now()
     house_on.write(ended_in_silence, "before", house_on.org.id, now)
-    house_on.later(tokens.LIFETIME - 1)
+    house_on.later(tokens.LONGEST_LIFETIME - 1)
     assert house_on.run(another_node(house_on).has_ended("before"))
     house_on.later(tokens.LEEWAY + 2)
     assert not house_on.run(another_node(house_on).has_ended("before"))

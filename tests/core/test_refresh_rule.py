@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core import connections, refresh, secrets
+from gatelodge.core.apps.policies import Policies
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
 from gatelodge.core.ids import CONNECTION
 from gatelodge.core.operation import Operation
-from gatelodge.core.refresh import Family, Held
+from gatelodge.core.refresh import Family, Held, Terms
 from tests.generated import MANY
 from tests.house import House
 from tests.oauth.scenes import add_app, add_user, claims_of, connect, person, set_active
@@ -53,11 +54,16 @@ class Rule:
         return None
 
 
+def terms(window: int) -> Terms:
+    """Those of an app with rotation, and of the org that has this window."""
+    return Terms(policies=Policies(), rotates=True, window=window)
+
+
 def begin(like: Connection, connection_id: str, family: Family) -> Operation[None]:
     """A connection beside another, with its family."""
     made = Connection(**{name: getattr(like, name) for name in like.__struct_fields__} | {"id": connection_id})
-    yield from connections._begin(made, 0)
-    yield from refresh.begin(refresh.of(made, family))
+    yield from connections.begin(made, 0)
+    yield from refresh.begin_for(made, family)
 
 
 @pytest.fixture
@@ -78,7 +84,8 @@ def test_whatever_the_history_the_store_follows_the_rule(place: tuple[House, Con
         ids = [secrets.new_id(CONNECTION) for _ in range(2)]
         families = [
             Family(
-                id=secrets.new_token()[:22], org_id=org_id, connection_id="", salt="s", n=1, recent=(), expires_at=2**40
+                id=secrets.new_token()[:22], org_id=org_id, connection_id="", salt="s", n=1, recent=(),
+                began_at=now // MS, used_at=now // MS,
             )
             for _ in range(2)
         ]
@@ -88,7 +95,7 @@ def test_whatever_the_history_the_store_follows_the_rule(place: tuple[House, Con
 
         async def rotate(held: Held, n: int) -> None:
             wanted = rule.use(n, now)
-            answer = await store.run(refresh.rotate, held, n, window=window, now_ms=now)
+            answer = await store.run(refresh.rotate, held, n, terms=terms(window), now_ms=now)
             if wanted is None:
                 assert isinstance(answer, Denied) and answer.error == "invalid_grant"
             else:
@@ -132,7 +139,7 @@ def test_who_loses_to_the_end_of_a_user_and_not_to_a_rotation_ends_nothing(house
     assert presented is not None
     held = house_on.read(refresh.find_live, house_on.org.id, presented.family)
     set_active(house_on, who, is_active=False)
-    answer = house_on.write(refresh.rotate, held, 1, window=30, now_ms=house_on.site.clock.now_ms())
+    answer = house_on.write(refresh.rotate, held, 1, terms=terms(30), now_ms=house_on.site.clock.now_ms())
     assert isinstance(answer, Denied) and "ended" in answer.description
     set_active(house_on, who, is_active=True)
     assert client.refresh(token).status_code == 200
@@ -159,7 +166,7 @@ def test_no_text_is_taken_for_a_token_unless_it_has_four_whole_parts(text: str):
 def test_a_token_is_ours_only_with_its_key_its_family_and_its_number(names: list[str], n: int, other: int, field: str):
     bytes_of = {name: secrets.random_bytes(32) for name in ("k1", "k2", "k3")}
     ring = secrets.KeyRing({name: bytes_of[name] for name in names})
-    family = Family(id="f" * 22, org_id="o", connection_id="c", salt="s", n=n, recent=(), expires_at=0)
+    family = Family(id="f" * 22, org_id="o", connection_id="c", salt="s", n=n, recent=(), began_at=0, used_at=0)
     presented = refresh.parse(refresh.write(ring, family))
     assert presented is not None and presented.key_id == names[0] and refresh.is_ours(ring, presented, family)
     turned = secrets.KeyRing({name: bytes_of[name] for name in reversed(names)})

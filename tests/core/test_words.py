@@ -148,10 +148,11 @@ def test_no_two_lists_of_parts_share_a_code(one: list[str], two: list[str]):
     assert ring.mac("p", *one, key_id="k2") is None
 
 
+@pytest.mark.parametrize("algorithm", keys.ALGORITHMS)
 @requirement("core:keys", "discovery:jwks")
-def test_a_signing_key_says_nothing_of_its_private_half():
+def test_a_signing_key_says_nothing_of_its_private_half(algorithm: str):
     ring = KeyRing({"k1": secrets.random_bytes(32)})
-    made = keys.generate(ring, org_id="00D", now=0)
+    made = keys.generate(ring, org_id="00D", algorithm=algorithm, now=0, signs_from=0)
     private = keys.unseal(ring, made).as_dict(private=True)["d"]
     assert private not in repr(made) and private not in made.public_jwk and private.encode() not in made.sealed
     assert private not in str(keys.jwk_set([made]))

@@ -96,6 +96,12 @@ class Workshop:
         theirs = self.house.run(self.house.site.live.keys(self.other_org.id))
         return tokens.sign(theirs.signer.key, theirs.signer.algorithm, theirs.signer.kid, claims(self.house, **changes))
 
+    def retired(self) -> str:
+        """Signed with a key that the org published once, and no longer does."""
+        ring, org_id = self.house.site.ring, self.house.org.id
+        gone = keys.generate(ring, org_id=org_id, algorithm="ES256", now=1, signs_from=1)
+        return self.signed(keys.unseal(ring, gone))
+
     def other_kid(self) -> str:
         return self.house.run(self.house.site.live.keys(self.other_org.id)).signer.kid
 
@@ -133,7 +139,7 @@ ALGORITHMS: dict[str, Maker] = {
     "HS256 with the public key as JWK": lambda w: w.hmac(json.dumps(w.public).encode()),
     "HS256 with the key's x": lambda w: w.hmac(unb64(w.public["x"])),
     "HS512 with the public key as PEM": lambda w: w.hmac(w.pem, "HS512"),
-    "HS384 with the kid": lambda w: w.hmac(w.ours.kid.encode(), "HS384"),
+    "HS384 with the kid": lambda w: w.hmac(w.ours.signer.kid.encode(), "HS384"),
     "HS256 with an empty key": lambda w: w.hmac(b""),
     "RS256 with a key of their own": lambda w: w.by(RSAKey.generate_key(2048), "RS256"),
     "PS256 with a key of their own": lambda w: w.by(RSAKey.generate_key(2048), "PS256"),
@@ -160,8 +166,8 @@ KEYS: dict[str, Maker] = {
     "kid SQL": lambda w: w.stolen(w.header(kid="' OR '1'='1")),
     "kid a URL": lambda w: w.stolen(w.header(kid=URL)),
     "kid a number": lambda w: w.inside(w.header(kid=7)),
-    "kid an object": lambda w: w.inside(w.header(kid={"kid": w.ours.kid})),
-    "kid with NUL": lambda w: w.inside(w.header(kid=f"{w.ours.kid}\0")),
+    "kid an object": lambda w: w.inside(w.header(kid={"kid": w.ours.signer.kid})),
+    "kid with NUL": lambda w: w.inside(w.header(kid=f"{w.ours.signer.kid}\0")),
     "kid of another org, our signature": lambda w: w.inside(w.header(kid=w.other_kid())),
     "another org's key, its own kid": lambda w: w.of_other_org(),
     "another org's key, our kid": lambda w: w.signed(
@@ -170,9 +176,7 @@ KEYS: dict[str, Maker] = {
     "another org's token for its own server": lambda w: w.of_other_org(
         iss=w.other_org.issuer, aud=f"{w.other_org.issuer}/mcp/sobject-reads"
     ),
-    "a retired key's signature": lambda w: w.signed(
-        keys.unseal(w.house.site.ring, keys.generate(w.house.site.ring, org_id=w.house.org.id, now=1))
-    ),
+    "a retired key's signature": lambda w: w.retired(),
 }
 HEADERS: dict[str, Maker] = {
     "crit of an unknown extension": lambda w: w.inside(w.header(crit=["exp"], exp=1)),
@@ -191,10 +195,10 @@ HEADERS: dict[str, Maker] = {
     "typ text/at+jwt": lambda w: w.inside(w.header(typ="text/at+jwt")),
     "typ with a space": lambda w: w.inside(w.header(typ="at+jwt ")),
     "alg twice, ours first": lambda w: w.stolen(
-        f'{{"alg":"ES256","kid":"{w.ours.kid}","typ":"at+jwt","alg":"none"}}'.encode()
+        f'{{"alg":"ES256","kid":"{w.ours.signer.kid}","typ":"at+jwt","alg":"none"}}'.encode()
     ),
     "alg twice, none first": lambda w: w.stolen(
-        f'{{"alg":"none","kid":"{w.ours.kid}","typ":"at+jwt","alg":"ES256"}}'.encode()
+        f'{{"alg":"none","kid":"{w.ours.signer.kid}","typ":"at+jwt","alg":"ES256"}}'.encode()
     ),
     "header an array": lambda w: w.inside(b"[]"),
     "header a string": lambda w: w.inside(b'"ES256"'),

@@ -7,6 +7,7 @@ import httpx2
 import msgspec
 
 from gatelodge.core import tokens, users
+from gatelodge.core.apps.policies import Policies
 from gatelodge.core.tokens import Claims
 from tests.house import House
 
@@ -19,6 +20,8 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
 }
 SERVER = "sobject-reads"
+LIFETIME = Policies().access_token_minutes * 60
+"""Seconds that an app's access tokens live when its policies say nothing else."""
 
 
 def claims(house: House, n: int = 0, *, preset: str = "claude-code", **changes: Any) -> Claims:
@@ -33,7 +36,7 @@ def claims(house: House, n: int = 0, *, preset: str = "claude-code", **changes: 
         client_id=next(app["consumer_key"] for app in house.told.apps if app["preset"] == preset),
         scope="mcp_api refresh_token",
         iat=now,
-        exp=now + tokens.LIFETIME,
+        exp=now + LIFETIME,
         jti=f"jti-{n}",
         auth_time=now,
         authorization_id="0uA000000000001AAA",

@@ -50,8 +50,8 @@ def change_app(house: House, **policies: object) -> None:
     apps = house.read(registry.in_order, house.org.id, limit=100)
     app = next(app for app in apps if app.preset == "claude-code")
     house.write(
-        propagation.change_app, house.org.id, app.id, revision=app.revision, settings=app.settings,
-        policies=msgspec.structs.replace(app.policies, **policies), known_servers=(SERVER,), actor="robin@acme.example",
+        propagation.change_app, app, revision=app.revision, settings=app.settings,
+        policies=msgspec.structs.replace(app.policies, **policies), actor="robin@acme.example",
         now_ms=house.site.clock.now_ms(), delay=0,
     )  # fmt: skip
     house.catch_up()
@@ -158,7 +158,8 @@ def test_a_new_key_leaves_tokens_good_and_a_removed_one_ends_them(house_on: Hous
     old = token(house_on)
     client = Client(house_on, old)
     assert not was_used or client.modern("tools/list").status_code == 200
-    fresh = keys.generate(house_on.site.ring, org_id=house_on.org.id, now=house_on.site.clock.now() + 1)
+    now = house_on.site.clock.now()
+    fresh = keys.generate(house_on.site.ring, org_id=house_on.org.id, algorithm="ES256", now=now, signs_from=now)
     house_on.write(_with_news(house_on, lambda: keys.add(fresh)))
     house_on.catch_up()
     assert client.modern("tools/list").status_code == 200

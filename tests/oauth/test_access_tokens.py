@@ -5,7 +5,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gatelodge.core import authorizations, keys, tokens
+from gatelodge.core import authorizations, keys
+from gatelodge.core.apps.policies import Policies
 from tests.house import House
 from tests.oauth.scenes import (
     add_app,
@@ -48,7 +49,9 @@ def test_an_access_token_verifies_with_the_published_keys_and_says_what_the_rfc_
     verify(token, jwk)
     assert set(claims) == {
         "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time", "authorization_id", "connection_id",
+        "acr", "amr",
     }  # fmt: skip
+    assert (claims["acr"], claims["amr"]) == ("STANDARD", ["pwd"])
     now = house.site.clock.now()
     assert claims["iss"] == house.issuer and claims["aud"] == f"{house.issuer}/mcp/sobject-reads"
     assert claims["sub"] == user_id(house, who) and claims["client_id"] == client.client_id
@@ -88,7 +91,8 @@ def test_a_newer_key_signs_and_the_older_one_still_verifies(fresh_house: House):
     before = connect(who, client)["access_token"]
     fresh_house.later(5)
     org_id = fresh_house.org.id
-    made = keys.generate(fresh_house.site.ring, org_id=org_id, now=fresh_house.site.clock.now())
+    now = fresh_house.site.clock.now()
+    made = keys.generate(fresh_house.site.ring, org_id=org_id, algorithm="ES256", now=now, signs_from=now)
     fresh_house.write(keys.add, made)
     fresh_house.site.live._keys.drop(org_id)
     after = connect(who, client)["access_token"]
@@ -103,7 +107,7 @@ def test_a_newer_key_signs_and_the_older_one_still_verifies(fresh_house: House):
 def test_a_token_lives_ten_minutes(house: House):
     client = add_app(house)
     token = connect(person(house), client)["access_token"]
-    house.later(tokens.LIFETIME - 1)
+    house.later(Policies().access_token_minutes * 60 - 1)
     assert opens(client, token)
     house.later(1)
     assert not opens(client, token)

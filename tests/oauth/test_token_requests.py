@@ -46,8 +46,11 @@ def test_the_answer_is_json_that_nobody_may_store(ready):
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store" and answer.headers["pragma"] == "no-cache"
     body = answer.json()
-    assert set(body) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
-    assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
+    assert set(body) == {
+        "access_token", "token_type", "expires_in", "scope", "refresh_token",
+        "token_format", "issued_at", "instance_url", "id",
+    }  # fmt: skip
+    assert (body["token_type"], body["expires_in"], body["token_format"]) == ("Bearer", 600, "jwt")
 
 
 @requirement("token:requests")

@@ -33,9 +33,10 @@ async def two_nodes(database: str) -> AsyncIterator[tuple[Store, Store]]:
 
 def add(name: str) -> Operation[None]:
     """An org, with the change that tells nodes of it."""
-    yield from orgs.create(
-        id=secrets.new_id(ORG), name=name, label=name, kind=orgs.PRODUCTION, refresh_window=30, now=1
+    made = orgs.make("http://localhost")(
+        id=secrets.new_id(ORG), name=name, label=name, kind=orgs.PRODUCTION, refresh_window=30, trusted_ranges=""
     )
+    yield from orgs.create(made, 1)
 
 
 def add_then_raise(name: str) -> Operation[None]:

@@ -30,6 +30,14 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing new is asked for."""
         return set(scopes) <= set(self.scopes) and resource in self.resources
 
+    def widened(self, scopes: tuple[str, ...], resource: str) -> "Authorization":
+        """The same with these scopes and this resource ("" for none) as well."""
+        return msgspec.structs.replace(
+            self,
+            scopes=tuple(dict.fromkeys((*self.scopes, *scopes))),
+            resources=tuple(dict.fromkeys(each for each in (*self.resources, resource) if each)),
+        )
+
 
 class HeldRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An authorization request that waits: bound to the browser that sent it by the digest of a cookie."""
@@ -112,11 +120,7 @@ def consent(
         now=now,
     )
     assert held is not None  # an upsert always answers with its row
-    widened = msgspec.structs.replace(
-        held,
-        scopes=tuple(dict.fromkeys((*held.scopes, *scopes))),
-        resources=tuple(dict.fromkeys(each for each in (*held.resources, resource) if each)),
-    )
+    widened = held.widened(scopes, resource)
     yield from execute(
         "UPDATE authorizations SET scopes = :scopes, resources = :resources WHERE org_id = :org_id AND id = :id",
         scopes=" ".join(widened.scopes),

@@ -58,8 +58,29 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     """Every org of the deployment, the first one first."""
     return (
         yield from many(
-            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges FROM orgs ORDER BY name LIMIT :limit",
+            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges FROM orgs ORDER BY name"
+            " LIMIT :limit",
             make(public_url),
+            limit=MOST_ORGS,
+        )
+    )
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """An org in a few words."""
+
+    id: str
+    name: str
+    label: str
+    kind: str
+
+
+def summaries() -> Operation[list[Summary]]:
+    """Every org in a few words, also of a database with an older schema than this program's."""
+    return (
+        yield from many(
+            "SELECT id, name, label, kind FROM orgs ORDER BY name LIMIT :limit",
+            Summary,
             limit=MOST_ORGS,
         )
     )

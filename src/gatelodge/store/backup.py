@@ -20,7 +20,7 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Row, Statement
 from gatelodge.core.secrets import KeyMissing, KeyRing
 from gatelodge.store import migrations
-from gatelodge.store.driving import drive
+from gatelodge.store.driving import Answer, drive
 from gatelodge.store.lock import FolderLock, make_folder
 from gatelodge.store.master_key import KeyRefused, load
 
@@ -38,15 +38,6 @@ class File(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class BackedUpOrg(msgspec.Struct, frozen=True):
-    """One org of a copy."""
-
-    id: str
-    name: str
-    label: str
-    kind: str
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a copy says of itself. ``made_at`` is the moment it shows, in UTC."""
 
@@ -54,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     gatelodge: str
     made_at: str
     schema_version: int
-    orgs: list[BackedUpOrg]
+    orgs: list[orgs.Summary]
     files: dict[str, File]
 
 
@@ -170,15 +161,24 @@ def _copy_database(database: Path, target: Path) -> str:
     return str(made_at)
 
 
-def _contents(database: Path) -> tuple[int, list[BackedUpOrg]]:
+def _contents(database: Path) -> tuple[int, list[orgs.Summary]]:
     """The schema's version, and the orgs."""
     with _opened(database, "ro") as connection:
         try:
             version = connection.execute("SELECT MAX(version) AS version FROM schema_version").fetchone()["version"]
-            rows = connection.execute("SELECT id, name, label, kind FROM orgs ORDER BY name").fetchall()
+            found, _ = drive(orgs.summaries(), _answering(connection))
         except sqlite3.Error as error:
             raise Refused(f"{database} is no database of Gatelodge: {error}") from None
-    return int(version), [msgspec.convert(row, BackedUpOrg) for row in rows]
+    return int(version), msgspec.convert(found, list[orgs.Summary])
+
+
+def _answering(connection: sqlite3.Connection) -> Answer:
+    """What answers an operation's statements from this database."""
+
+    def answer(statement: Statement) -> list[Row]:
+        return connection.execute(statement.sql, statement.values).fetchall()
+
+    return answer
 
 
 def _check_whole(connection: sqlite3.Connection, shown: Path) -> None:
@@ -188,11 +188,7 @@ def _check_whole(connection: sqlite3.Connection, shown: Path) -> None:
 
 
 def _check_keys(connection: sqlite3.Connection, key_file: Path) -> None:
-    ring = _loaded(key_file)
-
-    def answer(statement: Statement) -> list[Row]:
-        return connection.execute(statement.sql, statement.values).fetchall()
-
+    ring, answer = _loaded(key_file), _answering(connection)
     known, _ = drive(orgs.all_orgs(NO_URL), answer)
     for org in msgspec.convert(known, list[orgs.Org]):
         signing, _ = drive(keys.of_org(org.id, 0), answer)
