@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import is_hypothesis_test
+from playwright.sync_api import Browser
 
 from gatelodge.gateway.records import sample
-from tests import postgres, requirements
+from tests import browsing, postgres, requirements
 from tests.house import START, House
 from tests.running import Dev, environment, running_dev
 
@@ -143,6 +144,13 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """``gatelodge dev`` as a process, shared by the tests that change nothing another would trip over."""
     with running_dev(tmp_path_factory.mktemp("dev")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for a module's windows."""
+    with browsing.chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from gatelodge.core.ids import PERMISSION_SET, USER
 from gatelodge.core.permissions import PermissionSet
 from gatelodge.core.secrets import new_id
 from tests.house import House
-from tests.people import Form, Person
+from tests.people import Form, Person, form_token
 
 PASSWORD = "a password long enough"
 
@@ -118,8 +118,7 @@ def sent(text: str, **changes: Any) -> dict[str, Any]:
 
 def token(person: Person) -> str:
     """What every form carries."""
-    forms = Form(person.front.get("/setup/password").text).forms
-    return next(fields["form_token"] for _, fields in forms if "form_token" in fields)
+    return form_token(person.front.get("/setup/password"))
 
 
 def errors(page: httpx2.Response) -> dict[str, str]:
