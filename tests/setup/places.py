@@ -1,20 +1,14 @@
 """Every page there is, from the rows that answer, and the ways to each state in which a person may see one."""
 
-import functools
-import json
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
-import httpx2
 from playwright.sync_api import Page
 
 from gatelodge import oauth, setup
 from tests import browsing
-from tests.running import Dev, environment
+from tests.devices import Device
+from tests.running import Dev
 
 GO = Callable[[Page, Dev], None]
 ROWS = tuple(row for row in (*setup.ROUTES, *oauth.ENDPOINTS) if row.is_page)
@@ -132,23 +126,6 @@ def authenticator_app(page: Page, dev: Dev) -> None:
     page.get_by_role("button", name="Set up an authenticator app").click()
 
 
-@functools.cache
-def kiosk(data: Path) -> str:
-    """The consumer key of an app for devices, made from the command line in the org of this folder."""
-    named = ["--name", "Kiosk", "--api-name", "Kiosk", "--email", "it@acme.example", "--callback", "https://k.example/"]
-    command = [sys.executable, "-m", "gatelodge", "app", "create", "--json", "--data", str(data), "--device-flow"]
-    made = subprocess.run([*command, *named], capture_output=True, text=True, check=True, env=environment())
-    return str(json.loads(made.stdout)["consumer_key"])
-
-
-def begin_device(dev: Dev) -> dict[str, Any]:
-    """A device begins; what it is told (RFC 8628 §3.2)."""
-    sent = {"client_id": kiosk(dev.data), "scope": "mcp_api refresh_token", "resource": dev.mcp_url}
-    answer = httpx2.post(f"{dev.issuer}/services/oauth2/device", data=sent)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def enter_code(page: Page, dev: Dev, code: str) -> None:
     page.goto(f"{dev.issuer}/setup/connect")
     page.get_by_label("Code").fill(code)
@@ -161,7 +138,7 @@ def no_such_code(page: Page, dev: Dev) -> None:
 
 def device(page: Page, dev: Dev) -> None:
     """What a device asks for, to be confirmed."""
-    enter_code(page, dev, begin_device(dev)["user_code"])
+    enter_code(page, dev, Device(dev).codes["user_code"])
 
 
 def connected_device(page: Page, dev: Dev) -> None:
