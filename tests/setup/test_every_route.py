@@ -1,18 +1,16 @@
 """What every page and every form must do, asked of the rows themselves, so that a new one can't be forgotten."""
 
 import re
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
 import pytest
 
-from gatelodge.cli import verbs
 from tests.house import House
 from tests.oauth.scenes import add_app, person
 from tests.people import Form, Person, form, form_token
 from tests.requirements import requirement
-from tests.setup import places
+from tests.setup import offices, places
 
 GETS = tuple(row.path for row in places.ROWS if "GET" in row.methods and row.path not in places.REDIRECTS)
 POSTS = tuple(row.path for row in places.ROWS if "POST" in row.methods)
@@ -48,9 +46,7 @@ def filled(house: House, path: str) -> str:
 
 def sign_in(house: House, n: int) -> Person:
     """The n-th seeded user in a browser of their own."""
-    who = person(house, n)
-    assert who.sign_in_to_setup().status_code == 303
-    return who
+    return offices.sign_in(person(house, n))
 
 
 @requirement("pages:headers")
@@ -144,21 +140,8 @@ def refused(answer: httpx2.Response, status: int = 403) -> bool:
 
 @requirement("pages:forms-are-ours")
 def test_a_form_of_one_org_is_no_form_of_another_on_the_same_host(house: House):
-    def run(verb: str, **arguments: Any) -> Any:
-        return house.run(verbs.perform(house.site, verb, arguments))
-
-    run("org create", name="other", label="", kind="production")
-    run("user create", org="other", username="eve@other.example", name="", email="", admin=True, permission_sets=[],
-        password="a password long enough")  # fmt: skip
-    house.catch_up()
-    front = house.client()
-    here = house.told.users[0]
-    Person(front, here["username"], here["password"]).sign_in_to_setup()
-    page = front.get("/o/other/login")
-    assert page.status_code == 200
-    given = {"username": "eve@other.example", "password": "a password long enough", "next": ""}
-    signed_in = front.post("/o/other/login", data=given | {"form_token": form_token(page)})
-    assert signed_in.status_code == 303 and signed_in.headers["location"] == f"{house.issuer}/o/other/setup"
+    front = sign_in(house, 0).front
+    offices.another_org(house, front=front)
     ours, theirs = form_token(front.get("/setup/password")), form_token(front.get("/o/other/setup/password"))
     assert front.post("/o/other/setup/theme", data={"form_token": ours, "theme": "dark"}).status_code == 403
     assert front.post("/o/other/setup/theme", data={"form_token": theirs, "theme": "dark"}).status_code == 303
