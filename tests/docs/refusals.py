@@ -39,11 +39,12 @@ def refusals() -> list[Refusal]:
     for file in sorted(SOURCE.rglob("*.py")):
         module = ast.parse(file.read_text("utf-8"))
         calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+        texts = _named_texts(module)
         named = [(call.func.id, call) for call in calls if isinstance(call.func, ast.Name)]
         made = _makers(module)
         for name, call in named:
             if name in KINDS:
-                found.update(_refusal(name, call))
+                found.update(_refusal(KINDS[name], call, texts))
             elif name in made and (sentence := _text(call.args[0])):
                 found.add(Refusal(kind=made[name][0], code=made[name][1], status=400, sentence=sentence))
         found.update(_of_classes(module))
@@ -75,17 +76,32 @@ def _makers(module: ast.Module) -> dict[str, tuple[str, str]]:
     return found
 
 
-KINDS = (
-    "OAuthError", "Denied", "ToldToTheUser", "Turned", "BadRequest",
-    "Refused", "Unavailable", "ConfigRefused", "KeyRefused", "StoreRefused", "RecordError",
-)  # fmt: skip
+def _named_texts(module: ast.Module) -> list[tuple[int, str, ast.expr]]:
+    """The texts that have a name: the line, the name and the text."""
+    return sorted(
+        (node.lineno, target.id, node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Assign) and _text(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
+
+
+KINDS = {
+    name: name
+    for name in (
+        "OAuthError", "Denied", "ToldToTheUser", "Turned", "BadRequest",
+        "Refused", "Unavailable", "ConfigRefused", "KeyRefused", "StoreRefused", "RecordError",
+    )
+} | {"NotAccepted": "Turned"}  # fmt: skip
+"""The calls that refuse, and as which kind their sentences are listed."""
 
 
 WITH_A_SENTENCE = {"Locked": "StoreRefused", "Repeated": "BadRequest"}
 
 
-def _refusal(kind: str, call: ast.Call) -> Iterator[Refusal]:
-    texts = [_text(each) for each in call.args]
+def _refusal(kind: str, call: ast.Call, named_texts: list[tuple[int, str, ast.expr]]) -> Iterator[Refusal]:
+    texts = [_text(_meant(each, named_texts) if kind == "Turned" else each) for each in call.args]
     named = {each.arg: _text(each.value) for each in call.keywords if each.arg}
     numbers = [e.value for e in call.args if isinstance(e, ast.Constant) and isinstance(e.value, int)]
     if kind == "ToldToTheUser":
@@ -106,6 +122,14 @@ def _refusal(kind: str, call: ast.Call) -> Iterator[Refusal]:
             yield Refusal(kind=kind, code=code, status=numbers[0] if numbers else 0, sentence=sentence)
     elif texts and texts[0]:
         yield Refusal(kind=kind, code="", status=numbers[0] if numbers else 400, sentence=texts[0])
+
+
+def _meant(node: ast.expr, named_texts: list[tuple[int, str, ast.expr]]) -> ast.expr:
+    """What a name stands for: the last text above it that has this name."""
+    if not isinstance(node, ast.Name):
+        return node
+    above = [text for line, name, text in named_texts if name == node.id and line <= node.lineno]
+    return above[-1] if above else node
 
 
 def _text(node: ast.expr) -> str | None:

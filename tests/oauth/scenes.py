@@ -215,4 +215,5 @@ def opens(client: OAuthClient, token: str) -> bool:
 
 
 def app_id(house: House, client: OAuthClient) -> str:
+    """The id of the app that this client is."""
     return house.run(house.site.live.client(house.org.id, client.client_id)).app_id
