@@ -39,14 +39,17 @@ def refusals() -> list[Refusal]:
     for file in sorted(SOURCE.rglob("*.py")):
         module = ast.parse(file.read_text("utf-8"))
         calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
-        texts = _named_texts(module)
+        texts, returned = _named_texts(module), _returned_texts(module)
         named = [(call.func.id, call) for call in calls if isinstance(call.func, ast.Name)]
         made = _makers(module)
         for name, call in named:
             if name in KINDS:
                 found.update(_refusal(KINDS[name], call, texts))
-            elif name in made and (sentence := _text(call.args[0])):
-                found.add(Refusal(kind=made[name][0], code=made[name][1], status=400, sentence=sentence))
+            elif name in made:
+                (kind, code), said = made[name], _meant(call.args[0], texts)
+                for sentence in returned.get(_called(said), [_text(said)]):
+                    if sentence:
+                        found.add(Refusal(kind=kind, code=code, status=400, sentence=sentence))
         found.update(_of_classes(module))
     found = {each for each in found if WORD.search(each.sentence) or each.code}
     return sorted(found, key=lambda each: (each.kind, each.status, each.code, each.sentence))
@@ -122,6 +125,24 @@ def _refusal(kind: str, call: ast.Call, named_texts: list[tuple[int, str, ast.ex
             yield Refusal(kind=kind, code=code, status=numbers[0] if numbers else 0, sentence=sentence)
     elif texts and texts[0]:
         yield Refusal(kind=kind, code="", status=numbers[0] if numbers else 400, sentence=texts[0])
+
+
+def _returned_texts(module: ast.Module) -> dict[str, list[str]]:
+    """The texts that functions hand to those who refuse with them, by the function's name."""
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = {
+        node.name: [_text(each.value) for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+        for node in functions
+    }
+    return {name: [text for text in texts if text] for name, texts in found.items() if any(texts)}
+
+
+def _called(node: ast.expr) -> str:
+    """The name of the function whose answer this is, "" for anything else."""
+    match node:
+        case ast.Await(value=ast.Call(func=ast.Name(id=name))) | ast.Call(func=ast.Name(id=name)):
+            return name
+    return ""
 
 
 def _meant(node: ast.expr, named_texts: list[tuple[int, str, ast.expr]]) -> ast.expr:

@@ -125,7 +125,6 @@ def spliced(house: House, client: OAuthClient, header: object) -> str:
     return f"{segment(header)}.{claims}.{signature}"
 
 
-NOW = 1_790_000_000
 ATTACKS = {
     "signed by another key of the same kid": lambda h, c: assertion(h, c, OTHER_EC),
     "for the token endpoint": lambda h, c: assertion(h, c, aud=f"{c.issuer}/services/oauth2/token"),
