@@ -90,12 +90,12 @@ def test_the_same_browser_may_look_again_and_no_other_may(shared_house: House):
     client = add_app(shared_house, HTTPS)
     who = signed_in(person(shared_house), client)
     url = pushed(client)
-    pages = [who.go(url) for _ in range(3)]
+    pages = [who.go(url) for _ in range(4)]
     assert all(page.status_code == 200 for page in pages)
     assert is_over(shared_house.client().get(url)) and is_over(signed_in(person(shared_house), client).front.get(url))
-    assert "code" in returned(who.answer(pages[1], answer="allow"))
-    late = who.answer(pages[2], answer="allow")
-    assert is_over(late), "three pages of one pushed request are one answer"
+    assert "code" in returned(who.answer(pages.pop(), answer="allow"))
+    for late in ("allow", "deny"):
+        assert is_over(who.answer(pages.pop(), answer=late)), "four pages of one pushed request are one answer"
 
 
 @requirement("par:lifetime")
@@ -205,9 +205,12 @@ def test_what_an_administrator_changed_meanwhile_counts(fresh_house: House):
         add_app(fresh_house, HTTPS),
         signed_in(person(fresh_house), add_app(fresh_house, HTTPS, mcp_servers=("sobject-reads",))),
     )
-    url = pushed(client, resource=second)
+    url, shown = pushed(client, resource=second), pushed(client, resource=second)
+    page = who.go(shown)
     change_app(fresh_house, client, mcp_servers=("sobject-reads",))
     assert returned(who.front.get(url))["error"] == "invalid_target"
+    assert returned(who.answer(page, answer="allow"))["error"] == "invalid_target"
+    assert is_over(who.front.get(url)) and is_over(who.front.get(shown)), "a refusal is an answer too"
 
 
 @requirement("par:bounded")

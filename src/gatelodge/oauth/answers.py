@@ -3,6 +3,7 @@ user-agent flow. What may be answered once is settled in the same transaction.
 """
 
 import enum
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from gatelodge.oauth.requests import Asked
 from gatelodge.oauth.way_back import back
 from gatelodge.web.site import Site
 
+T = TypeVar("T")
 USER_AGENT = "implicit"
 """RFC 6749 §4.2: how metadata would name the grant, were it listed."""
 
@@ -68,11 +70,11 @@ async def give(site: Site, request: Request, asked: Asked, made: Connection, set
     """
     now = site.clock.now()
     if asked.returns_token:
-        begun = _first(asked, await site.store.run(begin, made, settled, now))
+        begun = first(asked, await site.store.run(begin, made, settled, now))
         parameters = await _token(site, asked, begun)
     else:
         value, code = new_code(asked, made, now)
-        _ = _first(asked, await site.store.run(keep, code, settled, now))
+        _ = first(asked, await site.store.run(keep, code, settled, now))
         parameters = {"code": value}
     return back(site, request, asked, parameters)
 
@@ -81,10 +83,11 @@ class AnsweredBefore(Exception):
     """A double click: the first answer is on its way back."""
 
 
-def _first(asked: Asked, begun: Connection | Before) -> Connection:
-    if isinstance(begun, Connection):
-        return begun
-    raise AnsweredBefore if begun is Before.WAITING else references.used_up(asked.request.client_id)
+def first(asked: Asked, answered: T | Before) -> T:
+    """What came of an answer that was the first. Raises ``AnsweredBefore`` or ``ToldToTheUser`` for any other."""
+    if not isinstance(answered, Before):
+        return answered
+    raise AnsweredBefore if answered is Before.WAITING else references.used_up(asked.request.client_id)
 
 
 def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
@@ -100,14 +103,19 @@ def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
     )
 
 
+def close(org_id: str, settled: Settled, now: int) -> Operation[Before | None]:
+    """End what an answer ends, a refusal too; or say which of it another answer ended before."""
+    if settled.waiting and not (yield from authorizations.release_held(org_id, settled.waiting, settled.browser, now)):
+        return Before.WAITING
+    if settled.pushed and not (yield from pushed_requests.use(org_id, settled.pushed, now)):
+        return Before.PUSHED
+    return None
+
+
 def settle(made: Connection, settled: Settled, now: int) -> Operation[Connection | Before]:
     """The connection that may begin now, or what another answer has ended."""
-    if settled.waiting and not (
-        yield from authorizations.release_held(made.org_id, settled.waiting, settled.browser, now)
-    ):
-        return Before.WAITING
-    if settled.pushed and not (yield from pushed_requests.use(made.org_id, settled.pushed, now)):
-        return Before.PUSHED
+    if (before := (yield from close(made.org_id, settled, now))) is not None:
+        return before
     return (yield from connections.agree(made, now)) if settled.widens else made
 
 
