@@ -153,6 +153,13 @@ def browser() -> Iterator[Browser]:
         yield made
 
 
+@pytest.fixture
+def own_dev(tmp_path: Path) -> Iterator[Dev]:
+    """The same for one test alone, which may turn its keys and its settings over."""
+    with running_dev(tmp_path / "data") as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def gatelodge() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line and hand back what it said."""

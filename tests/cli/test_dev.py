@@ -1,7 +1,6 @@
 """``gatelodge dev`` as a process."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -99,11 +98,10 @@ def test_a_second_start_prints_the_same_until_an_owner_changes_a_password(tmp_pa
 def test_without_json_it_prints_what_a_person_needs(tmp_path: Path):
     port = free_port()
     command = ["dev", "--port", str(port), "--data", str(tmp_path / "data")]
-    with running(command, f"http://localhost:{port}/readyz") as (process, _):
+    with running(command, f"http://localhost:{port}/readyz") as (process, first):
+        process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        said = process.stdout.read() or ""
-    said += process.stdout.read() if not process.stdout.closed else ""
+        said = first + process.stdout.read()
     for wanted in (
         f"http://localhost:{port}/setup", f"http://localhost:{port}/mcp/sobject-reads", "robin@acme.example",
         "claude mcp add --transport http --client-id 3MVG9", "codex mcp add", "Cursor", "VS Code", "Postman",

@@ -1,8 +1,7 @@
 """The operator's verbs beside a running server: keys, origins, users who leave, revoking by time, and cleaning."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -16,10 +15,22 @@ from gatelodge.core import used_once
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import BATCH, Operation, number, one
 from tests.house import House
-from tests.oauth.scenes import add_app, add_org, add_user, claims_of, code_for, connect, opens, person, refused, user_id
+from tests.oauth.scenes import (
+    add_app,
+    add_org,
+    add_user,
+    claims_of,
+    code_for,
+    connect,
+    is_signed_in,
+    opens,
+    person,
+    refused,
+    user_id,
+)
 from tests.people import Person, returned
 from tests.requirements import requirement
-from tests.running import Dev, running_dev
+from tests.running import Dev
 
 Gatelodge = Callable[..., "CompletedProcess[str]"]
 
@@ -28,13 +39,6 @@ def do(house: House, verb: str, **arguments: Any) -> Any:
     answer = house.run(perform(house.site, verb, {"org": ""} | arguments))
     house.catch_up()
     return answer
-
-
-@pytest.fixture
-def own_dev(tmp_path: Path) -> Iterator[Dev]:
-    """A server whose keys may turn."""
-    with running_dev(tmp_path / "data") as running:
-        yield running
 
 
 @requirement("operate:beside-a-server")
@@ -90,10 +94,6 @@ def test_origins_of_browsers_are_taken_and_listed_once(house: House):
     for origin in (*good, *good):
         answer = do(house, "server allow-origin", name="sobject-reads", origin=origin)
     assert answer["allowed_origins"] == list(good)
-
-
-def is_signed_in(who: Person) -> bool:
-    return who.front.get("/setup").status_code == 200
 
 
 @requirement("operate:deactivate")

@@ -33,8 +33,9 @@ def end_many(record_ids: list[str]) -> Operation[None]:
 def ended_in_silence(record_id: str, org_id: str, now: int) -> Operation[None]:
     """A connection that ended while this node was away for so long that the change is no longer kept."""
     yield from execute(
-        "INSERT INTO connections (id, org_id, authorization_id, user_id, client_id, scopes, resource, signed_in_at,"
-        " created_at, ended_at) VALUES (:id, :org_id, '', '', '', '', '', :now, :now, :now)",
+        "INSERT INTO connections (id, org_id, authorization_id, user_id, app_id, client_id, scopes, resource,"
+        " signed_in_at, level, methods, dpop_jkt, grant_type, created_at, used_at, ended_at)"
+        " VALUES (:id, :org_id, '', '', '', '', '', '', :now, '', '', '', '', :now, :now, :now)",
         id=record_id,
         org_id=org_id,
         now=now,
@@ -148,12 +149,10 @@ def an_app(house: House) -> registry.ExternalClientApp:
 def changed(house: House, app: registry.ExternalClientApp, *, delay: int, **policies: Any) -> Any:
     return house.write(
         propagation.change_app,
-        house.org.id,
-        app.id,
+        app,
         revision=app.revision,
         settings=msgspec.structs.replace(app.settings, description="changed"),
         policies=msgspec.structs.replace(app.policies, **policies),
-        known_servers=("sobject-reads",),
         actor="test",
         now_ms=house.site.clock.now_ms(),
         delay=delay,

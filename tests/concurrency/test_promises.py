@@ -163,12 +163,10 @@ async def disable(deployment: Deployment, key: str) -> None:
         )  # fmt: skip
         await store.run(
             propagation.change_app,
-            org.id,
-            app.id,
+            app,
             revision=app.revision,
             settings=app.settings,
             policies=msgspec.structs.replace(app.policies, is_enabled=False),
-            known_servers=("sobject-reads",),
             actor="test",
             now_ms=app.updated_at * 1000,
             delay=0,

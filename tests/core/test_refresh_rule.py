@@ -84,8 +84,14 @@ def test_whatever_the_history_the_store_follows_the_rule(place: tuple[House, Con
         ids = [secrets.new_id(CONNECTION) for _ in range(2)]
         families = [
             Family(
-                id=secrets.new_token()[:22], org_id=org_id, connection_id="", salt="s", n=1, recent=(),
-                began_at=now // MS, used_at=now // MS,
+                id=secrets.new_token()[:22],
+                org_id=org_id,
+                connection_id="",
+                salt="s",
+                n=1,
+                recent=(),
+                began_at=now // MS,
+                used_at=now // MS,
             )
             for _ in range(2)
         ]

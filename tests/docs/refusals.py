@@ -39,13 +39,17 @@ def refusals() -> list[Refusal]:
     for file in sorted(SOURCE.rglob("*.py")):
         module = ast.parse(file.read_text("utf-8"))
         calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+        texts, returned = _named_texts(module), _returned_texts(module)
         named = [(call.func.id, call) for call in calls if isinstance(call.func, ast.Name)]
         made = _makers(module)
         for name, call in named:
             if name in KINDS:
-                found.update(_refusal(name, call))
-            elif name in made and (sentence := _text(call.args[0])):
-                found.add(Refusal(kind=made[name][0], code=made[name][1], status=400, sentence=sentence))
+                found.update(_refusal(KINDS[name], call, texts))
+            elif name in made:
+                (kind, code), said = made[name], _meant(call.args[0], texts)
+                for sentence in returned.get(_called(said), [_text(said)]):
+                    if sentence:
+                        found.add(Refusal(kind=kind, code=code, status=400, sentence=sentence))
         found.update(_of_classes(module))
     found = {each for each in found if WORD.search(each.sentence) or each.code}
     return sorted(found, key=lambda each: (each.kind, each.status, each.code, each.sentence))
@@ -75,17 +79,32 @@ def _makers(module: ast.Module) -> dict[str, tuple[str, str]]:
     return found
 
 
-KINDS = (
-    "OAuthError", "Denied", "ToldToTheUser", "Turned", "BadRequest",
-    "Refused", "Unavailable", "ConfigRefused", "KeyRefused", "StoreRefused", "RecordError",
-)  # fmt: skip
+def _named_texts(module: ast.Module) -> list[tuple[int, str, ast.expr]]:
+    """The texts that have a name: the line, the name and the text."""
+    return sorted(
+        (node.lineno, target.id, node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Assign) and _text(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
+
+
+KINDS = {
+    name: name
+    for name in (
+        "OAuthError", "Denied", "ToldToTheUser", "Turned", "BadRequest",
+        "Refused", "Unavailable", "ConfigRefused", "KeyRefused", "StoreRefused", "RecordError",
+    )
+} | {"NotAccepted": "Turned"}  # fmt: skip
+"""The calls that refuse, and as which kind their sentences are listed."""
 
 
 WITH_A_SENTENCE = {"Locked": "StoreRefused", "Repeated": "BadRequest"}
 
 
-def _refusal(kind: str, call: ast.Call) -> Iterator[Refusal]:
-    texts = [_text(each) for each in call.args]
+def _refusal(kind: str, call: ast.Call, named_texts: list[tuple[int, str, ast.expr]]) -> Iterator[Refusal]:
+    texts = [_text(_meant(each, named_texts) if kind == "Turned" else each) for each in call.args]
     named = {each.arg: _text(each.value) for each in call.keywords if each.arg}
     numbers = [e.value for e in call.args if isinstance(e, ast.Constant) and isinstance(e.value, int)]
     if kind == "ToldToTheUser":
@@ -106,6 +125,32 @@ def _refusal(kind: str, call: ast.Call) -> Iterator[Refusal]:
             yield Refusal(kind=kind, code=code, status=numbers[0] if numbers else 0, sentence=sentence)
     elif texts and texts[0]:
         yield Refusal(kind=kind, code="", status=numbers[0] if numbers else 400, sentence=texts[0])
+
+
+def _returned_texts(module: ast.Module) -> dict[str, list[str]]:
+    """The texts that functions hand to those who refuse with them, by the function's name."""
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = {
+        node.name: [_text(each.value) for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+        for node in functions
+    }
+    return {name: [text for text in texts if text] for name, texts in found.items() if any(texts)}
+
+
+def _called(node: ast.expr) -> str:
+    """The name of the function whose answer this is, "" for anything else."""
+    match node:
+        case ast.Await(value=ast.Call(func=ast.Name(id=name))) | ast.Call(func=ast.Name(id=name)):
+            return name
+    return ""
+
+
+def _meant(node: ast.expr, named_texts: list[tuple[int, str, ast.expr]]) -> ast.expr:
+    """What a name stands for: the last text above it that has this name."""
+    if not isinstance(node, ast.Name):
+        return node
+    above = [text for line, name, text in named_texts if name == node.id and line <= node.lineno]
+    return above[-1] if above else node
 
 
 def _text(node: ast.expr) -> str | None:

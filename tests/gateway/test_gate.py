@@ -53,7 +53,18 @@ def test_with_a_bad_token_every_method_says_invalid_token(org: House, method: st
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "Bearer    ", "Basic dXNlcjpwYXNz", "Digest x", "DPoP", "DPoPa.b.c", "a.b.c", "Bearera.b.c"],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer    ",
+        "Basic dXNlcjpwYXNz",
+        "Digest x",
+        "DPoP",
+        "DPoPa.b.c",
+        "a.b.c",
+        "Bearera.b.c",
+    ],
 )
 @requirement("gateway:401-before-405")
 def test_a_header_without_a_token_counts_as_none(org: House, header: str):

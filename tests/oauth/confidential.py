@@ -1,14 +1,12 @@
 """Apps that can prove who they are: a secret, as Setup gives one, and what callers of the endpoints beside token send."""
 
-import base64
 from typing import Any
 
 import httpx2
 import msgspec
 
-from gatelodge.core import credentials, propagation, secrets
-from gatelodge.core.apps import registry
 from tests.house import House
+from tests.oauth.flows import basic, give_secret
 from tests.oauth.scenes import add_app
 from tests.people import OAuthClient
 
@@ -24,8 +22,7 @@ class Confidential(msgspec.Struct, frozen=True):
     @property
     def basic(self) -> dict[str, str]:
         """The Authorization header of RFC 6749 §2.3.1."""
-        pair = f"{self.client.client_id}:{self.secret}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        return basic(self.client.client_id, self.secret)
 
     @property
     def post(self) -> dict[str, str]:
@@ -37,22 +34,6 @@ def add_confidential(house: House, *callback_urls: str, **changes: Any) -> Confi
     """An app with a secret, registered and live."""
     client = add_app(house, *callback_urls, **changes)
     return Confidential(client, give_secret(house, client))
-
-
-def give_secret(house: House, client: OAuthClient) -> str:
-    """What Setup does on demand: a secret, kept as its digest."""
-    org = next(org for org in house.site.live.orgs() if org.issuer == client.issuer)
-    live = house.run(house.site.live.client(org.id, client.client_id))
-    secret, now_ms = secrets.new_token(), house.site.clock.now_ms()
-    house.write(credentials.set_secret, org.id, client.client_id, secrets.digest(secret), now_ms // 1000)
-    app = house.read(registry.find, org.id, live.app_id)
-    bumped = house.write(
-        registry.save, org.id, app.id, revision=app.revision, settings=app.settings, policies=app.policies,
-        now=now_ms // 1000,
-    )  # fmt: skip
-    house.write(propagation.release_app, bumped, now_ms=now_ms, delay=0)
-    house.catch_up()
-    return secret
 
 
 def revoke(client: OAuthClient, token: str | None, **sent: Any) -> httpx2.Response:

@@ -72,18 +72,17 @@ def asserted(text: str) -> dict[str, str]:
 
 
 def app_of(house: House, client: OAuthClient) -> registry.ExternalClientApp:
-    """The app that this client is, as it is being edited."""
-    live = house.run(house.site.live.client(house.org.id, client.client_id))
-    return house.read(registry.find, house.org.id, live.app_id)
+    """The app that this client is, in whichever org, as it is being edited."""
+    org = next(org for org in house.site.live.orgs() if org.issuer == client.issuer)
+    live = house.run(house.site.live.client(org.id, client.client_id))
+    return house.read(registry.find, org.id, live.app_id)
 
 
 def give_secret(house: House, client: OAuthClient) -> str:
     """An administrator makes the app's secret."""
     value = secrets.new_token()
     app = app_of(house, client)
-    house.write(
-        rotation.make_secret, app, secrets.digest(value), actor="robin", now_ms=house.site.clock.now_ms()
-    )  # fmt: skip
+    house.write(rotation.make_secret, app, secrets.digest(value), actor="robin", now_ms=house.site.clock.now_ms())
     house.catch_up()
     return value
 
@@ -103,7 +102,7 @@ def stage(house: House, client: OAuthClient) -> tuple[OAuthClient, str]:
     return changed, value
 
 
-def basic(name: str, secret: str) -> dict[str, str]:
+def basic(name: str, secret: str = "") -> dict[str, str]:
     """HTTP Basic."""
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
 

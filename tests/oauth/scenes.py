@@ -162,6 +162,11 @@ def signed_in(who: Person, client: OAuthClient) -> Person:
     return who
 
 
+def is_signed_in(who: Person) -> bool:
+    """Whether this browser still has a session."""
+    return who.front.get("/setup").status_code == 200
+
+
 def code_for(who: Person, client: OAuthClient, **changes: str | None) -> str:
     """The code of a person who allows what the client asks for."""
     back = who.allow(client.authorize_url(**changes))
@@ -215,4 +220,5 @@ def opens(client: OAuthClient, token: str) -> bool:
 
 
 def app_id(house: House, client: OAuthClient) -> str:
+    """The id of the app that this client is."""
     return house.run(house.site.live.client(house.org.id, client.client_id)).app_id

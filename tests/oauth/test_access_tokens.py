@@ -5,7 +5,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gatelodge.core import authorizations, keys
+from gatelodge.core import authorizations, keys, tokens
 from gatelodge.core.apps.policies import Policies
 from tests.house import House
 from tests.oauth.scenes import (

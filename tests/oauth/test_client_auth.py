@@ -16,30 +16,26 @@ from tests.requirements import requirement
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("clients") / "data") as made:
-        yield made
+def robin(shared_house: House):
+    return person(shared_house)
 
 
 @pytest.fixture(scope="module")
-def robin(place: House):
-    return person(place)
-
-
-@pytest.fixture(scope="module")
-def confidential(place: House) -> tuple[OAuthClient, str]:
+def confidential(shared_house: House) -> tuple[OAuthClient, str]:
     """An app that must show something in both flows, with a secret and with keys."""
     client = add_app(
-        place,
+        shared_house,
         public_keys=jwk_set(),
         require_secret_for_web_server_flow=True,
         require_secret_for_refresh_token_flow=True,
     )
-    return client, give_secret(place, client)
+    return client, give_secret(shared_house, client)
 
 
 @requirement("clients:secret")
-def test_a_secret_is_taken_from_basic_and_from_the_body_and_the_client_then_gets_its_tokens(place, robin, confidential):
+def test_a_secret_is_taken_from_basic_and_from_the_body_and_the_client_then_gets_its_tokens(
+    shared_house, robin, confidential
+):
     client, secret = confidential
     by_basic = post(client, grant(client, code_for(robin, client)), **basic(client.client_id, secret))
     by_post = post(
@@ -49,7 +45,7 @@ def test_a_secret_is_taken_from_basic_and_from_the_body_and_the_client_then_gets
 
 
 @requirement("clients:secret", "clients:uniform")
-def test_a_wrong_secret_is_refused_and_leaves_the_code_to_its_owner(place, robin, confidential):
+def test_a_wrong_secret_is_refused_and_leaves_the_code_to_its_owner(shared_house, robin, confidential):
     client, secret = confidential
     sent = grant(client, code_for(robin, client))
     for wrong in ("x", secret[:-1], secret + "x", secret.swapcase(), "", " " + secret):
@@ -62,9 +58,9 @@ def test_a_wrong_secret_is_refused_and_leaves_the_code_to_its_owner(place, robin
 
 
 @requirement("clients:secret")
-def test_nobody_can_tell_a_wrong_secret_from_one_of_an_app_of_another_org(place, confidential):
+def test_nobody_can_tell_a_wrong_secret_from_one_of_an_app_of_another_org(shared_house, confidential):
     client, secret = confidential
-    elsewhere = add_app(place, org=add_org(place, "elsewhere"))
+    elsewhere = add_app(shared_house, org=add_org(shared_house, "elsewhere"))
     theirs = post(client, {"grant_type": "client_credentials"}, **basic(elsewhere.client_id, secret))
     nobodys = post(client, {"grant_type": "client_credentials"}, **basic("3MVG9" + "x" * 80, secret))
     assert theirs.status_code == nobodys.status_code == 401 and theirs.json() == nobodys.json()
@@ -82,9 +78,9 @@ OPTIONS = [
 
 @requirement("clients:web-server-option")
 @pytest.mark.parametrize(("required", "sent", "status"), OPTIONS)
-def test_require_secret_for_web_server_flow(place, robin, required: bool, sent: str | None, status: int):
-    client = add_app(place, require_secret_for_web_server_flow=required)
-    secret = give_secret(place, client)
+def test_require_secret_for_web_server_flow(shared_house, robin, required: bool, sent: str | None, status: int):
+    client = add_app(shared_house, require_secret_for_web_server_flow=required)
+    secret = give_secret(shared_house, client)
     shown = {"right": secret, "wrong": "not the secret", None: None}[sent]
     answer = client.redeem(code_for(robin, client), client_secret=shown)
     assert answer.status_code == status, answer.text
@@ -94,9 +90,9 @@ def test_require_secret_for_web_server_flow(place, robin, required: bool, sent: 
 
 @requirement("clients:refresh-option")
 @pytest.mark.parametrize(("required", "sent", "status"), OPTIONS)
-def test_require_secret_for_refresh_token_flow(place, robin, required: bool, sent: str | None, status: int):
-    client = add_app(place, require_secret_for_refresh_token_flow=required)
-    secret = give_secret(place, client)
+def test_require_secret_for_refresh_token_flow(shared_house, robin, required: bool, sent: str | None, status: int):
+    client = add_app(shared_house, require_secret_for_refresh_token_flow=required)
+    secret = give_secret(shared_house, client)
     held = connect(robin, client)["refresh_token"]
     shown = {"right": secret, "wrong": "not the secret", None: None}[sent]
     assert client.refresh(held, client_secret=shown).status_code == status
@@ -106,14 +102,14 @@ def test_require_secret_for_refresh_token_flow(place, robin, required: bool, sen
 @requirement("clients:private-key-jwt")
 @pytest.mark.parametrize("key", [EC, RSA], ids=["ES256", "RS256"])
 @pytest.mark.parametrize("names_itself", [True, False])
-def test_a_signed_assertion_is_proof_for_our_issuer(place, robin, confidential, key, names_itself: bool):
+def test_a_signed_assertion_is_proof_for_our_issuer(shared_house, robin, confidential, key, names_itself: bool):
     client, _ = confidential
-    sent = grant(client, code_for(robin, client)) | asserted(assertion(place, client, key))
+    sent = grant(client, code_for(robin, client)) | asserted(assertion(shared_house, client, key))
     answer = post(client, sent | ({"client_id": client.client_id} if names_itself else {}))
     assert answer.status_code == 200, answer.text
     again = {"grant_type": "refresh_token", "refresh_token": answer.json()["refresh_token"]}
     refused(post(client, again | {"client_id": client.client_id}), "invalid_client")
-    assert post(client, again | asserted(assertion(place, client, key))).status_code == 200
+    assert post(client, again | asserted(assertion(shared_house, client, key))).status_code == 200
 
 
 def hmac(house: House, client: OAuthClient, secret: bytes) -> str:
@@ -129,7 +125,6 @@ def spliced(house: House, client: OAuthClient, header: object) -> str:
     return f"{segment(header)}.{claims}.{signature}"
 
 
-NOW = 1_790_000_000
 ATTACKS = {
     "signed by another key of the same kid": lambda h, c: assertion(h, c, OTHER_EC),
     "for the token endpoint": lambda h, c: assertion(h, c, aud=f"{c.issuer}/services/oauth2/token"),
@@ -178,9 +173,9 @@ ATTACKS = {
 
 @requirement("clients:assertion-attacks")
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_assertion_that_is_not_this_apps_own_for_us_now_is_refused(place, confidential, attack: str):
+def test_an_assertion_that_is_not_this_apps_own_for_us_now_is_refused(shared_house, confidential, attack: str):
     client, _ = confidential
-    forged = ATTACKS[attack](place, client)
+    forged = ATTACKS[attack](shared_house, client)
     answer = post(
         client, {"grant_type": "refresh_token", "refresh_token": "x", "client_id": client.client_id} | asserted(forged)
     )
@@ -204,21 +199,21 @@ def test_an_assertion_is_believed_once_and_for_as_long_as_it_lives(house_on: Hou
 
 
 @requirement("clients:assertion-once")
-def test_a_jti_belongs_to_its_app(place, robin, confidential):
+def test_a_jti_belongs_to_its_app(shared_house, robin, confidential):
     client, _ = confidential
-    other = add_app(place, public_keys=jwk_set(), require_secret_for_web_server_flow=True)
+    other = add_app(shared_house, public_keys=jwk_set(), require_secret_for_web_server_flow=True)
     for each in (client, other):
-        sent = grant(each, code_for(robin, each)) | asserted(assertion(place, each, jti="the same"))
+        sent = grant(each, code_for(robin, each)) | asserted(assertion(shared_house, each, jti="the same"))
         assert post(each, sent).status_code == 200
 
 
 @requirement("clients:private-key-jwt")
-def test_an_app_without_keys_takes_no_assertion_and_one_with_a_pem_certificate_does(place, robin):
-    client = add_app(place)
+def test_an_app_without_keys_takes_no_assertion_and_one_with_a_pem_certificate_does(shared_house, robin):
+    client = add_app(shared_house)
     sent = grant(client, code_for(robin, client))
-    assert "Settings" in refused(post(client, sent | asserted(assertion(place, client))), "invalid_client", 401)
-    certified = add_app(place, public_keys=certificate(), require_secret_for_web_server_flow=True)
-    text = assertion(place, certified, header={"kid": None})
+    assert "Settings" in refused(post(client, sent | asserted(assertion(shared_house, client))), "invalid_client", 401)
+    certified = add_app(shared_house, public_keys=certificate(), require_secret_for_web_server_flow=True)
+    text = assertion(shared_house, certified, header={"kid": None})
     assert post(certified, grant(certified, code_for(robin, certified)) | asserted(text)).status_code == 200
 
 
@@ -239,10 +234,10 @@ def certificate() -> str:
 
 
 @requirement("clients:one-way")
-def test_two_ways_at_once_are_refused_and_so_is_a_strange_assertion_type(place, confidential):
+def test_two_ways_at_once_are_refused_and_so_is_a_strange_assertion_type(shared_house, confidential):
     client, secret = confidential
     sent = {"grant_type": "refresh_token", "refresh_token": "x", "client_id": client.client_id}
-    text = asserted(assertion(place, client))
+    text = asserted(assertion(shared_house, client))
     refused(post(client, sent | text | {"client_secret": secret}), "invalid_request")
     refused(post(client, sent | text, **basic(client.client_id, secret)), "invalid_request")
     refused(post(client, sent | text | {"client_assertion_type": "urn:x"}), "invalid_request")
@@ -251,17 +246,17 @@ def test_two_ways_at_once_are_refused_and_so_is_a_strange_assertion_type(place, 
 
 
 @requirement("clients:last-use")
-def test_the_last_use_of_a_secret_is_written_down_to_the_minute(place, robin, confidential):
+def test_the_last_use_of_a_secret_is_written_down_to_the_minute(shared_house, robin, confidential):
     client, secret = confidential
-    place.later(3600)
+    shared_house.later(3600)
     assert post(client, grant(client, code_for(robin, client)), **basic(client.client_id, secret)).status_code == 200
-    app = flows.app_of(place, client)
-    own = place.read(credentials.of_app, app.org_id, app.id, place.site.clock.now())[0]
-    assert own.last_used_at == place.site.clock.now()
+    app = flows.app_of(shared_house, client)
+    own = shared_house.read(credentials.of_app, app.org_id, app.id, shared_house.site.clock.now())[0]
+    assert own.last_used_at == shared_house.site.clock.now()
 
 
 @requirement("clients:assertion-any-text")
-def test_no_assertion_whatever_its_parts_is_answered_with_a_fault_of_ours(place, confidential):
+def test_no_assertion_whatever_its_parts_is_answered_with_a_fault_of_ours(shared_house, confidential):
     client, _ = confidential
     scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20))
     objects = st.dictionaries(

@@ -104,14 +104,14 @@ def test_nobody_signs_in_so_there_is_no_refresh_token_and_no_identity(house: Hou
 
 
 @requirement("grants:client-credentials-audience")
-def test_the_token_opens_the_server_that_is_asked_for_and_no_other(house: House):
-    client, secret, _ = working(house, mcp_servers=None)
-    second = add_server(house, "second")
+def test_the_token_opens_the_server_that_is_asked_for_and_no_other(fresh_house: House):
+    client, secret, _ = working(fresh_house, mcp_servers=None)
+    second = add_server(fresh_house, "second")
     assert "resource" in refused(ask(client, secret), "invalid_target")
     token = ask(client, secret, resource=second).json()["access_token"]
     assert claims_of(token)["aud"] == second and not opens(client, token)
     refused(ask(client, secret, resource="https://evil.example/mcp"), "invalid_target")
-    change_app(house, client, mcp_servers=("sobject-reads",))
+    change_app(fresh_house, client, mcp_servers=("sobject-reads",))
     refused(ask(client, secret, resource=second), "invalid_target")
 
 

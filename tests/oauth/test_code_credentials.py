@@ -18,19 +18,13 @@ AUTHORIZE = "/services/oauth2/authorize"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("code-credentials") / "data") as made:
-        yield made
+def client(shared_house: House) -> OAuthClient:
+    return headless(shared_house)
 
 
 @pytest.fixture(scope="module")
-def client(place: House) -> OAuthClient:
-    return headless(place)
-
-
-@pytest.fixture(scope="module")
-def kim(place: House) -> Person:
-    return add_user(place, "Standard_User")
+def kim(shared_house: House) -> Person:
+    return add_user(shared_house, "Standard_User")
 
 
 def headless(house: House, **changes) -> OAuthClient:
@@ -67,22 +61,22 @@ def test_name_and_password_in_the_body_or_in_basic_bring_a_code_as_json(house_on
 
 
 @requirement("grants:code-credentials-code")
-def test_the_code_is_bound_like_every_other(place: House, client: OAuthClient, kim: Person):
+def test_the_code_is_bound_like_every_other(shared_house: House, client: OAuthClient, kim: Person):
     code = ask(client, kim).json()["code"]
     refused(client.redeem(code, code_verifier="x" * 43), "invalid_grant")
     refused(client.redeem(code, redirect_uri="https://client.example/other"), "invalid_grant")
-    refused(headless(place).redeem(code), "invalid_grant")
+    refused(headless(shared_house).redeem(code), "invalid_grant")
     assert client.redeem(code).status_code == 200
     refused(client.redeem(code), "invalid_grant")
     late = ask(client, kim).json()["code"]
-    place.later(61)
+    shared_house.later(61)
     refused(client.redeem(late), "invalid_grant")
 
 
 @requirement("grants:code-credentials-refusals")
-def test_a_wrong_password_an_unknown_name_and_an_inactive_user_get_the_same_answer(place, client, kim):
-    gone = add_user(place)
-    set_active(place, gone, is_active=False)
+def test_a_wrong_password_an_unknown_name_and_an_inactive_user_get_the_same_answer(shared_house, client, kim):
+    gone = add_user(shared_house)
+    set_active(shared_house, gone, is_active=False)
     answers = [
         ask(client, kim, password="wrong"),
         ask(client, kim, username="nobody@acme.example"),
@@ -117,24 +111,26 @@ BAD = {
 
 @requirement("grants:code-credentials-refusals")
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_asked_wrongly_is_refused_in_json_before_the_password_is_looked_at(place, client, kim, name: str):
+def test_what_is_asked_wrongly_is_refused_in_json_before_the_password_is_looked_at(
+    shared_house, client, kim, name: str
+):
     headers, changes, error = BAD[name]
     said = refused(ask(client, kim, headers, **changes), error)
     assert kim.password not in said
 
 
 @requirement("grants:code-credentials-option")
-def test_only_an_app_with_the_option_and_without_mcp_api_may_ask(place: House, kim: Person):
-    off = headless(place, code_credentials_flow=False)
+def test_only_an_app_with_the_option_and_without_mcp_api_may_ask(shared_house: House, kim: Person):
+    off = headless(shared_house, code_credentials_flow=False)
     assert "Authorization Code and Credentials" in refused(ask(off, kim), "unauthorized_client")
-    unsafe = headless(place, scopes=("mcp_api", "profile"), checked=False)
+    unsafe = headless(shared_house, scopes=("mcp_api", "profile"), checked=False)
     assert "mcp_api" in refused(ask(unsafe, kim), "unauthorized_client")
-    disabled = headless(place, is_enabled=False)
+    disabled = headless(shared_house, is_enabled=False)
     refused(ask(disabled, kim), "unauthorized_client")
 
 
 @requirement("grants:code-credentials-confidential")
-def test_the_password_is_taken_from_no_url_and_told_to_no_log(place, client, kim, caplog, capfd):
+def test_the_password_is_taken_from_no_url_and_told_to_no_log(shared_house, client, kim, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     sent = {"client_id": client.client_id, "response_type": "code_credentials"}
     query = f"username={kim.username}&password=correct+horse+battery"
@@ -152,25 +148,25 @@ def test_the_password_is_taken_from_no_url_and_told_to_no_log(place, client, kim
 
 
 @requirement("grants:code-credentials-policies")
-def test_a_password_alone_is_no_high_assurance_and_policies_are_asked(place: House, kim: Person):
+def test_a_password_alone_is_no_high_assurance_and_policies_are_asked(shared_house: House, kim: Person):
     for changes, word in (
         ({"session_level": "HIGH_ASSURANCE", "below_level": "Block"}, "invalid_session_level"),
         ({"session_level": "HIGH_ASSURANCE", "below_level": "StepUpMFA"}, "invalid_session_level"),
         ({"trusted_ranges": ("198.51.100.0/24",)}, "ip_restricted"),
         ({"permitted_users": "AdminApprovedPreAuthorized"}, "OAUTH_APP_ACCESS_DENIED"),
     ):
-        client = headless(place, **changes)
+        client = headless(shared_house, **changes)
         assert word in refused(ask(client, kim), "access_denied")
-    client = headless(place)
-    change_app(place, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Standard_User",))
+    client = headless(shared_house)
+    change_app(shared_house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Standard_User",))
     assert ask(client, kim).status_code == 200
 
 
 @requirement("authorize:post")
-def test_an_authorization_request_may_come_by_post_as_well(place: House, kim: Person):
-    client = add_app(place, HTTPS)
+def test_an_authorization_request_may_come_by_post_as_well(shared_house: House, kim: Person):
+    client = add_app(shared_house, HTTPS)
     sent = dict(parse_qsl(client.authorize_url().partition("?")[2]))
-    who = Person(place.client(), kim.username, kim.password)
+    who = Person(shared_house.client(), kim.username, kim.password)
     answer = who.front.post(f"{client.issuer}{AUTHORIZE}", data=sent)
     assert answer.status_code == 303 and answer.headers["location"].startswith(f"{client.issuer}/flow?request=")
     page = who.go(answer.headers["location"])

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.requirements import requirement
-from tests.running import Dev, running_dev
+from tests.running import Dev
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FETCH = """async ([url, options]) => {
@@ -51,12 +51,6 @@ def origin(tmp_path: Path) -> Iterator[str]:
     made.shutdown()
     serving.join()
     made.server_close()
-
-
-@pytest.fixture
-def own_dev(tmp_path: Path) -> Iterator[Dev]:
-    with running_dev(tmp_path / "data") as running:
-        yield running
 
 
 @pytest.fixture

@@ -35,22 +35,16 @@ PAGE = "/setup/connect"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("device") / "data") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def sam(place: House) -> Person:
+def sam(shared_house: House) -> Person:
     """A standard user who is signed in."""
-    who = person(place, 1)
+    who = person(shared_house, 1)
     assert who.sign_in_to_setup().status_code == 303
     return who
 
 
 @pytest.fixture
-def client(place: House) -> OAuthClient:
-    return add_app(place, device_flow=True, mcp_servers=("sobject-reads",), label="Living room")
+def client(shared_house: House) -> OAuthClient:
+    return add_app(shared_house, device_flow=True, mcp_servers=("sobject-reads",), label="Living room")
 
 
 def begin(client: OAuthClient, **changes: str | None) -> httpx2.Response:
@@ -122,19 +116,23 @@ def stored():
 
 
 @requirement("device:original")
-def test_the_originals_clients_begin_and_poll_at_the_token_endpoint(place: House, sam: Person, client: OAuthClient):
+def test_the_originals_clients_begin_and_poll_at_the_token_endpoint(
+    shared_house: House, sam: Person, client: OAuthClient
+):
     sent = {"response_type": "device_code", "client_id": client.client_id, "scope": "mcp_api refresh_token"}
     codes = post(client, sent).json()
     assert {"device_code", "user_code", "verification_uri", "interval"} <= set(codes)
     old = {"grant_type": "device", "client_id": client.client_id, "code": codes["device_code"]}
     refused(post(client, old), "authorization_pending")
     enter(sam, codes["user_code"], answer="allow")
-    place.later(6)
+    shared_house.later(6)
     assert opens(client, post(client, old).json()["access_token"])
 
 
 @requirement("device:confirm")
-def test_the_page_says_which_app_asks_for_what_from_where_and_when(place: House, sam: Person, client: OAuthClient):
+def test_the_page_says_which_app_asks_for_what_from_where_and_when(
+    shared_house: House, sam: Person, client: OAuthClient
+):
     page = enter(sam, begun(client)["user_code"])
     text = html.unescape(page.text)
     for said in (
@@ -154,12 +152,12 @@ def test_the_page_says_which_app_asks_for_what_from_where_and_when(place: House,
 
 @requirement("device:typing")
 @pytest.mark.parametrize("change", [str.lower, lambda c: c.replace("-", ""), lambda c: f" {c[:2]} {c[2:]} "])
-def test_a_code_may_be_typed_in_small_letters_and_with_or_without_its_dash(place, sam, client, change):
+def test_a_code_may_be_typed_in_small_letters_and_with_or_without_its_dash(shared_house, sam, client, change):
     assert "Living room" in enter(sam, change(begun(client)["user_code"])).text
 
 
 @requirement("device:deny")
-def test_a_user_who_denies_ends_it(place: House, sam: Person, client: OAuthClient):
+def test_a_user_who_denies_ends_it(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
     assert "Nothing was allowed" in enter(sam, codes["user_code"], answer="deny").text
     refused(poll(client, codes), "access_denied")
@@ -167,38 +165,38 @@ def test_a_user_who_denies_ends_it(place: House, sam: Person, client: OAuthClien
 
 
 @requirement("device:slow-down")
-def test_a_device_that_asks_too_often_must_wait_longer_each_time(place: House, sam: Person, client: OAuthClient):
+def test_a_device_that_asks_too_often_must_wait_longer_each_time(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
     assert codes["interval"] == 5
     refused(poll(client, codes), "authorization_pending")
-    place.later(4)
+    shared_house.later(4)
     assert "10 seconds" in refused(poll(client, codes), "slow_down")
-    place.later(9)
+    shared_house.later(9)
     assert "15 seconds" in refused(poll(client, codes), "slow_down")
-    place.later(15)
+    shared_house.later(15)
     refused(poll(client, codes), "authorization_pending")
     enter(sam, codes["user_code"], answer="allow")
     assert poll(client, codes).status_code == 200, "an answer that is there is not held back"
 
 
 @requirement("device:expires")
-def test_after_ten_minutes_neither_code_is_good(place: House, sam: Person, client: OAuthClient):
+def test_after_ten_minutes_neither_code_is_good(shared_house: House, sam: Person, client: OAuthClient):
     codes, allowed = begun(client), begun(client)
     enter(sam, allowed["user_code"], answer="allow")
-    place.later(601)
+    shared_house.later(601)
     for each in (codes, allowed):
         refused(poll(client, each), "expired_token")
     assert "No device is waiting" in enter(sam, codes["user_code"]).text
 
 
 @requirement("device:bound")
-def test_a_device_code_belongs_to_its_client_and_its_org(place: House, sam: Person, client: OAuthClient):
+def test_a_device_code_belongs_to_its_client_and_its_org(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
     enter(sam, codes["user_code"], answer="allow")
-    other = add_app(place, device_flow=True, mcp_servers=("sobject-reads",))
+    other = add_app(shared_house, device_flow=True, mcp_servers=("sobject-reads",))
     refused(poll(other, codes), "invalid_grant")
-    org = place.site.live.org_at("elsewhere") or add_org(place, "elsewhere")
-    refused(poll(add_app(place, device_flow=True, org=org), codes), "invalid_grant")
+    org = shared_house.site.live.org_at("elsewhere") or add_org(shared_house, "elsewhere")
+    refused(poll(add_app(shared_house, device_flow=True, org=org), codes), "invalid_grant")
     for wrong in ("x", codes["device_code"][:-1], codes["user_code"]):
         refused(poll(client, {"device_code": wrong}), "invalid_grant")
     refused(client.token(grant_type=GRANT), "invalid_request")
@@ -220,9 +218,9 @@ def test_sixteen_polls_at_once_begin_one_connection(house_on: House):
 
 
 @requirement("device:one-answer")
-def test_the_first_answer_counts(place: House, sam: Person, client: OAuthClient):
+def test_the_first_answer_counts(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
-    robin = person(place)
+    robin = person(shared_house)
     robin.sign_in_to_setup()
     ours, theirs = enter(sam, codes["user_code"]), enter(robin, codes["user_code"])
     sam.front.post(PAGE, data=form(ours, PAGE) | {"answer": "deny"})
@@ -232,14 +230,14 @@ def test_the_first_answer_counts(place: House, sam: Person, client: OAuthClient)
 
 
 @requirement("device:csrf")
-def test_no_other_site_and_no_link_can_answer(place: House, sam: Person, client: OAuthClient):
+def test_no_other_site_and_no_link_can_answer(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
     page = enter(sam, codes["user_code"])
     fields = form(page, PAGE) | {"answer": "allow"}
     assert sam.front.post(PAGE, data=fields | {"form_token": "x"}).status_code == 403
     assert sam.front.post(PAGE, data=fields, headers={"Origin": "https://evil.example"}).status_code == 403
-    assert place.client().post(PAGE, data=fields).status_code == 403
-    robin = person(place)
+    assert shared_house.client().post(PAGE, data=fields).status_code == 403
+    robin = person(shared_house)
     robin.sign_in_to_setup()
     assert robin.front.post(PAGE, data=fields).status_code == 403
     assert sam.front.get(f"{PAGE}?user_code={codes['user_code']}&answer=allow").status_code == 200
@@ -267,8 +265,8 @@ def test_guessing_is_stopped_after_ten_wrong_codes(tmp_path):
 
 
 @requirement("device:switch", "device:requests")
-def test_the_flow_is_off_until_settings_turn_it_on_and_asks_what_others_ask(place: House, client: OAuthClient):
-    off = add_app(place)
+def test_the_flow_is_off_until_settings_turn_it_on_and_asks_what_others_ask(shared_house: House, client: OAuthClient):
+    off = add_app(shared_house)
     assert "Enable Device Flow" in refused(begin(off), "unauthorized_client")
     refused(poll(off, {"device_code": "x"}), "unauthorized_client")
     refused(begin(client, scope="full"), "invalid_scope")
@@ -276,62 +274,69 @@ def test_the_flow_is_off_until_settings_turn_it_on_and_asks_what_others_ask(plac
     refused(begin(client, client_id="nobody"), "invalid_client")
     refused(client.front.post(f"{client.issuer}{DEVICE}?client_id={client.client_id}"), "invalid_request")
     assert client.front.get(f"{client.issuer}{DEVICE}").status_code == 405
-    add_server(place, "second")
-    many_servers = add_app(place, device_flow=True)
+
+
+@requirement("device:requests")
+def test_an_app_with_two_servers_says_which_one_it_means(fresh_house: House):
+    second = add_server(fresh_house, "second")
+    many_servers = add_app(fresh_house, device_flow=True)
     refused(begin(many_servers), "invalid_target")
+    assert begin(many_servers, resource=second).status_code == 200
 
 
 @requirement("device:client-authentication")
-def test_an_app_that_needs_a_secret_needs_it_on_the_device_too(place: House, sam: Person):
+def test_an_app_that_needs_a_secret_needs_it_on_the_device_too(shared_house: House, sam: Person):
     client = add_app(
-        place, device_flow=True, mcp_servers=("sobject-reads",), require_secret_for_web_server_flow=True,
+        shared_house, device_flow=True, mcp_servers=("sobject-reads",), require_secret_for_web_server_flow=True,
         public_keys=jwk_set(),
     )  # fmt: skip
-    secret = give_secret(place, client)
+    secret = give_secret(shared_house, client)
     refused(begin(client), "invalid_client")
     codes = begun(client, client_secret=secret)
     enter(sam, codes["user_code"], answer="allow")
     refused(poll(client, codes), "invalid_client")
-    assert poll(client, codes, **asserted(assertion(place, client))).status_code == 200
+    assert poll(client, codes, **asserted(assertion(shared_house, client))).status_code == 200
 
 
 @requirement("device:policies")
-def test_policies_bite_on_the_page_and_again_at_the_poll(place: House, sam: Person, client: OAuthClient):
+def test_policies_bite_on_the_page_and_again_at_the_poll(shared_house: House, sam: Person, client: OAuthClient):
     codes = begun(client)
-    noor = person(place, 2)
+    noor = person(shared_house, 2)
     noor.sign_in_to_setup()
     page = enter(noor, codes["user_code"])
     assert page.status_code == 403 and "no permission set that allows MCP servers" in html.unescape(page.text)
-    change_app(place, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Administrator",))
+    change_app(shared_house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Administrator",))
     assert enter(sam, codes["user_code"]).status_code == 403
-    change_app(place, client, permission_sets=("Standard_User",), session_level="HIGH_ASSURANCE")
+    change_app(shared_house, client, permission_sets=("Standard_User",), session_level="HIGH_ASSURANCE")
     stepped = enter(sam, codes["user_code"])
     assert stepped.status_code == 303 and "/login/factor?next=%2Fsetup%2Fconnect%2F" in stepped.headers["location"]
-    strong = sign_in_strongly(place, person(place, 1))
+    strong = sign_in_strongly(shared_house, person(shared_house, 1))
     assert "connected" in enter(strong, codes["user_code"], answer="allow").text
-    change_app(place, client, trusted_ranges=("198.51.100.0/24",))
+    change_app(shared_house, client, trusted_ranges=("198.51.100.0/24",))
     refused(poll(client, codes), "invalid_grant")
-    change_app(place, client, trusted_ranges=())
+    change_app(shared_house, client, trusted_ranges=())
     assert claims_of(poll(client, codes).json()["access_token"])["acr"] == "HIGH_ASSURANCE"
 
 
 @requirement("device:ends")
-def test_what_ended_before_the_poll_is_not_given(place: House):
-    client = add_app(place, device_flow=True, mcp_servers=("sobject-reads",))
-    who = add_user(place, "Standard_User")
+def test_what_ended_before_the_poll_is_not_given(shared_house: House):
+    client = add_app(shared_house, device_flow=True, mcp_servers=("sobject-reads",))
+    who = add_user(shared_house, "Standard_User")
     who.sign_in_to_setup()
     connect(who, client)
     codes = begun(client)
     enter(who, codes["user_code"], answer="allow")
-    agreed = place.read(authorizations.find_live, place.org.id, user_id(place, who), app_id(place, client))
-    place.write(authorizations.end, place.org.id, agreed.id, place.site.clock.now())
+    agreed = shared_house.read(
+        authorizations.find_live, shared_house.org.id, user_id(shared_house, who), app_id(shared_house, client)
+    )
+    shared_house.write(authorizations.end, shared_house.org.id, agreed.id, shared_house.site.clock.now())
     refused(poll(client, codes), "invalid_grant")
     second, third = begun(client), begun(client)
     enter(who, second["user_code"], answer="allow")
-    set_active(place, who, is_active=False)
+    set_active(shared_house, who, is_active=False)
     refused(poll(client, second), "invalid_grant")
-    change_app(place, client, is_enabled=False)
-    robin = person(place)
+    change_app(shared_house, client, is_enabled=False)
+    robin = person(shared_house)
     robin.sign_in_to_setup()
     assert "disabled or changed" in enter(robin, third["user_code"]).text
     refused(poll(client, third), "invalid_client")

@@ -152,7 +152,11 @@ def test_the_metadata_lists_what_is_supported_and_nothing_unsafe(house: House):
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["response_types_supported"] == ["code"]
     assert document["response_modes_supported"] == ["query"]
-    assert document["grant_types_supported"] == ["authorization_code", "refresh_token"]
+    assert document["grant_types_supported"] == [
+        "authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]  # fmt: skip
+    assert document["dpop_signing_alg_values_supported"] == ["ES256", "RS256", "PS256"]
     methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
     assert document["token_endpoint_auth_methods_supported"] == methods
     assert document["authorization_response_iss_parameter_supported"] is True

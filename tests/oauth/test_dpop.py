@@ -17,19 +17,13 @@ from tests.requirements import requirement
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("dpop") / "data") as made:
-        yield made
+def client(shared_house: House) -> OAuthClient:
+    return add_app(shared_house)
 
 
 @pytest.fixture(scope="module")
-def client(place: House) -> OAuthClient:
-    return add_app(place)
-
-
-@pytest.fixture(scope="module")
-def robin(place: House):
-    return person(place)
+def robin(shared_house: House):
+    return person(shared_house)
 
 
 def token_url(client: OAuthClient) -> str:
@@ -79,21 +73,21 @@ def test_a_token_is_bound_to_the_key_of_the_proof_and_opens_the_server_with_it(h
 
 
 @requirement("dpop:schemes")
-def test_a_bound_token_is_no_bearer_token_and_a_bearer_token_is_not_bound(place: House, robin, client):
-    theirs = bound(place, robin, client)["access_token"]
-    for shown in (None, proof(place, server(client), token=theirs)):
+def test_a_bound_token_is_no_bearer_token_and_a_bearer_token_is_not_bound(shared_house: House, robin, client):
+    theirs = bound(shared_house, robin, client)["access_token"]
+    for shown in (None, proof(shared_house, server(client), token=theirs)):
         answer = call(client, theirs, shown, scheme="Bearer")
         assert answer.status_code == 401
         assert 'DPoP error="invalid_token"' in answer.headers["www-authenticate"]
     plain = connect(robin, client)["access_token"]
     assert opens(client, plain)
-    answer = call(client, plain, proof(place, server(client), token=plain))
+    answer = call(client, plain, proof(shared_house, server(client), token=plain))
     assert answer.status_code == 401 and "bound to no key" in answer.headers["www-authenticate"]
-    assert call(client, theirs, proof(place, server(client), token=theirs), scheme="dpop").status_code == 200
+    assert call(client, theirs, proof(shared_house, server(client), token=theirs), scheme="dpop").status_code == 200
 
 
 @requirement("dpop:challenge")
-def test_the_challenge_names_both_schemes_bearer_first(place: House, client):
+def test_the_challenge_names_both_schemes_bearer_first(shared_house: House, client):
     header = call(client, "x", None, scheme="Basic").headers["www-authenticate"]
     assert header.startswith("Bearer resource_metadata=") and 'scope="mcp_api"' in header
     assert header.endswith('DPoP algs="ES256 RS256 PS256"') and "error" not in header
@@ -178,51 +172,55 @@ BAD["a small RSA key"] = weak
 
 
 @pytest.fixture(scope="module")
-def token(place: House, robin, client) -> str:
-    change_app(place, client, access_token_minutes=720)
-    return bound(place, robin, client)["access_token"]
+def token(shared_house: House, robin, client) -> str:
+    change_app(shared_house, client, access_token_minutes=720)
+    return bound(shared_house, robin, client)["access_token"]
 
 
 @requirement("dpop:bad-proofs")
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_proof_is_refused_at_the_token_endpoint_and_at_the_server(place: House, robin, client, token, name: str):
-    shown = BAD[name](place, token_url(client))
+def test_a_bad_proof_is_refused_at_the_token_endpoint_and_at_the_server(
+    shared_house: House, robin, client, token, name: str
+):
+    shown = BAD[name](shared_house, token_url(client))
     said = refused(ask(client, shown, grant_type="refresh_token", refresh_token="x"), "invalid_dpop_proof")
     assert "evil.example" not in said and (not shown or shown not in said)
-    at_server = BAD[name](place, server(client), token=token)
+    at_server = BAD[name](shared_house, server(client), token=token)
     answer = call(client, token, at_server)
     assert answer.status_code == 401, answer.text
     assert 'DPoP error="invalid_dpop_proof"' in answer.headers["www-authenticate"]
 
 
 @requirement("dpop:bad-proofs", "dpop:resource")
-def test_at_a_server_the_proof_must_be_for_this_token_and_by_its_key(place: House, robin, client, token):
-    other = bound(place, robin, client)["access_token"]
+def test_at_a_server_the_proof_must_be_for_this_token_and_by_its_key(shared_house: House, robin, client, token):
+    other = bound(shared_house, robin, client)["access_token"]
     for shown in (
         None,
-        proof(place, server(client)),
-        proof(place, server(client), token=other),
-        proof(place, server(client), ath=ath(token)[:-1]),
-        proof(place, server(client), OTHER_EC, token=token),
-        proof(place, token_url(client), token=token),
+        proof(shared_house, server(client)),
+        proof(shared_house, server(client), token=other),
+        proof(shared_house, server(client), ath=ath(token)[:-1]),
+        proof(shared_house, server(client), OTHER_EC, token=token),
+        proof(shared_house, token_url(client), token=token),
     ):
         answer = call(client, token, shown)
         assert answer.status_code == 401 and "invalid_dpop_proof" in answer.headers["www-authenticate"]
-    assert call(client, token, proof(place, server(client), token=token)).status_code == 200
-    two = [("DPoP", proof(place, server(client), token=token)) for _ in range(2)]
+    assert call(client, token, proof(shared_house, server(client), token=token)).status_code == 200
+    two = [("DPoP", proof(shared_house, server(client), token=token)) for _ in range(2)]
     sent = client.front.post(server(client), headers=[("Authorization", f"DPoP {token}"), *two])
     assert sent.status_code == 401
 
 
 @requirement("dpop:configured-url")
-def test_the_url_is_the_configured_one_and_query_case_and_default_port_do_not_count(place: House, robin, client, token):
+def test_the_url_is_the_configured_one_and_query_case_and_default_port_do_not_count(
+    shared_house: House, robin, client, token
+):
     for url in (
         server(client) + "?a=b",
         server(client) + "#x",
         server(client).replace("localhost", "LOCALHOST").replace("http", "HTTP"),
     ):
-        assert call(client, token, proof(place, url, token=token)).status_code == 200
-    lied = proof(place, server(client).replace("localhost:8765", "evil.example"), token=token)
+        assert call(client, token, proof(shared_house, url, token=token)).status_code == 200
+    lied = proof(shared_house, server(client).replace("localhost:8765", "evil.example"), token=token)
     answer = tools_list(
         client.front,
         server(client),
@@ -235,58 +233,61 @@ def test_the_url_is_the_configured_one_and_query_case_and_default_port_do_not_co
 
 
 @requirement("dpop:window")
-def test_a_proof_is_good_for_a_minute_on_either_side_and_for_one_use_in_it(place: House, client, token):
+def test_a_proof_is_good_for_a_minute_on_either_side_and_for_one_use_in_it(shared_house: House, client, token):
     for seconds in (-60, 60):
-        shown = proof(place, server(client), token=token, iat=place.site.clock.now() + seconds)
+        shown = proof(shared_house, server(client), token=token, iat=shared_house.site.clock.now() + seconds)
         assert call(client, token, shown).status_code == 200
         assert call(client, token, shown).status_code == 401
-    ahead = proof(place, server(client), token=token, iat=place.site.clock.now() + 60)
+    ahead = proof(shared_house, server(client), token=token, iat=shared_house.site.clock.now() + 60)
     assert call(client, token, ahead).status_code == 200
     for seconds in (59, 60, 2):
-        place.later(seconds)
+        shared_house.later(seconds)
         assert call(client, token, ahead).status_code == 401
 
 
 @requirement("dpop:code")
-def test_a_code_asked_for_with_a_key_is_redeemed_with_that_key_alone(place: House, robin, client):
+def test_a_code_asked_for_with_a_key_is_redeemed_with_that_key_alone(shared_house: House, robin, client):
     code = code_for(robin, client, dpop_jkt=EC.thumbprint())
     refused(redeem(client, code, None), "invalid_grant")
-    refused(redeem(client, code, proof(place, token_url(client), OTHER_EC)), "invalid_grant")
-    body = redeem(client, code, proof(place, token_url(client))).json()
+    refused(redeem(client, code, proof(shared_house, token_url(client), OTHER_EC)), "invalid_grant")
+    body = redeem(client, code, proof(shared_house, token_url(client))).json()
     assert claims_of(body["access_token"])["cnf"]["jkt"] == EC.thumbprint()
     answer = client.front.get(client.authorize_url(dpop_jkt="x"))
     assert "error=invalid_request" in answer.headers["location"]
 
 
 @requirement("dpop:refresh")
-def test_a_public_clients_refresh_token_needs_the_same_key(place: House, robin, client):
-    held = bound(place, robin, client)["refresh_token"]
+def test_a_public_clients_refresh_token_needs_the_same_key(shared_house: House, robin, client):
+    held = bound(shared_house, robin, client)["refresh_token"]
     sent = {"grant_type": "refresh_token", "refresh_token": held}
     refused(ask(client, None, **sent), "invalid_grant")
-    refused(ask(client, proof(place, token_url(client), OTHER_EC), **sent), "invalid_grant")
-    body = ask(client, proof(place, token_url(client)), **sent).json()
+    refused(ask(client, proof(shared_house, token_url(client), OTHER_EC), **sent), "invalid_grant")
+    body = ask(client, proof(shared_house, token_url(client)), **sent).json()
     assert body["token_type"] == "DPoP" and claims_of(body["access_token"])["cnf"]["jkt"] == EC.thumbprint()
 
 
 @requirement("dpop:refresh")
-def test_a_client_that_proves_who_it_is_may_change_the_key_and_never_drop_it(place: House, robin):
-    client = add_app(place, require_secret_for_refresh_token_flow=True)
-    secret = give_secret(place, client)
-    held = bound(place, robin, client)["refresh_token"]
+def test_a_client_that_proves_who_it_is_may_change_the_key_and_never_drop_it(shared_house: House, robin):
+    client = add_app(shared_house, require_secret_for_refresh_token_flow=True)
+    secret = give_secret(shared_house, client)
+    held = bound(shared_house, robin, client)["refresh_token"]
     sent = {"grant_type": "refresh_token", "refresh_token": held, "client_secret": secret}
     refused(ask(client, None, **sent), "invalid_grant")
-    body = ask(client, proof(place, token_url(client), OTHER_EC), **sent).json()
+    body = ask(client, proof(shared_house, token_url(client), OTHER_EC), **sent).json()
     fresh = body["access_token"]
     assert claims_of(fresh)["cnf"]["jkt"] == OTHER_EC.thumbprint()
-    assert call(client, fresh, proof(place, server(client), OTHER_EC, token=fresh)).status_code == 200
-    assert call(client, fresh, proof(place, server(client), EC, token=fresh)).status_code == 401
+    assert call(client, fresh, proof(shared_house, server(client), OTHER_EC, token=fresh)).status_code == 200
+    assert call(client, fresh, proof(shared_house, server(client), EC, token=fresh)).status_code == 401
 
 
 @requirement("dpop:bound")
-def test_a_bearer_connection_may_have_bound_tokens_too(place: House, robin, client):
+def test_a_bearer_connection_may_have_bound_tokens_too(shared_house: House, robin, client):
     tokens = connect(robin, client)
     body = ask(
-        client, proof(place, token_url(client)), grant_type="refresh_token", refresh_token=tokens["refresh_token"]
+        client,
+        proof(shared_house, token_url(client)),
+        grant_type="refresh_token",
+        refresh_token=tokens["refresh_token"],
     ).json()
     assert body["token_type"] == "DPoP" and not opens(client, body["access_token"])
 
@@ -300,34 +301,38 @@ def test_an_opaque_token_is_bound_in_the_database(house_on: House):
 
 
 @requirement("dpop:other-grants")
-def test_every_grant_binds_and_an_exchange_needs_the_subjects_key(place: House, robin):
-    client = add_app(place, token_exchange_flow=True, client_credentials_flow=True)
-    secret = give_secret(place, client)
-    change_app(place, client, token_exchange=True, client_credentials=True, run_as="sam@acme.example")
-    body = ask(client, proof(place, token_url(client)), grant_type="client_credentials", client_secret=secret).json()
+def test_every_grant_binds_and_an_exchange_needs_the_subjects_key(shared_house: House, robin):
+    client = add_app(shared_house, token_exchange_flow=True, client_credentials_flow=True)
+    secret = give_secret(shared_house, client)
+    change_app(shared_house, client, token_exchange=True, client_credentials=True, run_as="sam@acme.example")
+    body = ask(
+        client, proof(shared_house, token_url(client)), grant_type="client_credentials", client_secret=secret
+    ).json()
     assert body["token_type"] == "DPoP" and claims_of(body["access_token"])["cnf"]["jkt"] == EC.thumbprint()
     plain = ask(client, None, grant_type="client_credentials", client_secret=secret).json()
     assert plain["token_type"] == "Bearer" and "cnf" not in claims_of(plain["access_token"])
     swap = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "client_secret": secret,
-        "subject_token": bound(place, robin, client)["access_token"],
+        "subject_token": bound(shared_house, robin, client)["access_token"],
         "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
     }  # fmt: skip
     refused(ask(client, None, **swap), "invalid_dpop_proof")
-    refused(ask(client, proof(place, token_url(client), OTHER_EC), **swap), "invalid_dpop_proof")
-    assert ask(client, proof(place, token_url(client)), **swap).json()["token_type"] == "DPoP"
+    refused(ask(client, proof(shared_house, token_url(client), OTHER_EC), **swap), "invalid_dpop_proof")
+    assert ask(client, proof(shared_house, token_url(client)), **swap).json()["token_type"] == "DPoP"
 
 
 @requirement("dpop:resource")
-def test_a_bound_token_of_an_ended_connection_is_refused_whatever_the_proof(place: House, robin, client):
-    text = bound(place, robin, client)["access_token"]
-    place.write(connections.end, place.org.id, claims_of(text)["connection_id"], place.site.clock.now(), "test")
-    place.catch_up()
-    assert call(client, text, proof(place, server(client), token=text)).status_code == 401
+def test_a_bound_token_of_an_ended_connection_is_refused_whatever_the_proof(shared_house: House, robin, client):
+    text = bound(shared_house, robin, client)["access_token"]
+    shared_house.write(
+        connections.end, shared_house.org.id, claims_of(text)["connection_id"], shared_house.site.clock.now(), "test"
+    )
+    shared_house.catch_up()
+    assert call(client, text, proof(shared_house, server(client), token=text)).status_code == 401
 
 
 @requirement("dpop:metadata")
-def test_the_metadata_lists_the_algorithms(place: House, client):
+def test_the_metadata_lists_the_algorithms(shared_house: House, client):
     document = client.front.get(f"{client.issuer}/.well-known/oauth-authorization-server").json()
     assert document["dpop_signing_alg_values_supported"] == ["ES256", "RS256", "PS256"]
     assert document["pushed_authorization_request_endpoint"] == f"{client.issuer}/services/oauth2/par"
@@ -336,7 +341,7 @@ def test_the_metadata_lists_the_algorithms(place: House, client):
 
 
 @requirement("dpop:any-text")
-def test_no_proof_whatever_its_parts_is_answered_with_a_fault_of_ours(place: House, client):
+def test_no_proof_whatever_its_parts_is_answered_with_a_fault_of_ours(shared_house: House, client):
     scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20))
     jwks = st.dictionaries(
         st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d"]),

@@ -25,12 +25,6 @@ GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 NOT_APPROVED = "user hasn't approved this consumer"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("jwt-bearer") / "data") as made:
-        yield made
-
-
 def signing(house: House, **changes) -> tuple[OAuthClient, Person]:
     """An app with keys, and a user who doesn't know it."""
     return add_app(house, jwt_bearer_flow=True, public_keys=jwk_set(), **changes), add_user(house, "Standard_User")
@@ -58,69 +52,75 @@ def test_a_user_who_agreed_before_is_signed_for(house_on: House):
 
 
 @requirement("grants:jwt-bearer-approval")
-def test_the_agreement_must_cover_the_scopes_and_the_server(place: House):
-    client, who = signing(place, scopes=("mcp_api", "refresh_token", "profile"))
-    second = add_server(place, "second")
-    first = f"{place.issuer}/mcp/sobject-reads"
+def test_the_agreement_must_cover_the_scopes_and_the_server(fresh_house: House):
+    client, who = signing(fresh_house, scopes=("mcp_api", "refresh_token", "profile"))
+    second = add_server(fresh_house, "second")
+    first = f"{fresh_house.issuer}/mcp/sobject-reads"
     connect(who, client, scope="mcp_api", resource=first)
-    assert ask(place, client, who, resource=first).json()["scope"] == "mcp_api"
-    assert NOT_APPROVED in refused(ask(place, client, who, resource=first, scope="mcp_api profile"), "invalid_grant")
-    assert NOT_APPROVED in refused(ask(place, client, who, resource=second), "invalid_grant")
-    refused(ask(place, client, who, resource=first, scope="refresh_token"), "invalid_scope")
-    refused(ask(place, client, who, resource="https://evil.example"), "invalid_target")
-    change_app(place, client, mcp_servers=("second",))
-    refused(ask(place, client, who, resource=first), "invalid_target")
+    assert ask(fresh_house, client, who, resource=first).json()["scope"] == "mcp_api"
+    assert NOT_APPROVED in refused(
+        ask(fresh_house, client, who, resource=first, scope="mcp_api profile"), "invalid_grant"
+    )
+    assert NOT_APPROVED in refused(ask(fresh_house, client, who, resource=second), "invalid_grant")
+    refused(ask(fresh_house, client, who, resource=first, scope="refresh_token"), "invalid_scope")
+    refused(ask(fresh_house, client, who, resource="https://evil.example"), "invalid_target")
+    change_app(fresh_house, client, mcp_servers=("second",))
+    refused(ask(fresh_house, client, who, resource=first), "invalid_target")
 
 
 @requirement("grants:jwt-bearer-preauthorized")
-def test_an_administrator_may_agree_for_the_users_of_a_permission_set(place: House):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
+def test_an_administrator_may_agree_for_the_users_of_a_permission_set(shared_house: House):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
     approved = {"permitted_users": "AdminApprovedPreAuthorized", "permission_sets": ("Standard_User",)}
-    change_app(place, client, **approved)
-    token = ask(place, client, who).json()["access_token"]
+    change_app(shared_house, client, **approved)
+    token = ask(shared_house, client, who).json()["access_token"]
     assert opens(client, token)
-    stranger = add_user(place, "Administrator")
-    assert "invalid_app_access" in refused(ask(place, client, stranger), "invalid_grant")
-    change_app(place, client, permitted_users="AllSelfAuthorized")
-    assert NOT_APPROVED in refused(ask(place, client, who), "invalid_grant"), "that was never the user's own consent"
+    stranger = add_user(shared_house, "Administrator")
+    assert "invalid_app_access" in refused(ask(shared_house, client, stranger), "invalid_grant")
+    change_app(shared_house, client, permitted_users="AllSelfAuthorized")
+    assert NOT_APPROVED in refused(ask(shared_house, client, who), "invalid_grant"), (
+        "that was never the user's own consent"
+    )
 
 
 @requirement("grants:jwt-bearer-no-oracle")
-def test_an_unknown_user_is_told_what_one_is_told_who_has_not_agreed(place: House):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
-    nobody = Person(place.client(), "nobody@acme.example", "x")
-    gone = add_user(place)
-    set_active(place, gone, is_active=False)
-    answers = {ask(place, client, each).text for each in (who, nobody, gone)}
+def test_an_unknown_user_is_told_what_one_is_told_who_has_not_agreed(shared_house: House):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
+    nobody = Person(shared_house.client(), "nobody@acme.example", "x")
+    gone = add_user(shared_house)
+    set_active(shared_house, gone, is_active=False)
+    answers = {ask(shared_house, client, each).text for each in (who, nobody, gone)}
     assert len(answers) == 1
-    change_app(place, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("No_MCP_Access",))
-    assert len({ask(place, client, each).text for each in (who, nobody, gone)}) == 1
+    change_app(shared_house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("No_MCP_Access",))
+    assert len({ask(shared_house, client, each).text for each in (who, nobody, gone)}) == 1
 
 
 @requirement("grants:jwt-bearer-ends")
-def test_a_revoked_agreement_and_an_inactive_user_end_it(place: House):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
+def test_a_revoked_agreement_and_an_inactive_user_end_it(shared_house: House):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
     connect(who, client)
-    token = ask(place, client, who).json()["access_token"]
-    place.write(authorizations.end, place.org.id, claims_of(token)["authorization_id"], place.site.clock.now())
-    place.catch_up()
+    token = ask(shared_house, client, who).json()["access_token"]
+    shared_house.write(
+        authorizations.end, shared_house.org.id, claims_of(token)["authorization_id"], shared_house.site.clock.now()
+    )
+    shared_house.catch_up()
     assert not opens(client, token)
-    assert NOT_APPROVED in refused(ask(place, client, who), "invalid_grant")
+    assert NOT_APPROVED in refused(ask(shared_house, client, who), "invalid_grant")
     connect(who, client)
-    set_active(place, who, is_active=False)
-    assert NOT_APPROVED in refused(ask(place, client, who), "invalid_grant")
+    set_active(shared_house, who, is_active=False)
+    assert NOT_APPROVED in refused(ask(shared_house, client, who), "invalid_grant")
 
 
 @requirement("grants:jwt-bearer")
-def test_a_statement_is_believed_once_and_many_of_them_share_a_connection(place: House):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
+def test_a_statement_is_believed_once_and_many_of_them_share_a_connection(shared_house: House):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
     connect(who, client)
-    text = assertion(place, client, sub=who.username)
-    before = place.read(lambda: one("SELECT COUNT(*) AS n FROM connections", lambda n: n))
+    text = assertion(shared_house, client, sub=who.username)
+    before = shared_house.read(lambda: one("SELECT COUNT(*) AS n FROM connections", lambda n: n))
     assert post(client, {"grant_type": GRANT, "assertion": text}).status_code == 200
     assert "bad_jti_claim" in refused(post(client, {"grant_type": GRANT, "assertion": text}), "invalid_grant")
-    assert all(ask(place, client, who).status_code == 200 for _ in range(3))
-    assert place.read(lambda: one("SELECT COUNT(*) AS n FROM connections", lambda n: n)) == before + 1
+    assert all(ask(shared_house, client, who).status_code == 200 for _ in range(3))
+    assert shared_house.read(lambda: one("SELECT COUNT(*) AS n FROM connections", lambda n: n)) == before + 1
 
 
 BAD = {
@@ -137,31 +137,31 @@ BAD = {
 
 @requirement("grants:jwt-bearer-attacks")
 @pytest.mark.parametrize("name", BAD)
-def test_a_statement_that_is_not_the_apps_for_us_now_is_refused(place: House, name: str):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
+def test_a_statement_that_is_not_the_apps_for_us_now_is_refused(shared_house: House, name: str):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
     connect(who, client)
     key, claims = BAD[name]
-    refused(ask(place, client, who, key, claims=claims), "invalid_grant")
+    refused(ask(shared_house, client, who, key, claims=claims), "invalid_grant")
 
 
 @requirement("grants:jwt-bearer-attacks")
-def test_one_app_can_not_sign_for_another(place: House):
-    ours, who = signing(place, mcp_servers=("sobject-reads",))
+def test_one_app_can_not_sign_for_another(shared_house: House):
+    ours, who = signing(shared_house, mcp_servers=("sobject-reads",))
     connect(who, ours)
-    theirs = add_app(place, jwt_bearer_flow=True, public_keys=jwk_set(OTHER_EC))
-    text = assertion(place, theirs, OTHER_EC, iss=ours.client_id, sub=who.username)
+    theirs = add_app(shared_house, jwt_bearer_flow=True, public_keys=jwk_set(OTHER_EC))
+    text = assertion(shared_house, theirs, OTHER_EC, iss=ours.client_id, sub=who.username)
     for named in ({}, {"client_id": theirs.client_id}, {"client_id": ours.client_id}):
         assert post(theirs, {"grant_type": GRANT, "assertion": text} | named).json()["error"] == "invalid_grant"
-    text = assertion(place, theirs, OTHER_EC, sub=who.username)
+    text = assertion(shared_house, theirs, OTHER_EC, sub=who.username)
     assert NOT_APPROVED in refused(post(theirs, {"grant_type": GRANT, "assertion": text}), "invalid_grant")
 
 
 @requirement("grants:jwt-bearer-switch")
-def test_the_flow_is_off_until_settings_turn_it_on(place: House):
-    client, who = signing(place, mcp_servers=("sobject-reads",))
+def test_the_flow_is_off_until_settings_turn_it_on(shared_house: House):
+    client, who = signing(shared_house, mcp_servers=("sobject-reads",))
     connect(who, client)
-    change_app(place, client, jwt_bearer_flow=False)
-    assert "Enable JWT Bearer Flow" in refused(ask(place, client, who), "unauthorized_client")
-    change_app(place, client, jwt_bearer_flow=True)
-    assert ask(place, client, who).status_code == 200
+    change_app(shared_house, client, jwt_bearer_flow=False)
+    assert "Enable JWT Bearer Flow" in refused(ask(shared_house, client, who), "unauthorized_client")
+    change_app(shared_house, client, jwt_bearer_flow=True)
+    assert ask(shared_house, client, who).status_code == 200
     refused(post(client, {"grant_type": GRANT, "client_id": client.client_id}), "invalid_request")

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.house import House
-from tests.oauth.scenes import add_app, add_org, change_app, connect, opens, person
+from tests.oauth.scenes import add_app, add_org, change_app, connect, is_signed_in, opens, person
 from tests.people import OAuthClient, Person, form
 from tests.requirements import requirement
 
@@ -30,10 +30,6 @@ def who(house: House) -> Person:
 
 def url(house: House, **sent: str) -> str:
     return f"{house.issuer}{PATH}?{urlencode(sent)}"
-
-
-def is_signed_in(who: Person) -> bool:
-    return who.front.get("/setup").status_code == 200
 
 
 def say(who: Person, page: httpx2.Response, answer: str = "sign_out") -> httpx2.Response:

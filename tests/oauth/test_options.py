@@ -1,19 +1,11 @@
-"""Each security option and each policy, per value, at the authorization and the token endpoint."""
+"""Each security option and each policy of tokens, per value, at the authorization and the token endpoint."""
 
-import html
-
-import httpx2
 import pytest
 
-from gatelodge.core import connected_apps, orgs, secrets
-from gatelodge.core.connected_apps import ConnectedApp
-from gatelodge.core.operation import one
 from tests.house import House
-from tests.oauth.flows import give_secret, post, sign_in_strongly
+from tests.oauth.flows import give_secret
 from tests.oauth.scenes import (
-    HTTPS,
     add_app,
-    add_user,
     change_app,
     claims_of,
     code_for,
@@ -21,8 +13,6 @@ from tests.oauth.scenes import (
     opens,
     person,
     refused,
-    set_active,
-    signed_in,
     user_id,
 )
 from tests.people import OAuthClient, Person, returned
@@ -30,18 +20,11 @@ from tests.requirements import requirement
 
 DAY = 86_400
 SECRET = {"require_secret_for_web_server_flow": True}
-APPROVED = {"permitted_users": "AdminApprovedPreAuthorized"}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("options") / "data") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def robin(place: House) -> Person:
-    return person(place)
+def robin(shared_house: House) -> Person:
+    return person(shared_house)
 
 
 # --- PKCE -----------------------------------------------------------------------------------------------------------
@@ -53,8 +36,8 @@ def no_pkce(house: House) -> tuple[OAuthClient, str]:
 
 
 @requirement("options:pkce")
-def test_without_require_pkce_an_app_with_a_secret_may_leave_it_out(place: House, robin: Person):
-    client, secret = no_pkce(place)
+def test_without_require_pkce_an_app_with_a_secret_may_leave_it_out(shared_house: House, robin: Person):
+    client, secret = no_pkce(shared_house)
     bare = {"code_challenge": None, "code_challenge_method": None}
     code = code_for(robin, client, **bare)
     verifier = refused(client.redeem(code, client_secret=secret), "invalid_grant")
@@ -63,8 +46,8 @@ def test_without_require_pkce_an_app_with_a_secret_may_leave_it_out(place: House
 
 
 @requirement("options:pkce")
-def test_a_challenge_that_is_sent_is_checked_even_where_none_is_required(place: House, robin: Person):
-    client, secret = no_pkce(place)
+def test_a_challenge_that_is_sent_is_checked_even_where_none_is_required(shared_house: House, robin: Person):
+    client, secret = no_pkce(shared_house)
     code = code_for(robin, client)
     for wrong in (None, "x" * 43, "short"):
         refused(client.redeem(code, client_secret=secret, code_verifier=wrong), "invalid_grant")
@@ -79,12 +62,12 @@ def test_a_challenge_that_is_sent_is_checked_even_where_none_is_required(place: 
 
 
 @requirement("options:pkce")
-def test_require_pkce_refuses_without_it_and_an_app_without_a_secret_always_does(place: House, robin: Person):
+def test_require_pkce_refuses_without_it_and_an_app_without_a_secret_always_does(shared_house: House, robin: Person):
     bare = {"code_challenge": None, "code_challenge_method": None}
     for client in (
-        add_app(place, **SECRET),
-        add_app(place),
-        add_app(place, require_pkce=False, checked=False),
+        add_app(shared_house, **SECRET),
+        add_app(shared_house),
+        add_app(shared_house, require_pkce=False, checked=False),
     ):
         assert returned(robin.front.get(client.authorize_url(**bare)))["error"] == "invalid_request"
 
@@ -94,8 +77,8 @@ def test_require_pkce_refuses_without_it_and_an_app_without_a_secret_always_does
 
 @requirement("options:jwt")
 @pytest.mark.parametrize("is_jwt", [True, False])
-def test_issue_jwt_based_access_tokens(place: House, robin: Person, is_jwt: bool):
-    client = add_app(place, jwt_access_tokens=is_jwt)
+def test_issue_jwt_based_access_tokens(shared_house: House, robin: Person, is_jwt: bool):
+    client = add_app(shared_house, jwt_access_tokens=is_jwt)
     body = connect(robin, client)
     assert body["token_format"] == ("jwt" if is_jwt else "opaque") and (body["access_token"].count(".") == 2) == is_jwt
     assert opens(client, body["access_token"]) == is_jwt
@@ -107,15 +90,15 @@ def test_issue_jwt_based_access_tokens(place: House, robin: Person, is_jwt: bool
 
 
 @requirement("options:answer")
-def test_the_answer_has_the_originals_fields_beside_the_rfcs(place: House, robin: Person):
-    client = add_app(place, scopes=("mcp_api", "refresh_token", "openid"))
+def test_the_answer_has_the_originals_fields_beside_the_rfcs(shared_house: House, robin: Person):
+    client = add_app(shared_house, scopes=("mcp_api", "refresh_token", "openid"))
     body = connect(robin, client, scope=None)
     assert set(body) == {
         "access_token", "token_type", "expires_in", "refresh_token", "id_token", "scope", "instance_url", "id",
         "issued_at", "token_format",
     }  # fmt: skip
-    assert body["instance_url"] == client.issuer and body["issued_at"] == str(place.site.clock.now_ms())
-    assert body["id"] == f"{client.issuer}/id/{place.org.id}/{user_id(place, robin)}"
+    assert body["instance_url"] == client.issuer and body["issued_at"] == str(shared_house.site.clock.now_ms())
+    assert body["id"] == f"{client.issuer}/id/{shared_house.org.id}/{user_id(shared_house, robin)}"
     assert claims_of(body["id_token"])["aud"] == client.client_id
     again = client.refresh(body["refresh_token"]).json()
     assert set(again) == set(body)
@@ -123,13 +106,13 @@ def test_the_answer_has_the_originals_fields_beside_the_rfcs(place: House, robin
 
 @requirement("options:rotation")
 @pytest.mark.parametrize("rotates", [True, False])
-def test_enable_refresh_token_rotation(place: House, robin: Person, rotates: bool):
-    client = add_app(place, refresh_token_rotation=rotates, require_secret_for_refresh_token_flow=True)
-    secret = give_secret(place, client)
+def test_enable_refresh_token_rotation(shared_house: House, robin: Person, rotates: bool):
+    client = add_app(shared_house, refresh_token_rotation=rotates, require_secret_for_refresh_token_flow=True)
+    secret = give_secret(shared_house, client)
     first = connect(robin, client)["refresh_token"]
     second = client.refresh(first, client_secret=secret).json()["refresh_token"]
     assert (second != first) == rotates
-    place.later(60)
+    shared_house.later(60)
     replay = client.refresh(first, client_secret=secret)
     assert replay.status_code == (400 if rotates else 200)
     assert client.refresh(second, client_secret=secret).status_code == (400 if rotates else 200)
@@ -137,24 +120,24 @@ def test_enable_refresh_token_rotation(place: House, robin: Person, rotates: boo
 
 @requirement("options:lifetime")
 @pytest.mark.parametrize("minutes", [1, 10, 720])
-def test_access_token_lifetime(place: House, robin: Person, minutes: int):
-    client = add_app(place, access_token_minutes=minutes)
+def test_access_token_lifetime(shared_house: House, robin: Person, minutes: int):
+    client = add_app(shared_house, access_token_minutes=minutes)
     body = connect(robin, client)
     claims = claims_of(body["access_token"])
     assert body["expires_in"] == claims["exp"] - claims["iat"] == minutes * 60
-    place.later(minutes * 60 - 1)
+    shared_house.later(minutes * 60 - 1)
     assert opens(client, body["access_token"])
-    place.later(1)
+    shared_house.later(1)
     assert not opens(client, body["access_token"])
 
 
 @requirement("options:attributes")
-def test_custom_attributes_stand_in_tokens(place: House, robin: Person):
+def test_custom_attributes_stand_in_tokens(shared_house: House, robin: Person):
     said = ("who = User.Username", "team=User.PermissionSets", "where = Organization.Name")
-    client = add_app(place, custom_attributes=said)
+    client = add_app(shared_house, custom_attributes=said)
     claims = claims_of(connect(robin, client)["access_token"])
     assert claims["custom_attributes"] == {"who": robin.username, "team": "Administrator", "where": "Acme"}
-    change_app(place, client, custom_attributes=())
+    change_app(shared_house, client, custom_attributes=())
     assert "custom_attributes" not in claims_of(connect(robin, client)["access_token"])
 
 
@@ -172,259 +155,51 @@ def test_valid_until_revoked_has_no_end(house_on: House):
 
 
 @requirement("options:refresh-policy")
-def test_immediately_expire_gives_none_and_ends_those_that_are_out(place: House, robin: Person):
-    client = add_app(place)
+def test_immediately_expire_gives_none_and_ends_those_that_are_out(shared_house: House, robin: Person):
+    client = add_app(shared_house)
     held = connect(robin, client)["refresh_token"]
-    change_app(place, client, refresh_token_policy="Zero")
+    change_app(shared_house, client, refresh_token_policy="Zero")
     assert "refresh_token" not in connect(robin, client)
     assert "policy" in refused(client.refresh(held), "invalid_grant")
-    change_app(place, client, refresh_token_policy="Infinite")
+    change_app(shared_house, client, refresh_token_policy="Infinite")
     assert client.refresh(held).status_code == 200, "the policy is asked, the token was never touched"
 
 
 @requirement("options:refresh-policy")
 @pytest.mark.parametrize(("period", "unit", "seconds"), PERIODS)
-def test_expire_if_not_used_slides_with_each_use(place: House, robin: Person, period: int, unit: str, seconds: int):
+def test_expire_if_not_used_slides_with_each_use(
+    shared_house: House, robin: Person, period: int, unit: str, seconds: int
+):
     client = add_app(
-        place, refresh_token_policy="SpecificInactivity", refresh_token_period=period, refresh_token_unit=unit
+        shared_house, refresh_token_policy="SpecificInactivity", refresh_token_period=period, refresh_token_unit=unit
     )
     held = connect(robin, client)["refresh_token"]
     for _ in range(3):
-        place.later(seconds - 1)
+        shared_house.later(seconds - 1)
         held = client.refresh(held).json()["refresh_token"]
-    place.later(seconds)
+    shared_house.later(seconds)
     assert f"{period} {unit.lower()}" in refused(client.refresh(held), "invalid_grant")
 
 
 @requirement("options:refresh-policy")
 @pytest.mark.parametrize(("period", "unit", "seconds"), PERIODS)
-def test_expire_after_does_not_slide(place: House, robin: Person, period: int, unit: str, seconds: int):
+def test_expire_after_does_not_slide(shared_house: House, robin: Person, period: int, unit: str, seconds: int):
     client = add_app(
-        place, refresh_token_policy="SpecificLifetime", refresh_token_period=period, refresh_token_unit=unit
+        shared_house, refresh_token_policy="SpecificLifetime", refresh_token_period=period, refresh_token_unit=unit
     )
     held = connect(robin, client)["refresh_token"]
-    place.later(seconds - 1)
+    shared_house.later(seconds - 1)
     held = client.refresh(held).json()["refresh_token"]
-    place.later(1)
+    shared_house.later(1)
     assert f"{period} {unit.lower()}" in refused(client.refresh(held), "invalid_grant")
 
 
 @requirement("options:refresh-policy")
-def test_a_stricter_policy_bites_on_families_that_exist(place: House, robin: Person):
-    client = add_app(place, refresh_token_policy="Infinite")
+def test_a_stricter_policy_bites_on_families_that_exist(shared_house: House, robin: Person):
+    client = add_app(shared_house, refresh_token_policy="Infinite")
     held = connect(robin, client)["refresh_token"]
-    place.later(2 * DAY)
+    shared_house.later(2 * DAY)
     change_app(
-        place, client, refresh_token_policy="SpecificLifetime", refresh_token_period=1, refresh_token_unit="Days"
+        shared_house, client, refresh_token_policy="SpecificLifetime", refresh_token_period=1, refresh_token_unit="Days"
     )  # fmt: skip
     refused(client.refresh(held), "invalid_grant")
-
-
-# --- Permitted Users ----------------------------------------------------------------------------------------------------
-
-
-@requirement("options:permitted-users")
-def test_preauthorized_users_skip_consent_and_nobody_else_comes_in(house_on: House):
-    client = add_app(house_on, HTTPS, **APPROVED, permission_sets=("Standard_User",))
-    sam, robin = person(house_on, 1), person(house_on)
-    answer = sam.go(client.authorize_url())
-    answer = sam.answer(answer, username=sam.username, password=sam.password)
-    tokens = client.redeem(returned(answer)["code"]).json()
-    assert opens(client, tokens["access_token"])
-    assert "code" in returned(sam.front.get(client.authorize_url(prompt="none")))
-
-    page = robin.go(client.authorize_url())
-    page = robin.answer(page, username=robin.username, password=robin.password)
-    assert page.status_code == 403 and "OAUTH_APP_ACCESS_DENIED" in page.text
-    assert "not admin approved" in html.unescape(page.text) and 'value="allow"' not in page.text
-    told = returned(robin.answer(page, answer="deny"))
-    assert told["error"] == "access_denied" and told["error_description"].startswith("OAUTH_APP_ACCESS_DENIED")
-    silent = returned(robin.front.get(client.authorize_url(prompt="none")))
-    assert silent["error"] == "access_denied" and "OAUTH_APP_ACCESS_DENIED" in silent["error_description"]
-
-    change_app(house_on, client, permission_sets=("Administrator",))
-    assert "invalid_app_access" in refused(client.refresh(tokens["refresh_token"]), "invalid_grant")
-    assert not opens(client, tokens["access_token"])
-    change_app(house_on, client, permitted_users="AllSelfAuthorized")
-    assert opens(client, tokens["access_token"])
-    assert 'value="allow"' in robin.go(client.authorize_url()).text
-
-
-@requirement("options:permitted-users")
-def test_a_preauthorized_user_of_a_client_on_their_computer_still_continues_by_hand(place: House):
-    client = add_app(place, "http://localhost:8080/callback", **APPROVED, permission_sets=("Standard_User",))
-    sam = signed_in(person(place, 1), client)
-    page = sam.go(client.authorize_url())
-    assert "Continue to" in page.text
-    assert returned(sam.front.get(client.authorize_url(prompt="none")))["error"] == "interaction_required"
-    code = returned(sam.answer(page, answer="allow"))["code"]
-    assert client.redeem(code).status_code == 200
-    asked = add_app(place, HTTPS, **APPROVED, permission_sets=("Standard_User",))
-    assert 'value="allow"' in sam.go(asked.authorize_url(prompt="consent")).text
-
-
-@requirement("options:permitted-users")
-def test_with_no_permission_set_named_nobody_is_approved(place: House, robin: Person):
-    client = add_app(place, HTTPS, **APPROVED)
-    told = returned(signed_in(robin, client).front.get(client.authorize_url(prompt="none")))
-    assert "none is named yet" in told["error_description"]
-    tokens = connect(robin, add_app(place))
-    assert tokens["access_token"]
-
-
-# --- IP Relaxation --------------------------------------------------------------------------------------------------------
-
-OUTSIDE = ("198.51.100.0/24",)
-INSIDE = ("203.0.113.1-203.0.113.9",)
-
-
-def code_of(who: Person, client: OAuthClient) -> httpx2.Response:
-    return who.front.get(client.authorize_url(prompt="none"))
-
-
-@requirement("options:ip-relaxation")
-@pytest.mark.parametrize(
-    ("value", "authorizes", "redeems", "refreshes"),
-    [
-        ("Enforce", False, False, False),
-        ("Enforce_RelaxRefresh", False, False, True),
-        ("Bypass_2factor", None, False, False),
-        ("Bypass", True, True, True),
-    ],
-)
-def test_ip_relaxation_outside_the_trusted_ranges(place, value: str, authorizes, redeems: bool, refreshes: bool):
-    client, who = add_app(place, HTTPS), add_user(place)
-    held = connect(who, client)["refresh_token"]
-    code = code_for(who, client)
-    change_app(place, client, trusted_ranges=OUTSIDE, ip_relaxation=value)
-    told = returned(code_of(who, client))
-    if authorizes:
-        assert "code" in told
-    elif authorizes is None:
-        assert told["error"] == "interaction_required"
-        page = who.front.get(who.front.get(client.authorize_url()).headers["location"])
-        assert page.headers["location"].startswith(f"{client.issuer}/login/factor?next=%2Fflow%3Frequest%3D")
-    else:
-        assert told["error"] == "access_denied" and told["error_description"].startswith("ip_restricted")
-        page = who.go(client.authorize_url())
-        assert page.status_code == 403 and "203.0.113.7" in page.text and "ip_restricted" in page.text
-    answer = client.redeem(code)
-    assert (answer.status_code == 200) == redeems and (redeems or "ip restricted" in answer.text)
-    assert (client.refresh(held).status_code == 200) == refreshes
-    change_app(place, client, trusted_ranges=INSIDE)
-    assert "code" in returned(code_of(who, client))
-    assert client.refresh(held).status_code == 200 or refreshes
-
-
-@requirement("options:ip-relaxation")
-def test_a_second_factor_relaxes_the_addresses_where_the_policy_says_so(place: House):
-    client, who = add_app(place, HTTPS), add_user(place)
-    connect(who, client)
-    change_app(place, client, trusted_ranges=OUTSIDE, ip_relaxation="Bypass_2factor")
-    strong = sign_in_strongly(place, Person(place.client(), who.username, who.password))
-    tokens = client.redeem(returned(code_of(strong, client))["code"]).json()
-    assert opens(client, tokens["access_token"]) and client.refresh(tokens["refresh_token"]).status_code == 200
-
-
-@requirement("options:ip-relaxation")
-def test_the_orgs_ranges_count_like_the_apps(tmp_path):
-    import msgspec
-
-    with House(tmp_path / "data") as house:
-        client, who = add_app(house, HTTPS), person(house)
-        connect(who, client)
-        house.write(orgs.change, msgspec.structs.replace(house.org, trusted_ranges=OUTSIDE))
-        house.catch_up()
-        assert returned(code_of(who, client))["error"] == "access_denied"
-        change_app(house, client, trusted_ranges=INSIDE)
-        assert "code" in returned(code_of(who, client))
-
-
-# --- session level ----------------------------------------------------------------------------------------------------------
-
-
-@requirement("options:session-level")
-def test_below_the_level_block_refuses_and_step_up_asks_for_a_second_factor(house_on: House):
-    client, who = add_app(house_on, HTTPS), person(house_on)
-    connect(who, client)
-    change_app(house_on, client, session_level="HIGH_ASSURANCE", below_level="Block")
-    told = returned(code_of(who, client))
-    assert told["error"] == "access_denied" and told["error_description"].startswith("invalid_session_level")
-    page = who.go(client.authorize_url())
-    assert page.status_code == 403 and "invalid_session_level" in page.text
-    assert returned(who.answer(page, answer="deny"))["error_description"].startswith("invalid_session_level")
-
-    change_app(house_on, client, below_level="StepUpMFA")
-    held = who.front.get(client.authorize_url()).headers["location"]
-    stepped = who.front.get(held)
-    assert stepped.status_code == 303
-    wanted = httpx2.URL(stepped.headers["location"])
-    assert wanted.path == "/login/factor" and f"{client.issuer}{wanted.params['next']}" == held
-    assert returned(code_of(who, client))["error"] == "interaction_required"
-    sign_in_strongly(house_on, who)
-    tokens = client.redeem(returned(who.front.get(held))["code"]).json()
-    assert claims_of(tokens["access_token"])["acr"] == "HIGH_ASSURANCE"
-    assert claims_of(tokens["access_token"])["amr"] == ["pwd", "otp"]
-
-
-@requirement("options:session-level")
-@pytest.mark.parametrize("required", ["LOW", "STANDARD"])
-def test_a_password_is_enough_for_the_other_levels(place: House, required: str):
-    client = add_app(place, HTTPS, session_level=required, below_level="Block")
-    assert connect(add_user(place), client)["access_token"]
-
-
-# --- disabled, Connected Apps -------------------------------------------------------------------------------------------------
-
-
-@requirement("options:disabled")
-@pytest.mark.parametrize("change", [{"is_enabled": False}, {"oauth_enabled": False}])
-def test_a_disabled_app_is_refused_everywhere_at_once(house_on: House, change: dict):
-    client, who = add_app(house_on, HTTPS, device_flow=True), person(house_on)
-    tokens = connect(who, client)
-    code = code_for(who, client)
-    page = who.go(client.authorize_url(prompt="consent"))
-    change_app(house_on, client, **change)
-    assert not opens(client, tokens["access_token"])
-    refused(client.redeem(code), "invalid_client")
-    refused(client.refresh(tokens["refresh_token"]), "invalid_client")
-    for path in ("/services/oauth2/par", "/services/oauth2/device"):
-        refused(client.front.post(path, data={"client_id": client.client_id}), "invalid_client")
-    assert returned(who.answer(page, answer="allow"))["error"] == "unauthorized_client"
-    assert returned(who.front.get(client.authorize_url()))["error"] == "unauthorized_client"
-    change_app(house_on, client, is_enabled=True, oauth_enabled=True)
-    assert opens(client, tokens["access_token"]) and client.refresh(tokens["refresh_token"]).status_code == 200
-
-
-@requirement("options:connected-app")
-def test_a_connected_apps_key_is_refused_with_the_reason_and_the_way(place: House):
-    key = secrets.new_consumer_key()
-    short = "3MVG9" + "short.key_of_another_length"
-    for each in (key, short):
-        imported = ConnectedApp(org_id=place.org.id, client_id=each, name="Old & <CRM>", imported_at=1)
-        place.write(connected_apps.remember, imported)
-        client = OAuthClient(front=place.client(), issuer=place.issuer, client_id=each, redirect_uri=HTTPS)
-        page = client.front.get(client.authorize_url())
-        text = html.unescape(page.text)
-        assert page.status_code == 400 and "location" not in page.headers and "<CRM>" not in page.text
-        assert "Old & <CRM>, a Connected App" in text and "External Client App" in text and "invalid_client_id" in text
-        for sent in ({"grant_type": "refresh_token", "refresh_token": "x"}, {"grant_type": "client_credentials"}):
-            said = refused(post(client, sent | {"client_id": each}), "invalid_client")
-            assert "Connected App" in said and "External Client App" in said
-    unknown = secrets.new_consumer_key()
-    stranger = OAuthClient(front=place.client(), issuer=place.issuer, client_id=unknown, redirect_uri=HTTPS)
-    assert "Connected App" not in stranger.front.get(stranger.authorize_url()).text
-
-
-@requirement("options:inactive-user")
-def test_an_inactive_user_gets_nothing_at_any_grant(place: House):
-    client, who = add_app(place, HTTPS), add_user(place)
-    tokens = connect(who, client)
-    code = code_for(who, client)
-    set_active(place, who, is_active=False)
-    assert "inactive" in refused(client.redeem(code), "invalid_grant")
-    refused(client.refresh(tokens["refresh_token"]), "invalid_grant")
-    assert returned(who.front.get(client.authorize_url(prompt="none")))["error"] == "login_required"
-    used = place.read(lambda: one("SELECT COUNT(*) AS n FROM codes WHERE used_at IS NOT NULL", lambda n: n))
-    set_active(place, who, is_active=True)
-    assert client.redeem(code).status_code == 200 and used >= 1, "a refusal uses nothing up"

@@ -16,12 +16,6 @@ PAR = "/services/oauth2/par"
 URN = "urn:ietf:params:oauth:request_uri:"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("par") / "data") as made:
-        yield made
-
-
 def parameters(client: OAuthClient, **changes: str | None) -> dict[str, str]:
     sent = {
         "response_type": "code", "client_id": client.client_id, "redirect_uri": client.redirect_uri,
@@ -69,58 +63,58 @@ def test_a_pushed_request_leads_to_one_code(house_on: House):
 
 @requirement("par:once")
 @pytest.mark.parametrize("prompt", ["none", None])
-def test_no_way_of_answering_can_be_repeated(place: House, prompt: str | None):
-    client = add_app(place, HTTPS)
-    who = person(place)
+def test_no_way_of_answering_can_be_repeated(shared_house: House, prompt: str | None):
+    client = add_app(shared_house, HTTPS)
+    who = person(shared_house)
     who.allow(client.authorize_url())
     url = pushed(client, prompt=prompt)
     assert "code" in returned(who.front.get(url))
     assert is_over(who.front.get(url))
-    stranger = place.client()
+    stranger = shared_house.client()
     url = pushed(client, prompt="none")
     assert returned(stranger.get(url))["error"] == "login_required"
     assert is_over(stranger.get(url)) and is_over(who.front.get(url))
 
 
 @requirement("par:once")
-def test_a_denied_request_is_over(place: House):
-    client = add_app(place, HTTPS)
-    who = signed_in(person(place), client)
+def test_a_denied_request_is_over(shared_house: House):
+    client = add_app(shared_house, HTTPS)
+    who = signed_in(person(shared_house), client)
     url = pushed(client)
     assert returned(who.answer(who.go(url), answer="deny"))["error"] == "access_denied"
     assert is_over(who.front.get(url))
 
 
 @requirement("par:browser")
-def test_the_same_browser_may_look_again_and_no_other_may(place: House):
-    client = add_app(place, HTTPS)
-    who = signed_in(person(place), client)
+def test_the_same_browser_may_look_again_and_no_other_may(shared_house: House):
+    client = add_app(shared_house, HTTPS)
+    who = signed_in(person(shared_house), client)
     url = pushed(client)
-    pages = [who.go(url) for _ in range(3)]
+    pages = [who.go(url) for _ in range(4)]
     assert all(page.status_code == 200 for page in pages)
-    assert is_over(place.client().get(url)) and is_over(signed_in(person(place), client).front.get(url))
-    assert "code" in returned(who.answer(pages[1], answer="allow"))
-    late = who.answer(pages[2], answer="allow")
-    assert is_over(late), "three pages of one pushed request are one answer"
+    assert is_over(shared_house.client().get(url)) and is_over(signed_in(person(shared_house), client).front.get(url))
+    assert "code" in returned(who.answer(pages.pop(), answer="allow"))
+    for late in ("allow", "deny"):
+        assert is_over(who.answer(pages.pop(), answer=late)), "four pages of one pushed request are one answer"
 
 
 @requirement("par:lifetime")
-def test_it_lives_a_minute_and_once_held_as_long_as_its_page(place: House):
-    client = add_app(place, HTTPS)
-    who = signed_in(person(place), client)
+def test_it_lives_a_minute_and_once_held_as_long_as_its_page(shared_house: House):
+    client = add_app(shared_house, HTTPS)
+    who = signed_in(person(shared_house), client)
     held, late = pushed(client), pushed(client)
     page = who.go(held)
-    place.later(61)
+    shared_house.later(61)
     assert is_over(who.front.get(late)) and is_over(who.front.get(held))
-    place.later(400)
+    shared_house.later(400)
     assert "code" in returned(who.answer(page, answer="allow"))
 
 
 @requirement("par:bound")
-def test_a_reference_belongs_to_the_client_and_the_org_that_made_it(place: House):
-    client, other = add_app(place, HTTPS), add_app(place, HTTPS)
+def test_a_reference_belongs_to_the_client_and_the_org_that_made_it(shared_house: House):
+    client, other = add_app(shared_house, HTTPS), add_app(shared_house, HTTPS)
     reference = push(client).json()["request_uri"]
-    foreign = add_app(place, HTTPS, org=add_org(place, "elsewhere"))
+    foreign = add_app(shared_house, HTTPS, org=add_org(shared_house, "elsewhere"))
     for each in (other, foreign):
         assert is_over(each.front.get(opened(each, reference)))
     for wrong in (URN, URN + "x", reference[:-1], reference + "x"):
@@ -134,8 +128,8 @@ def test_a_reference_belongs_to_the_client_and_the_org_that_made_it(place: House
 
 
 @requirement("par:replaces")
-def test_what_stands_beside_the_reference_changes_nothing(place: House):
-    client, who = add_app(place, HTTPS, LOOPBACK), person(place)
+def test_what_stands_beside_the_reference_changes_nothing(shared_house: House):
+    client, who = add_app(shared_house, HTTPS, LOOPBACK), person(shared_house)
     url = opened(client, push(client).json()["request_uri"], redirect_uri=LOOPBACK, state="other", scope="profile")
     back = who.allow(url)
     assert back["state"] == "the-state" and client.redeem(back["code"]).json()["scope"] == "mcp_api refresh_token"
@@ -160,14 +154,14 @@ BAD = {
 
 @requirement("par:checks")
 @pytest.mark.parametrize("name", BAD)
-def test_a_request_is_checked_when_it_is_pushed(place: House, name: str):
-    client, (changes, error) = add_app(place, HTTPS), BAD[name]
+def test_a_request_is_checked_when_it_is_pushed(shared_house: House, name: str):
+    client, (changes, error) = add_app(shared_house, HTTPS), BAD[name]
     refused(push(client, **changes), error)
 
 
 @requirement("par:checks")
-def test_only_a_form_in_a_post_is_taken_and_each_parameter_once(place: House):
-    client = add_app(place, HTTPS)
+def test_only_a_form_in_a_post_is_taken_and_each_parameter_once(shared_house: House):
+    client = add_app(shared_house, HTTPS)
     url, sent = f"{client.issuer}{PAR}", parameters(client)
     assert client.front.get(f"{url}?{urlencode(sent)}").status_code == 405
     refused(client.front.post(f"{url}?{urlencode(sent)}"), "invalid_request")
@@ -178,48 +172,55 @@ def test_only_a_form_in_a_post_is_taken_and_each_parameter_once(place: House):
 
 
 @requirement("par:client-authentication")
-def test_a_client_proves_who_it_is_as_at_the_token_endpoint(place: House):
-    client = add_app(place, HTTPS, require_secret_for_web_server_flow=True, public_keys=jwk_set())
-    secret = give_secret(place, client)
+def test_a_client_proves_who_it_is_as_at_the_token_endpoint(shared_house: House):
+    client = add_app(shared_house, HTTPS, require_secret_for_web_server_flow=True, public_keys=jwk_set())
+    secret = give_secret(shared_house, client)
     refused(push(client), "invalid_client")
     refused(push(client, client_secret="x"), "invalid_client")
     refused(push(client, **asserted("x.y.z")), "invalid_client", 401)
     assert push(client, client_secret=secret).status_code == 201
     assert push(client, basic(client.client_id, secret), client_id=None).status_code == 201
-    assert push(client, **asserted(assertion(place, client))).status_code == 201
-    change_app(place, client, is_enabled=False)
+    assert push(client, **asserted(assertion(shared_house, client))).status_code == 201
+    change_app(shared_house, client, is_enabled=False)
     refused(push(client, client_secret=secret), "invalid_client")
 
 
 @requirement("par:dpop")
-def test_a_dpop_proof_binds_the_code(place: House):
-    client, who = add_app(place, HTTPS), person(place)
+def test_a_dpop_proof_binds_the_code(shared_house: House):
+    client, who = add_app(shared_house, HTTPS), person(shared_house)
     url = f"{client.issuer}{PAR}"
-    answer = push(client, {"DPoP": proof(place, url)})
+    answer = push(client, {"DPoP": proof(shared_house, url)})
     code = who.allow(opened(client, answer.json()["request_uri"]))["code"]
     assert "DPoP" in refused(client.redeem(code), "invalid_grant")
-    refused(push(client, {"DPoP": proof(place, url)}, dpop_jkt="x" * 43), "invalid_request")
-    assert push(client, {"DPoP": proof(place, url)}, dpop_jkt=EC.thumbprint()).status_code == 201
+    refused(push(client, {"DPoP": proof(shared_house, url)}, dpop_jkt="x" * 43), "invalid_request")
+    assert push(client, {"DPoP": proof(shared_house, url)}, dpop_jkt=EC.thumbprint()).status_code == 201
     refused(push(client, {"DPoP": "x"}), "invalid_dpop_proof")
     assert "d" not in public(EC)
 
 
 @requirement("par:app-changes")
-def test_what_an_administrator_changed_meanwhile_counts(place: House):
-    second = add_server(place, "second")
-    client, who = add_app(place, HTTPS), signed_in(person(place), add_app(place, HTTPS, mcp_servers=("sobject-reads",)))
-    url = pushed(client, resource=second)
-    change_app(place, client, mcp_servers=("sobject-reads",))
+def test_what_an_administrator_changed_meanwhile_counts(fresh_house: House):
+    second = add_server(fresh_house, "second")
+    client, who = (
+        add_app(fresh_house, HTTPS),
+        signed_in(person(fresh_house), add_app(fresh_house, HTTPS, mcp_servers=("sobject-reads",))),
+    )
+    url, shown = pushed(client, resource=second), pushed(client, resource=second)
+    page = who.go(shown)
+    change_app(fresh_house, client, mcp_servers=("sobject-reads",))
     assert returned(who.front.get(url))["error"] == "invalid_target"
+    assert returned(who.answer(page, answer="allow"))["error"] == "invalid_target"
+    assert is_over(who.front.get(url)) and is_over(who.front.get(shown)), "a refusal is an answer too"
 
 
 @requirement("par:bounded")
-def test_one_address_can_not_fill_the_table(place: House):
-    client = add_app(place, HTTPS)
-    place.later(61)
-    add_server(place, "other")
-    kept = [push(client, resource=f"{place.issuer}/mcp/sobject-reads") for _ in range(pushed_requests.MOST_PER_ADDRESS)]
+def test_one_address_can_not_fill_the_table(fresh_house: House):
+    client = add_app(fresh_house, HTTPS)
+    kept = [
+        push(client, resource=f"{fresh_house.issuer}/mcp/sobject-reads")
+        for _ in range(pushed_requests.MOST_PER_ADDRESS)
+    ]
     assert {each.status_code for each in kept} == {201}
-    more = push(client, resource=f"{place.issuer}/mcp/sobject-reads")
+    more = push(client, resource=f"{fresh_house.issuer}/mcp/sobject-reads")
     refused(more, "temporarily_unavailable", 429)
-    assert Person(place.client(), "", "").front.get(f"{place.issuer}/id/keys").status_code == 200
+    assert Person(fresh_house.client(), "", "").front.get(f"{fresh_house.issuer}/id/keys").status_code == 200

@@ -74,23 +74,23 @@ def test_a_token_is_swapped_for_one_with_fewer_scopes_under_the_same_connection(
 
 
 @requirement("grants:exchange-target")
-def test_it_reaches_another_server_only_if_the_user_let_the_app_use_that_one(house: House):
-    client, secret = swapping(house, mcp_servers=None)
-    second, third = add_server(house, "second"), add_server(house, "third")
-    who = person(house)
-    subject = connect(who, client, scope=ALL, resource=first(house))["access_token"]
+def test_it_reaches_another_server_only_if_the_user_let_the_app_use_that_one(fresh_house: House):
+    client, secret = swapping(fresh_house, mcp_servers=None)
+    second, third = add_server(fresh_house, "second"), add_server(fresh_house, "third")
+    who = person(fresh_house)
+    subject = connect(who, client, scope=ALL, resource=first(fresh_house))["access_token"]
     assert "approved" in refused(swap(client, secret, subject, resource=second), "invalid_target")
     connect(who, client, resource=second)
     body = swap(client, secret, subject, resource=second).json()
     assert claims_of(body["access_token"])["aud"] == second and not opens(client, body["access_token"])
     assert claims_of(swap(client, secret, subject, audience=second).json()["access_token"])["aud"] == second
-    refused(swap(client, secret, subject, resource=second, audience=first(house)), "invalid_target")
+    refused(swap(client, secret, subject, resource=second, audience=first(fresh_house)), "invalid_target")
     refused(swap(client, secret, subject, resource=third), "invalid_target")
     refused(swap(client, secret, subject, resource="https://evil.example/mcp"), "invalid_target")
     refused(swap(client, secret, subject, resource=second, scope="profile"), "invalid_target")
-    change_app(house, client, mcp_servers=("sobject-reads", "third"))
+    change_app(fresh_house, client, mcp_servers=("sobject-reads", "third"))
     refused(swap(client, secret, subject, resource=second), "invalid_target")
-    change_app(house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Administrator",))
+    change_app(fresh_house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Administrator",))
     assert swap(client, secret, subject, resource=third).status_code == 200, "an administrator agreed for them"
 
 

@@ -1,6 +1,5 @@
 """What the token endpoint reads, and how it refuses what it can't."""
 
-import base64
 from urllib.parse import quote_plus, urlencode
 
 import httpx2
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.generated import MANY
 from tests.house import House
+from tests.oauth.flows import basic, grant
 from tests.oauth.scenes import add_app, add_org, change_app, code_for, person, refused
 from tests.people import OAuthClient
 from tests.requirements import requirement
@@ -18,25 +18,11 @@ TOKEN = "/services/oauth2/token"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def grant(client: OAuthClient, code: str) -> dict[str, str]:
-    return {
-        "grant_type": "authorization_code",
-        "code": code,
-        "client_id": client.client_id,
-        "redirect_uri": client.redirect_uri,
-        "code_verifier": client.verifier,
-    }
-
-
 @pytest.fixture
 def ready(house: House) -> tuple[OAuthClient, dict[str, str]]:
     """A client and the request that would succeed."""
     client = add_app(house)
-    return client, grant(client, code_for(person(house), client))
-
-
-def basic(client_id: str, secret: str = "") -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
+    return client, grant(client, code_for(person(house), client)) | {"client_id": client.client_id}
 
 
 @requirement("token:answer")
@@ -193,10 +179,9 @@ def test_an_authorization_header_that_is_not_basic_gets_401_and_the_challenge(re
     "grant_type",
     [
         "password",
-        "client_credentials",
         "implicit",
-        "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "urn:openid:params:grant-type:ciba",
         "AUTHORIZATION_CODE",
         "authorization_code ",
         "é",
@@ -205,7 +190,27 @@ def test_an_authorization_header_that_is_not_basic_gets_401_and_the_challenge(re
 def test_a_grant_type_that_is_not_supported_is_named_so_with_the_ones_that_are(ready, grant_type: str):
     client, sent = ready
     description = refused(client.front.post(TOKEN, data=sent | {"grant_type": grant_type}), "unsupported_grant_type")
-    assert "authorization_code, refresh_token" in description
+    assert description.endswith(
+        "authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code,"
+        " urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange"
+    )
+
+
+@requirement("token:errors")
+@pytest.mark.parametrize(
+    ("grant_type", "option"),
+    [
+        ("client_credentials", "Enable Client Credentials Flow"),
+        ("urn:ietf:params:oauth:grant-type:device_code", "Enable Device Flow"),
+        ("urn:ietf:params:oauth:grant-type:jwt-bearer", "Enable JWT Bearer Flow"),
+        ("urn:ietf:params:oauth:grant-type:token-exchange", "Enable Token Exchange Flow"),
+    ],
+)
+def test_a_grant_type_that_the_app_lacks_is_refused_by_the_name_of_its_option(ready, grant_type: str, option: str):
+    client, sent = ready
+    description = refused(client.front.post(TOKEN, data=sent | {"grant_type": grant_type}), "unauthorized_client")
+    assert f"lacks {option} (Settings)" in description
+    assert client.front.post(TOKEN, data=sent).status_code == 200, "the code is as good as before"
 
 
 @requirement("token:errors")

@@ -16,12 +16,6 @@ from tests.requirements import requirement
 SCOPES = ("openid", "profile", "refresh_token")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with House(tmp_path_factory.mktemp("user-agent") / "data") as made:
-        yield made
-
-
 def legacy(house: House, *urls: str, **changes) -> OAuthClient:
     return add_app(house, *(urls or (HTTPS,)), **{"scopes": SCOPES, "access_token_parameter": True} | changes)
 
@@ -71,8 +65,8 @@ def test_the_token_comes_back_in_the_fragment_and_never_a_refresh_token(house_on
 
 
 @requirement("grants:user-agent-scopes")
-def test_refresh_token_is_dropped_from_the_scopes(place: House):
-    client, who = legacy(place), person(place)
+def test_refresh_token_is_dropped_from_the_scopes(shared_house: House):
+    client, who = legacy(shared_house), person(shared_house)
     assert fragment(allowed(who, client, scope=None))["scope"] == "openid profile"
     assert fragment(who.front.get(url(client, scope="profile offline_access")))["scope"] == "profile"
     assert fragment(who.front.get(url(client, scope="refresh_token")))["error"] == "invalid_scope"
@@ -88,9 +82,9 @@ def test_refresh_token_is_dropped_from_the_scopes(place: House):
     ],
     ids=["off", "on beside mcp_api", "as an MCP client has it"],
 )
-def test_without_the_option_or_beside_mcp_api_there_is_no_such_flow(place: House, changes: dict):
-    client = legacy(place, **changes)
-    who = person(place)
+def test_without_the_option_or_beside_mcp_api_there_is_no_such_flow(shared_house: House, changes: dict):
+    client = legacy(shared_house, **changes)
+    who = person(shared_house)
     for each in (url(client), url(client, response_mode="fragment")):
         answer = who.front.get(each)
         target = answer.headers["location"]
@@ -98,17 +92,17 @@ def test_without_the_option_or_beside_mcp_api_there_is_no_such_flow(place: House
 
 
 @requirement("grants:user-agent-option")
-def test_the_option_bites_again_when_the_user_answers(place: House):
-    client, who = legacy(place), signed_in(person(place), add_app(place))
+def test_the_option_bites_again_when_the_user_answers(shared_house: House):
+    client, who = legacy(shared_house), signed_in(person(shared_house), add_app(shared_house))
     page = who.go(url(client))
-    change_app(place, client, access_token_parameter=False)
+    change_app(shared_house, client, access_token_parameter=False)
     answer = who.answer(page, answer="allow")
     assert "error=unsupported_response_type" in answer.headers["location"] and "access_token" not in answer.text
 
 
 @requirement("grants:user-agent-errors")
-def test_errors_come_back_in_the_fragment(place: House):
-    client, who = legacy(place), person(place)
+def test_errors_come_back_in_the_fragment(shared_house: House):
+    client, who = legacy(shared_house), person(shared_house)
     for changes, error in (
         ({"prompt": "none"}, "login_required"),
         ({"scope": "full"}, "invalid_scope"),
@@ -117,16 +111,16 @@ def test_errors_come_back_in_the_fragment(place: House):
         ({"response_mode": "form_post"}, "invalid_request"),
         ({"dpop_jkt": "x" * 43}, "invalid_request"),
     ):
-        body = fragment(place.client().get(url(client, **changes)))
+        body = fragment(shared_house.client().get(url(client, **changes)))
         assert set(body) == {"error", "error_description", "state", "iss"} and body["error"] == error
-    page = signed_in(who, add_app(place)).go(url(client))
+    page = signed_in(who, add_app(shared_house)).go(url(client))
     assert fragment(who.answer(page, answer="deny"))["error"] == "access_denied"
     assert "access_token" in fragment(allowed(who, client, response_mode="fragment"))
 
 
 @requirement("grants:user-agent-modes")
-def test_a_code_never_travels_in_a_fragment(place: House):
-    client = legacy(place)
+def test_a_code_never_travels_in_a_fragment(shared_house: House):
+    client = legacy(shared_house)
     for mode in ("fragment", "form_post", "web_message"):
         answer = client.front.get(client.authorize_url(response_mode=mode, scope="profile"))
         assert answer.headers["location"].startswith(f"{HTTPS}?error=invalid_request")
@@ -137,8 +131,8 @@ def test_a_code_never_travels_in_a_fragment(place: House):
     ("redirect_uri", "source"),
     [(HTTPS, "https://client.example"), (LOOPBACK, "http://localhost:8080"), (CUSTOM, "cursor:")],
 )
-def test_the_browser_may_go_back_to_the_client_after_each_form(place: House, redirect_uri: str, source: str):
-    client, who = legacy(place, redirect_uri), person(place)
+def test_the_browser_may_go_back_to_the_client_after_each_form(shared_house: House, redirect_uri: str, source: str):
+    client, who = legacy(shared_house, redirect_uri), person(shared_house)
     page = who.go(url(client))
     assert f"form-action 'self' {source};" in page.headers["content-security-policy"]
     page = who.answer(page, username=who.username, password=who.password)
@@ -151,10 +145,10 @@ def test_the_browser_may_go_back_to_the_client_after_each_form(place: House, red
 
 
 @requirement("grants:user-agent-metadata")
-def test_no_metadata_lists_it(place: House):
-    legacy(place)
+def test_no_metadata_lists_it(shared_house: House):
+    legacy(shared_house)
     for name in ("oauth-authorization-server", "openid-configuration"):
-        document = place.client().get(f"/.well-known/{name}").json()
+        document = shared_house.client().get(f"/.well-known/{name}").json()
         assert (
             document["response_types_supported"] == ["code"] and "fragment" not in document["response_modes_supported"]
         )
@@ -162,11 +156,11 @@ def test_no_metadata_lists_it(place: House):
 
 
 @requirement("grants:user-agent-policies")
-def test_policies_and_consent_are_asked_as_for_codes(place: House):
-    client, who = legacy(place, session_level="HIGH_ASSURANCE", below_level="Block"), add_user(place)
-    page = signed_in(who, add_app(place)).go(url(client))
+def test_policies_and_consent_are_asked_as_for_codes(shared_house: House):
+    client, who = legacy(shared_house, session_level="HIGH_ASSURANCE", below_level="Block"), add_user(shared_house)
+    page = signed_in(who, add_app(shared_house)).go(url(client))
     assert page.status_code == 403 and "invalid_session_level" in page.text
-    strong = sign_in_strongly(place, Person(place.client(), who.username, who.password))
+    strong = sign_in_strongly(shared_house, Person(shared_house.client(), who.username, who.password))
     assert claims_of(fragment(allowed(strong, client))["access_token"])["acr"] == "HIGH_ASSURANCE"
-    change_app(place, client, is_enabled=False)
+    change_app(shared_house, client, is_enabled=False)
     assert fragment(strong.front.get(url(client)))["error"] == "unauthorized_client"

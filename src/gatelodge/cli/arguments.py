@@ -168,7 +168,9 @@ def _user(parser: argparse.ArgumentParser) -> None:
         ("activate", "let a deactivated user sign in again"),
         ("delete", "remove a user for good; their connections and sessions end at once"),
     ):
-        _of_a_deployment(verbs.add_parser(verb, help=what)).add_argument("username", metavar="USERNAME")
+        _of_a_deployment(verbs.add_parser(verb, help=what)).add_argument(
+            "username", metavar="USERNAME", help="The name that the user signs in with."
+        )
     link = _of_a_deployment(verbs.add_parser("reset-link", help="a one-time link by which a user sets a new password"))
     link.add_argument("username", metavar="USERNAME", help="Whose password.")
 

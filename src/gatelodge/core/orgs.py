@@ -78,11 +78,7 @@ class Summary(msgspec.Struct, frozen=True):
 def summaries() -> Operation[list[Summary]]:
     """Every org in a few words, also of a database with an older schema than this program's."""
     return (
-        yield from many(
-            "SELECT id, name, label, kind FROM orgs ORDER BY name LIMIT :limit",
-            Summary,
-            limit=MOST_ORGS,
-        )
+        yield from many("SELECT id, name, label, kind FROM orgs ORDER BY name LIMIT :limit", Summary, limit=MOST_ORGS)
     )
 
 

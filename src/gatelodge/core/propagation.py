@@ -72,11 +72,6 @@ class LiveClient(msgspec.Struct, frozen=True, kw_only=True):
         """What it may be given."""
         return self.settings.scopes
 
-    @property
-    def is_confidential(self) -> bool:
-        """Whether it can prove who it is: by a secret, or by a key of its own (RFC 6749 §2.1)."""
-        return bool(self.secret_digest or self.settings.public_keys)
-
 
 class Release(msgspec.Struct, frozen=True):
     """A revision on its way to the nodes: live from ``live_from`` (epoch milliseconds)."""

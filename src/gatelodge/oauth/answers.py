@@ -2,6 +2,9 @@
 user-agent flow. What may be answered once is settled in the same transaction.
 """
 
+import enum
+from typing import TypeVar
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +21,7 @@ from gatelodge.oauth.requests import Asked
 from gatelodge.oauth.way_back import back
 from gatelodge.web.site import Site
 
+T = TypeVar("T")
 USER_AGENT = "implicit"
 """RFC 6749 §4.2: how metadata would name the grant, were it listed."""
 
@@ -31,6 +35,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     waiting: str = ""
     browser: str = ""
     pushed: str = ""
+
+
+class Before(enum.Enum):
+    """What another answer has ended already: the waiting request, or the pushed one that other pages show as well."""
+
+    WAITING = enum.auto()
+    PUSHED = enum.auto()
 
 
 def connection(asked: Asked, session: Session, known: Authorization | None) -> Connection:
@@ -59,11 +70,11 @@ async def give(site: Site, request: Request, asked: Asked, made: Connection, set
     """
     now = site.clock.now()
     if asked.returns_token:
-        begun = await site.store.run(begin, made, settled, now)
-        parameters = await _token(site, asked, _first(asked, settled, begun))
+        begun = first(asked, await site.store.run(begin, made, settled, now))
+        parameters = await _token(site, asked, begun)
     else:
         value, code = new_code(asked, made, now)
-        _ = _first(asked, settled, await site.store.run(keep, code, settled, now))
+        _ = first(asked, await site.store.run(keep, code, settled, now))
         parameters = {"code": value}
     return back(site, request, asked, parameters)
 
@@ -72,10 +83,11 @@ class AnsweredBefore(Exception):
     """A double click: the first answer is on its way back."""
 
 
-def _first(asked: Asked, settled: Settled, begun: Connection | None) -> Connection:
-    if begun is None:
-        raise AnsweredBefore if settled.waiting else references.used_up(asked.request.client_id)
-    return begun
+def first(asked: Asked, answered: T | Before) -> T:
+    """What came of an answer that was the first. Raises ``AnsweredBefore`` or ``ToldToTheUser`` for any other."""
+    if not isinstance(answered, Before):
+        return answered
+    raise AnsweredBefore if answered is Before.WAITING else references.used_up(asked.request.client_id)
 
 
 def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
@@ -91,29 +103,34 @@ def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
     )
 
 
-def settle(made: Connection, settled: Settled, now: int) -> Operation[Connection | None]:
-    """The connection that may begin now; None: another answer was first."""
-    if settled.waiting and not (
-        yield from authorizations.release_held(made.org_id, settled.waiting, settled.browser, now)
-    ):
-        return None
-    if settled.pushed and not (yield from pushed_requests.use(made.org_id, settled.pushed, now)):
-        return None
+def close(org_id: str, settled: Settled, now: int) -> Operation[Before | None]:
+    """End what an answer ends, a refusal too; or say which of it another answer ended before."""
+    if settled.waiting and not (yield from authorizations.release_held(org_id, settled.waiting, settled.browser, now)):
+        return Before.WAITING
+    if settled.pushed and not (yield from pushed_requests.use(org_id, settled.pushed, now)):
+        return Before.PUSHED
+    return None
+
+
+def settle(made: Connection, settled: Settled, now: int) -> Operation[Connection | Before]:
+    """The connection that may begin now, or what another answer has ended."""
+    if (before := (yield from close(made.org_id, settled, now))) is not None:
+        return before
     return (yield from connections.agree(made, now)) if settled.widens else made
 
 
-def keep(code: Code, settled: Settled, now: int) -> Operation[Connection | None]:
+def keep(code: Code, settled: Settled, now: int) -> Operation[Connection | Before]:
     """Settle, and keep the code."""
     made = yield from settle(code.connection, settled, now)
-    if made is not None:
+    if isinstance(made, Connection):
         yield from connections.issue_code(msgspec.structs.replace(code, connection=made), now)
     return made
 
 
-def begin(made: Connection, settled: Settled, now: int) -> Operation[Connection | None]:
+def begin(made: Connection, settled: Settled, now: int) -> Operation[Connection | Before]:
     """Settle, and begin the connection of a token that is sent at once."""
     settled_for = yield from settle(made, settled, now)
-    if settled_for is not None:
+    if isinstance(settled_for, Connection):
         yield from connections.begin(settled_for, now)
     return settled_for
 

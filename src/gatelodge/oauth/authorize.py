@@ -49,6 +49,7 @@ async def _answer(site: Site, org: Org, request: Request, asked_for: AuthorizeRe
                 check(asked)
             return await _begin(site, org, request, asked)
         except OAuthError as refused:
+            await references.use(site, org, asked.request)
             return back_with_refusal(site, request, asked, refused)
     except ToldToTheUser as refused:
         return await messages.refusal_page(site, org, request, refused)
@@ -89,7 +90,6 @@ async def _begin(site: Site, org: Org, request: Request, asked: Asked) -> Respon
     if "none" in asked.request.prompt:
         refused = refusal_without_pages(stands.step)
         assert refused is not None  # only Issue owes no refusal
-        await references.use(site, org, asked.request)
         raise refused
     return await _hold(site, org, request, asked, stands.session)
 

@@ -4,14 +4,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, pushed_requests, secrets
+from gatelodge.core import authorizations, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
 from gatelodge.core.mcp_servers import resource
-from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
 from gatelodge.core.scopes import BY_NAME
-from gatelodge.oauth import answers, messages, requests
+from gatelodge.oauth import answers, messages, references, requests
 from gatelodge.oauth.answers import AnsweredBefore, Settled
 from gatelodge.oauth.authorize import Standing, issue, standing
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
@@ -54,6 +53,7 @@ async def _with_waiting(site: Site, org: Org, request: Request, request_id: str,
             stands = await standing(site, org, request, waiting.asked, waiting.came)
             return await _react(site, org, request, waiting, stands, fields)
         except OAuthError as refused:
+            await references.use(site, org, waiting.asked.request)
             return back_with_refusal(site, request, waiting.asked, refused)
         except AnsweredBefore:
             return _again(org, waiting)
@@ -126,15 +126,8 @@ async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> R
 
 
 async def _deny(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
-    was_first = await site.store.run(
-        _release,
-        org.id,
-        waiting,
-        secrets.digest(browser.browser_of(site, org, request)),
-        site.clock.now(),
-    )
-    if not was_first:  # answered already: that answer is on its way back
-        return _again(org, waiting)
+    settled = _settled(site, org, request, waiting)
+    answers.first(waiting.asked, await site.store.run(answers.close, org.id, settled, site.clock.now()))
     denied = OAuthError("access_denied", "end-user denied authorization")
     told = stands.step.told if isinstance(stands.step, Refuse) else denied
     return back_with_refusal(site, request, waiting.asked, told)
@@ -143,22 +136,17 @@ async def _deny(site: Site, org: Org, request: Request, waiting: Waiting, stands
 async def _allow(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
     assert stands.session is not None  # the step was AskConsent
     made = answers.connection(waiting.asked, stands.session, stands.authorization)
-    settled = Settled(
+    return await answers.give(site, request, waiting.asked, made, _settled(site, org, request, waiting))
+
+
+def _settled(site: Site, org: Org, request: Request, waiting: Waiting) -> Settled:
+    """What the person's own answer ends."""
+    return Settled(
         widens=True,
         waiting=secrets.digest(waiting.request_id),
         browser=secrets.digest(browser.browser_of(site, org, request)),
         pushed=waiting.asked.request.pushed,
     )
-    return await answers.give(site, request, waiting.asked, made, settled)
-
-
-def _release(org_id: str, waiting: Waiting, tie: str, now: int) -> Operation[bool]:
-    """The user said no: the request is gone, and with it the pushed one. True for exactly one answer."""
-    if not (yield from authorizations.release_held(org_id, secrets.digest(waiting.request_id), tie, now)):
-        return False
-    if pushed := waiting.asked.request.pushed:
-        yield from pushed_requests.use(org_id, pushed, now)
-    return True
 
 
 def what_is_asked(asked: Asked) -> str:
