@@ -110,3 +110,16 @@ def test_the_way_to_a_provider_and_the_credentials_flow_count_too(tmp_path: Path
         named = {"Auth-Request-Type": "Named-User"}
         told = [front.post("/services/oauth2/authorize", data=sent, headers=named) for _ in range(3)]
         assert [answer.status_code for answer in told] == [400, 400, 429] and told[2].headers["retry-after"]
+
+
+@requirement("together:a-fresh-sign-in-is-fresh-there-too")
+@pytest.mark.parametrize(("changes", "again"), [({"prompt": "login"}, True), ({"max_age": "60"}, True), ({}, False)])
+def test_a_client_that_wants_a_fresh_sign_in_gets_one_at_the_provider_too(
+    house: House, liar: Liar, changes: dict[str, str], again: bool
+):
+    add_provider(house, liar.issuer)
+    who, client = stranger(house), add_app(house)
+    page = who.go(client.authorize_url(**changes))
+    link = page.text.split('class="btn" href="/login/upstream/corp', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    asked = parse_qs(urlsplit(who.front.get(f"/login/upstream/corp{link}").headers["location"]).query)
+    assert ("max_age" in asked and asked["prompt"] == ["login"]) is again
