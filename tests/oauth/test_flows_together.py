@@ -9,8 +9,8 @@ from gatelodge.core import credentials, deactivation, rotation, secrets
 from gatelodge.core.credentials import Credential
 from tests.house import House
 from tests.oauth.confidential import SECRET_FLOWS, Confidential, add_confidential, asked
-from tests.oauth.flows import app_of, assertion, give_secret, jwk_set, post, stage
-from tests.oauth.scenes import add_app, add_user, code_for, connect, refused, user_id
+from tests.oauth.flows import app_of, asserted, assertion, give_secret, jwk_set, post, stage
+from tests.oauth.scenes import add_app, add_user, change_app, code_for, connect, refused, user_id
 from tests.people import OAuthClient, Person, form
 from tests.requirements import requirement
 
@@ -130,3 +130,20 @@ def test_what_was_allowed_to_a_device_does_not_outlive_a_deactivation(house_on: 
     said = post(client, {"grant_type": DEVICE, "device_code": code, "client_id": client.client_id})
     refused(said, "invalid_grant")
     assert "refresh_token" in connect(who, client)
+
+
+@requirement("together:exchange-without-a-person")
+def test_a_token_that_an_app_signed_for_can_be_narrowed_where_it_could_be_had(house: House):
+    keys = {"jwt_bearer_flow": True, "public_keys": jwk_set(), "token_exchange_flow": True, "token_exchange": True}
+    client, who = add_app(house, scopes=("mcp_api", "refresh_token", "profile"), **keys), add_user(house)
+    connect(who, client, scope="mcp_api profile")
+    sent = {"grant_type": JWT_BEARER, "assertion": assertion(house, client, sub=who.username)}
+    subject = post(client, sent).json()["access_token"]
+    wanted = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": subject, "scope": "profile",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    }  # fmt: skip
+    narrowed = post(client, wanted | asserted(assertion(house, client)))
+    assert narrowed.status_code == 200 and narrowed.json()["scope"] == "profile", narrowed.text
+    change_app(house, client, session_level="HIGH_ASSURANCE")
+    refused(post(client, wanted | asserted(assertion(house, client))), "invalid_grant")
