@@ -11,7 +11,7 @@ from tests.house import House
 from tests.oauth.confidential import SECRET_FLOWS, Confidential, add_confidential, asked
 from tests.oauth.flows import app_of, asserted, assertion, give_secret, jwk_set, post, stage
 from tests.oauth.scenes import add_app, add_user, change_app, code_for, connect, refused, user_id
-from tests.people import OAuthClient, Person, form
+from tests.people import OAuthClient, Person, form, tools_list
 from tests.requirements import requirement
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -147,3 +147,17 @@ def test_a_token_that_an_app_signed_for_can_be_narrowed_where_it_could_be_had(ho
     assert narrowed.status_code == 200 and narrowed.json()["scope"] == "profile", narrowed.text
     change_app(house, client, session_level="HIGH_ASSURANCE")
     refused(post(client, wanted | asserted(assertion(house, client))), "invalid_grant")
+
+
+@requirement("together:lost-scopes")
+def test_a_scope_that_an_app_has_lost_opens_nothing_for_the_tokens_that_are_out(house: House):
+    client, who = add_app(house, scopes=("mcp_api", "refresh_token", "openid", "email")), add_user(house)
+    token = connect(who, client, scope="mcp_api openid email")["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    told = client.front.get("/services/oauth2/userinfo", headers=headers).json()
+    server = f"{house.issuer}/mcp/sobject-reads"
+    assert tools_list(client.front, server, token).status_code == 200 and told["email"] == who.username
+    change_app(house, client, scopes=("openid", "refresh_token"))
+    assert tools_list(client.front, server, token).status_code == 403
+    told = client.front.get("/services/oauth2/userinfo", headers=headers).json()
+    assert told["sub"] and "email" not in told

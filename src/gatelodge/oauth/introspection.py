@@ -101,12 +101,12 @@ async def _client_of(site: Site, org: Org, caller: LiveClient, shown: Presented)
 
 async def _access_token(site: Site, org: Org, claims: Claims, user: LiveUser) -> Active | None:
     try:
-        _ = await site.access.still_there(org, claims)
+        accepted = await site.access.still_there(org, claims)
     except NotAccepted:
         return None
     return Active(
         active=True,
-        scope=claims.scope,
+        scope=" ".join(accepted.scopes),
         client_id=claims.client_id,
         username=user.user.username,
         token_type="DPoP" if claims.cnf else "Bearer",
