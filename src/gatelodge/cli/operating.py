@@ -13,9 +13,6 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
 from gatelodge.web.site import Site
 
-OUTLIVES = tokens.LONGEST_LIFETIME + tokens.LEEWAY
-"""Seconds that a key stays after the last moment at which it may have signed: the longest token, and clocks differ."""
-
 
 async def keys_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """The org's published keys, with what each of them does now."""
@@ -37,7 +34,7 @@ async def keys_rotate(site: Site, org: Org, arguments: dict[str, Any]) -> object
     fresh = await asyncio.to_thread(
         keys.generate, site.ring, org_id=org.id, algorithm=algorithm, now=now, signs_from=signs_from
     )
-    await site.store.run(orgs.rotate_key, org, fresh, longest_token=OUTLIVES, actor=ACTOR, now_ms=now_ms)
+    await site.store.run(orgs.rotate_key, org, fresh, longest_token=tokens.KEY_OUTLIVES, actor=ACTOR, now_ms=now_ms)
     return _key(fresh, fresh.kid if arguments["now"] else "", now)
 
 

@@ -191,6 +191,8 @@ def _unproven(held: Code, proof: Proof) -> Denied | None:
         return Denied("invalid_grant", "the authorization code was issued to another client")
     if proof.redirect_uri is not None and proof.redirect_uri != held.redirect_uri:
         return Denied("invalid_grant", "redirect_uri differs from the one of the authorization request")
+    if proof.redirect_uri is None and not held.code_challenge:  # RFC 6749 §4.1.3: nothing else ties the code down
+        return Denied("invalid_grant", "redirect_uri is missing: a code without a code_challenge needs it")
     if held.code_challenge and not proof.code_challenge:
         return Denied("invalid_grant", "code_verifier is missing: the authorization request sent a code_challenge")
     if proof.code_challenge != held.code_challenge:  # also a verifier without a challenge (RFC 9700 §4.8.2)

@@ -26,7 +26,9 @@ PENDING, DENIED = "", "denied"
 
 
 class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of one device. ``polled_at`` is in epoch milliseconds; ``address`` is where the device is."""
+    """One request of one device. ``polled_at`` is in epoch milliseconds; ``address`` is where the device is;
+    ``allowed_by`` is the user who said yes ("" for nobody).
+    """
 
     digest: str
     org_id: str
@@ -40,6 +42,7 @@ class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
     poll_seconds: int = INTERVAL
     polled_at: int = 0
     answer: str = PENDING
+    allowed_by: str = ""
     used_at: int | None = None
 
 
@@ -50,7 +53,7 @@ def device_code(*, scopes: str, **columns: object) -> DeviceCode:
 
 COLUMNS = (
     "digest, org_id, user_code, client_id, scopes, resource, address, created_at, expires_at, poll_seconds, polled_at,"
-    " answer, used_at"
+    " answer, allowed_by, used_at"
 )
 
 
@@ -88,6 +91,15 @@ def drop(org_id: str, before: int) -> Operation[None]:
     )
 
 
+def drop_allowed_by(org_id: str, user_id: str) -> Operation[None]:
+    """Forget what this user allowed and no device has fetched yet."""
+    yield from execute(
+        "DELETE FROM device_codes WHERE org_id = :org_id AND allowed_by = :user_id AND used_at IS NULL",
+        org_id=org_id,
+        user_id=user_id,
+    )
+
+
 def keep(made: DeviceCode, now: int) -> Operation[bool]:
     """Keep a fresh pair of codes. False: another device has this user code now, so make another.
 
@@ -105,7 +117,7 @@ def keep(made: DeviceCode, now: int) -> Operation[bool]:
         raise Refused(f"{waiting} devices at this address are waiting, as many as are kept: wait 10 minutes")
     kept = yield from one(
         f"INSERT INTO device_codes ({COLUMNS}) VALUES (:digest, :org_id, :user_code, :client_id, :scopes, :resource,"
-        " :address, :created_at, :expires_at, :poll_seconds, :polled_at, :answer, :used_at)"
+        " :address, :created_at, :expires_at, :poll_seconds, :polled_at, :answer, :allowed_by, :used_at)"
         " ON CONFLICT (org_id, user_code) DO NOTHING RETURNING digest AS value",
         text,
         **(msgspec.structs.asdict(made) | {"scopes": " ".join(made.scopes)}),
@@ -137,8 +149,9 @@ def allow(waiting: DeviceCode, made: Connection, now: int) -> Operation[bool]:
         return False
     agreed = yield from connections.agree(made, now)
     yield from execute(
-        "UPDATE device_codes SET answer = :answer WHERE org_id = :org_id AND digest = :digest",
+        "UPDATE device_codes SET answer = :answer, allowed_by = :user_id WHERE org_id = :org_id AND digest = :digest",
         answer=msgspec.json.encode(agreed).decode(),
+        user_id=agreed.user_id,
         org_id=waiting.org_id,
         digest=waiting.digest,
     )

@@ -120,7 +120,13 @@ def rotate_key(org: Org, fresh: SigningKey, *, longest_token: int, actor: str, n
     """
     yield from keys.rotate(fresh, longest_token=longest_token)
     if fresh.algorithm != org.signing_algorithm:
-        yield from change(msgspec.structs.replace(org, signing_algorithm=fresh.algorithm))
+        # This one column: ``org`` may be older than what an administrator saved just now.
+        yield from execute(
+            "UPDATE orgs SET signing_algorithm = :algorithm WHERE id = :org_id",
+            algorithm=fresh.algorithm,
+            org_id=org.id,
+        )
+        yield from announce(org.id, "org", org.id)
     said: dict[str, object] = {"algorithm": fresh.algorithm, "signs_from": fresh.signs_from}
     yield from audit.record(org.id, now_ms, actor, "org:signing_key:rotate", fresh.kid, said)
 

@@ -63,6 +63,13 @@ def use(org_id: str, digest: str, password_hash: str, now: int) -> Operation[use
     return (yield from users.find(org_id, user_id))
 
 
+def forget(org_id: str, user_id: str) -> Operation[None]:
+    """The user's links lead nowhere any more: their owner has chosen a password."""
+    yield from execute(
+        "DELETE FROM password_links WHERE org_id = :org_id AND user_id = :user_id", org_id=org_id, user_id=user_id
+    )
+
+
 def drop(org_id: str, before: int) -> Operation[None]:
     """Forget every link made before this time (epoch seconds)."""
     yield from execute(

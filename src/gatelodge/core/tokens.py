@@ -33,6 +33,8 @@ ID_TOKEN = "jwt"
 """How ``typ`` is compared: media types have no case (RFC 7515 §4.1.9)."""
 LEEWAY = 60
 """Seconds by which ``iat`` may lie ahead: the clocks of two nodes differ."""
+KEY_OUTLIVES = LONGEST_LIFETIME + LEEWAY
+"""Seconds that a key stays after the last moment at which it may have signed: the longest token, and clocks differ."""
 SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 

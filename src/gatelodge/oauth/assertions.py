@@ -81,6 +81,8 @@ async def read(site: Site, org: Org, client: LiveClient, text: str) -> Statement
         raise Unproven("the assertion has expired")
     if not statement.exp <= now + MOST_AHEAD or statement.iat > now + LEEWAY or statement.nbf > now + LEEWAY:
         raise Unproven(f"the assertion must be valid now, and for {MOST_AHEAD} seconds at most")
+    if "\x00" in statement.sub:  # no name here has it, and the databases disagree on what it is
+        raise Unproven("the assertion's sub contains the character NUL")
     if not 1 <= len(statement.jti) <= 256:  # noqa: PLR2004 - an identifier's length
         raise Unproven("the assertion needs a jti of at most 256 characters")
     # Last, so that only the app itself can use an id up.

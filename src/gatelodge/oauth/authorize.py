@@ -21,7 +21,7 @@ from gatelodge.oauth.requests import Asked, AuthorizeRequest, Held
 from gatelodge.oauth.steps import Arrival, Issue, Step, Visitor, next_step, refusal_without_pages
 from gatelodge.oauth.way_back import back_with_refusal
 from gatelodge.web import browser, forms
-from gatelodge.web.addresses import client_address
+from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.site import Site
 
 
@@ -106,7 +106,7 @@ async def _hold(site: Site, org: Org, request: Request, asked: Asked, session: S
             org_id=org.id,
             client_id=asked.client.client_id,
             browser=secrets.digest(tie),
-            address=client_address(request, site.config),
+            address=network_of(client_address(request, site.config)),
             request=msgspec.json.encode(kept).decode(),
             now=site.clock.now(),
         )

@@ -59,7 +59,7 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     claim = _claimed(request, form, challenge)
     if not claim.client_id:
         raise invalid("client_id is missing: send the app's consumer key", challenge)
-    _check_rate(site, org, request, claim.client_id)
+    check_rate(site, org, request, claim.client_id)
     client = await site.live.client(org.id, claim.client_id)
     if client is None:
         raise invalid(await _why_unknown(site, org, claim.client_id), challenge)
@@ -69,8 +69,8 @@ async def authenticate(site: Site, org: Org, request: Request, form: dict[str, s
     return Authenticated(client, claim.method, challenge)
 
 
-def _check_rate(site: Site, org: Org, request: Request, client_id: str) -> None:
-    """Here, where every endpoint for clients passes, and before the database is asked (RFC 6585 §4)."""
+def check_rate(site: Site, org: Org, request: Request, client_id: str) -> None:
+    """Count a request, before the database is asked. Raises ``OAuthError`` (429, RFC 6585 §4)."""
     try:
         site.limits.check(org.id, client_id, client_address(request, site.config), site.clock.now_ms())
     except TooMany as error:

@@ -22,6 +22,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.live import LiveUser
 from gatelodge.oauth import requests
+from gatelodge.oauth.client_auth import check_rate
 from gatelodge.oauth.errors import NO_STORE, OAuthError, ToldToTheUser, as_json
 from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import Asked
@@ -50,6 +51,7 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
     """POST to the authorization endpoint with ``Auth-Request-Type``: a code as JSON, bound like every other."""
     try:
         form = await _form_of(request)
+        check_rate(site, org, request, form.get("client_id", ""))
         asked = await _asked(site, org, request, form)
         live_user = await _signed_in(site, org, request, form)
         _check_policies(site, org, request, asked, live_user)

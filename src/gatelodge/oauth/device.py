@@ -28,7 +28,7 @@ from gatelodge.oauth.interaction import how_long
 from gatelodge.oauth.steps import Refuse, StepUp, Visitor, second_factor, turned_back
 from gatelodge.oauth.token import body_of
 from gatelodge.web import browser, forms, pages
-from gatelodge.web.addresses import client_address
+from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.site import Site
 
 UNKNOWN = "No device is waiting with this code. Look at the device again: a code lives 10 minutes and works once."
@@ -81,7 +81,7 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
 
 async def _find(site: Site, org: Org, request: Request, typed: str) -> Waiting | Response:
     """The device with this code, or the page that says why there is none. Guessing is slow."""
-    address, now = client_address(request, site.config), site.clock.now()
+    address, now = network_of(client_address(request, site.config)), site.clock.now()
     if not await site.store.read(device_codes.may_guess, org.id, address, now):
         page = _code_page(site, org, request, "", TOO_MANY, status=429)
         page.headers["Retry-After"] = str(device_codes.GUESSES_FOR)

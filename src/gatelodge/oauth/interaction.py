@@ -183,6 +183,7 @@ async def _sign_in_page(site: Site, org: Org, request: Request, waiting: Waiting
         client_name=waiting.asked.client.name,
         form_action=(form_action(waiting.asked.redirect_uri),),
         hints=messages.sign_in_hints(org.kind == DEVELOPER_HUB),
+        is_again="login" in waiting.asked.request.prompt or waiting.asked.request.max_age is not None,
     )
 
 

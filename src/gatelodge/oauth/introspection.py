@@ -79,7 +79,7 @@ async def _explain(site: Site, org: Org, caller: LiveClient, token: str) -> Acti
     shown = await presented.find(site, org, token)
     if shown is None or not (caller.settings.introspect_all_tokens or shown.belongs_to(caller)):
         return None
-    client = await site.live.client(org.id, shown.claims.client_id if shown.claims else shown.connection.client_id)
+    client = await _client_of(site, org, caller, shown)
     user = await site.live.user(org.id, shown.connection.user_id)
     if client is None or not client.is_enabled or user is None:
         return None
@@ -90,14 +90,23 @@ async def _explain(site: Site, org: Org, caller: LiveClient, token: str) -> Acti
     return _refresh_token(site, org, shown, client, user)
 
 
+async def _client_of(site: Site, org: Org, caller: LiveClient, shown: Presented) -> LiveClient | None:
+    """The app that the token works for. A refresh token outlives the consumer key that it was begun with: the app's
+    other key renews it, so that its own app asks for itself.
+    """
+    if shown.claims is None and shown.belongs_to(caller):
+        return caller
+    return await site.live.client(org.id, shown.claims.client_id if shown.claims else shown.connection.client_id)
+
+
 async def _access_token(site: Site, org: Org, claims: Claims, user: LiveUser) -> Active | None:
     try:
-        _ = await site.access.still_there(org, claims)
+        accepted = await site.access.still_there(org, claims)
     except NotAccepted:
         return None
     return Active(
         active=True,
-        scope=claims.scope,
+        scope=" ".join(accepted.scopes),
         client_id=claims.client_id,
         username=user.user.username,
         token_type="DPoP" if claims.cnf else "Bearer",

@@ -14,7 +14,7 @@ from gatelodge.oauth.errors import NO_STORE, OAuthError, ToldToTheUser, as_json
 from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import AuthorizeRequest
 from gatelodge.oauth.token import body_of, dpop_jkt_of
-from gatelodge.web.addresses import client_address
+from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.site import Site
 
 
@@ -71,7 +71,7 @@ def _pushed(
         org_id=org.id,
         client_id=asked_for.client_id,
         # Who proved who they are sends for all its users; whoever else is at an address has a limit.
-        address="" if authenticated.is_proven else client_address(request, site.config),
+        address="" if authenticated.is_proven else network_of(client_address(request, site.config)),
         request=msgspec.json.encode(msgspec.structs.replace(asked_for, pushed=digest)).decode(),
         expires_at=site.clock.now() + pushed_requests.LIFETIME,
     )

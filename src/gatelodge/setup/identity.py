@@ -11,6 +11,7 @@ from gatelodge.core.ids import USER
 from gatelodge.core.orgs import Org
 from gatelodge.setup.signing_in import finish
 from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages, upstream
+from gatelodge.web.addresses import client_address
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import AskPassword
 from gatelodge.web.site import Site
@@ -20,12 +21,16 @@ log = structlog.get_logger()
 
 
 async def begin(site: Site, org: Org, request: Request) -> Response:
-    """GET /login/upstream/{provider}: to the provider. Nothing is written; coming back is what counts."""
+    """GET /login/upstream/{provider}: to the provider. Nothing is written; coming back is what counts.
+
+    Raises ``TooMany``: each call asks the provider for its metadata.
+    """
     via = await site.store.read(identity_providers.find, org.id, request.path_params["provider"])
     asked = dict(forms.parse(request.scope["query_string"]))
     target = asked.get("next", "")
     if via is None:
         return await finish(site, org, request, AskPassword(error="This org has no such identity provider."), target)
+    site.limits.check(org.id, f"upstream {via.name}", client_address(request, site.config), site.clock.now_ms())
     kept = target if sign_in_pages.is_way_on(target) and len(target) <= forms.LONGEST_PARAMETER // 8 else ""
     try:
         url = await upstream.authorization_url(
@@ -63,7 +68,8 @@ async def _signed_in(site: Site, org: Org, request: Request, start: Start, came:
     answered = await sign_in.proved(site, org, request, user_id, came.methods)
     if isinstance(answered, SignedIn):
         level = HIGH if "mfa" in came.methods else answered.level
-        answered = SignedIn(user_id=user_id, level=level, methods=came.methods, verified_at=came.signed_in_at)
+        # A provider that doesn't say when the person signed in there may have asked them nothing just now.
+        answered = SignedIn(user_id=user_id, level=level, methods=came.methods, verified_at=came.signed_in_at or 0)
     return await finish(site, org, request, answered, start.target)
 
 

@@ -5,8 +5,7 @@ import asyncio
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import audit, keys, orgs
-from gatelodge.core.apps.policies import LONGEST_ACCESS
+from gatelodge.core import audit, keys, orgs, tokens
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, PUBLISHED_BEFORE, SigningKey
 from gatelodge.core.operation import Operation
@@ -14,9 +13,6 @@ from gatelodge.core.orgs import LONGEST_WINDOW, Org
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.web import forms
-
-LONGEST_TOKEN = LONGEST_ACCESS * 60
-"""Seconds that a token may outlive the signing of it."""
 
 
 async def show(visit: Visit) -> Response:
@@ -59,7 +55,7 @@ def changed_by(before: Org, changed: Org, fresh: SigningKey | None, *, actor: st
     """Write the settings, and down what they were. ``fresh`` is the key that will sign with the new algorithm."""
     yield from orgs.change(changed)
     if fresh is not None:
-        yield from keys.rotate(fresh, longest_token=LONGEST_TOKEN)
+        yield from orgs.rotate_key(changed, fresh, longest_token=tokens.KEY_OUTLIVES, actor=actor, now_ms=now_ms)
     names = ("label", "refresh_window", "trusted_ranges", "signing_algorithm")
     details: dict[str, object] = {
         name: {"from": getattr(before, name), "to": getattr(changed, name)}

@@ -112,6 +112,9 @@ async def use_first(site: Site, org: Org, request: Request) -> Response:
     link, password = fields.get("token", ""), fields.get("password", "")
     if problem := password_problem(password):
         return _first_page(site, org, request, link, fields, {"password": problem})
+    # Before the password is hashed, which costs more than a stranger may spend here.
+    if not await site.store.read(setup_links.is_open, org.id, secrets.digest(link), site.clock.now()):
+        return RedirectResponse(f"{org.issuer}/login", 303)
     user_id = secrets.new_id(USER)
     try:
         was_open = await site.store.run(

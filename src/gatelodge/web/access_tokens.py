@@ -71,8 +71,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The scopes of this token."""
-        return tuple(self.claims.scope.split())
+        """The scopes of this token that its app still has."""
+        return tuple(scope for scope in self.claims.scope.split() if scope in self.client.scopes)
 
 
 class Verified(msgspec.Struct, frozen=True):

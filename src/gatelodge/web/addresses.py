@@ -10,6 +10,10 @@ from gatelodge.config import Config
 
 HOP = re.compile(r"\[(?P<v6>[0-9A-Fa-f:.]+)\](?::\d{1,5})?|(?P<v4>[0-9.]+)(?::\d{1,5})?|(?P<bare>[0-9A-Fa-f:.]+)")
 
+V6_NETWORK = 64
+"""Bits of an IPv6 address that one household or office has."""
+LONGEST = 64
+
 
 def client_address(request: Request, config: Config) -> str:
     """The client's address. ``X-Forwarded-For`` is read from the right, and only past proxies that are trusted."""
@@ -28,8 +32,17 @@ def client_address(request: Request, config: Config) -> str:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """Whom an address stands for where callers are counted: an IPv6 network of 64 bits is one household."""
-    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    """Whom an address stands for where callers are counted: an IPv6 network of 64 bits is one household. An IPv4 address
+    that came in IPv6 clothes is the IPv4 one.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:LONGEST]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((int(found), V6_NETWORK), strict=False))
 
 
 def _address(hop: str) -> str:

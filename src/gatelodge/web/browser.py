@@ -33,7 +33,7 @@ SEEN_EVERY = 60
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth.
 
-    ``verified_at`` None: just now; another provider may have asked the person earlier.
+    ``verified_at`` None: just now; another provider may have asked the person earlier, or (0) not have said when.
     """
 
     user_id: str

@@ -3,23 +3,19 @@
 The cookie names nobody: it holds chance and, for each user who signed in there, a MAC over both (OWASP, device cookies).
 """
 
-import ipaddress
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.core import secrets, sign_in_failures
 from gatelodge.core.orgs import Org
 from gatelodge.core.sign_in_failures import Budget
-from gatelodge.web.addresses import client_address
+from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.cookies import cookie, set_cookie
 from gatelodge.web.site import Site
 
 DEVICE = "gl-device"
 REMEMBERED = 180 * 24 * 3600
 MOST_USERS = 5
-V6_NETWORK = 64
-"""Bits of an IPv6 address that one household or office has."""
 
 
 def remember(site: Site, org: Org, request: Request, response: Response, user_id: str) -> None:
@@ -46,19 +42,6 @@ def budgets(site: Site, org: Org, request: Request, *, name: str, user_id: str |
     if device:
         return sign_in_failures.budget_of_device(name, device, kind)
     return sign_in_failures.budgets_elsewhere(name, network_of(client_address(request, site.config)), kind)
-
-
-def network_of(address: str) -> str:
-    """The address, and of IPv6 the network that one customer has."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found), V6_NETWORK), strict=False))
 
 
 def _parts(value: str) -> tuple[str, str, list[str]]:

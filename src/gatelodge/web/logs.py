@@ -11,7 +11,8 @@ import structlog
 def configure(*, is_development: bool) -> None:
     """Set structlog up, and let the libraries' warnings through the same door."""
     rendered = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The plain formatter: the other one shows each frame's local variables, passwords and tokens among them.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if is_development
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -185,7 +185,9 @@ def _handle(answer: str) -> str:
 
 
 def _member(answer: str, *path: str) -> str:
-    """A text member of the answer, "" when it is absent. Raises ``NotProved`` for what is no answer."""
+    """A text member of the answer, "" when it is absent. Raises ``NotProved`` for what is no answer, and for NUL, which
+    no member has and no database here takes.
+    """
     if len(answer) > LONGEST_ANSWER:
         raise NotProved(UNREADABLE)
     try:
@@ -194,7 +196,10 @@ def _member(answer: str, *path: str) -> str:
         raise NotProved(UNREADABLE) from None
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else ""
+    text = found if isinstance(found, str) else ""
+    if "\x00" in text:
+        raise NotProved(UNREADABLE)
+    return text
 
 
 def _rp_id(org: Org) -> str:

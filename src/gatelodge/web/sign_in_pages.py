@@ -30,8 +30,11 @@ async def page(
     client_name: str | None = None,
     form_action: tuple[str, ...] = (),
     hints: tuple[str, ...] = (),
+    is_again: bool = False,
 ) -> Response:
-    """The page that asks this. It posts to ``action``; ``next`` is where other ways of signing in lead afterwards."""
+    """The page that asks this. It posts to ``action``; ``next`` is where other ways of signing in lead afterwards.
+    ``is_again``: only a fresh sign-in will do, at another provider too.
+    """
     context: dict[str, Any] = {"action": action, "next": next, "request_id": request_id, "client_name": client_name}
     if isinstance(asks, AskFactor):
         context |= await factor_context(site, org, request, asks.user_id)
@@ -42,7 +45,7 @@ async def page(
         options = _question(site, org, request, asking.SIGN_IN, "", [])
         template, status = "web/sign_in.html", _status(asks)
         context |= {"username": asks.username, "error": asks.error, "hints": hints, "providers": providers}
-        context |= {"passkey_options": options}
+        context |= {"passkey_options": options, "is_again": is_again}
     response = pages.render(
         site,
         org,

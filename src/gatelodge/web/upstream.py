@@ -130,7 +130,7 @@ def arrived(via: IdentityProvider, claims: dict[str, Any]) -> Arrived:
     """What the claims say of the person. Raises ``NotVouched`` without a usable username."""
     rules = via.rules
     username = claims.get(rules.username_claim)
-    if not isinstance(username, str) or not username:
+    if not isinstance(username, str) or not username or not username.isprintable():
         raise NotVouched(f"{via.label} sent no claim {rules.username_claim!r}, which names users here")
     if rules.username_claim == "email" and claims.get("email_verified") is False:
         raise NotVouched(f"{via.label} says that the e-mail address {username!r:.80} is not verified")
@@ -222,7 +222,7 @@ async def _claims(
         claims.validate(now=site.clock.now(), leeway=LEEWAY)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise NotVouched(f"the ID token of {via.label} is refused: {error}") from None
-    if not isinstance(claims["sub"], str) or not 1 <= len(claims["sub"]) <= identity_providers.LONGEST_SUBJECT:
+    if not _is_subject(claims["sub"]):
         raise NotVouched(f"the ID token of {via.label} names no subject")
     if is_again and not _is_recent(claims.get("auth_time"), site.clock.now()):
         raise NotVouched(f"{via.label} did not ask you to sign in again, which verifies that it is you")
@@ -242,6 +242,13 @@ async def _with_userinfo(
     if told.get("sub") != claims["sub"]:  # OpenID Core §5.3.2: else it may be somebody else's
         raise NotVouched(f"the userinfo of {via.label} is about somebody else than its ID token")
     return told | claims
+
+
+def _is_subject(value: object) -> bool:
+    """OpenID Connect Core §2: at most 255 characters. JSON can also write NUL and half surrogate pairs, which no
+    database here takes.
+    """
+    return isinstance(value, str) and 1 <= len(value) <= identity_providers.LONGEST_SUBJECT and value.isprintable()
 
 
 def _is_recent(auth_time: object, now: int) -> bool:
@@ -273,4 +280,4 @@ def _object(via: IdentityProvider, what: str, fetched: Fetched, *, any_status: b
 
 
 def _text(value: object) -> str:
-    return value[:255] if isinstance(value, str) else ""
+    return value[:255] if isinstance(value, str) and value.isprintable() else ""

@@ -3,7 +3,7 @@
 from gatelodge.core import connections, refresh, secrets
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.admission import NotAdmitted
-from gatelodge.core.apps.policies import AT_ONCE, STANDARD
+from gatelodge.core.apps.policies import AT_ONCE, LOW, STANDARD
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
 from gatelodge.core.orgs import Org
@@ -25,7 +25,8 @@ async def refusal(
     live_user = await site.live.user(org.id, connection.user_id)
     if live_user is None:
         return INACTIVE
-    policies, level = asked.client.policies, connection.level
+    # Below the standard level are only connections without a person, which that level lets through.
+    policies, level = asked.client.policies, STANDARD if connection.level == LOW else connection.level
     found = (
         admission.check_user(policies, live_user.access)
         or admission.check_level(policies, level)

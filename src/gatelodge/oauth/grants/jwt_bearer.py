@@ -43,14 +43,16 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     # An unknown user is told what one is told who hasn't approved: the app learns of nobody who is here.
     if not_admitted := admission.check_user(client.policies, live_user.access if live_user else Access()):
         return Denied("invalid_grant", admitting.in_words(not_admitted))
-    if live_user is None:
-        return NOT_APPROVED
-    agreed = await site.store.read(authorizations.find_live, org.id, live_user.user.id, client.app_id)
+    agreed = (
+        await site.store.read(authorizations.find_live, org.id, live_user.user.id, client.app_id) if live_user else None
+    )
     scopes = wanted(client, agreed, form)
+    if not scopes:
+        return NOT_APPROVED
     resource = audience.decide(
         form.get("resource"), org=org, client=client, scopes=scopes, active=await site.live.servers(org.id)
     )
-    if not scopes or not is_approved(client, agreed, scopes, resource):
+    if live_user is None or not is_approved(client, agreed, scopes, resource):
         return NOT_APPROVED
     refusal = admitting.refusal_without_a_person(org, asked, live_user, scopes)
     if refusal:

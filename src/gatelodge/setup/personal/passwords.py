@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import password_links, secrets, sessions, users
+from gatelodge.core import audit, password_links, secrets, sessions, users
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.setup.frame import Visit
@@ -32,16 +32,20 @@ async def change(visit: Visit) -> Response:
             errors["current"] = tried.why if tried.retry_after else "This isn't your current password."
     if not errors:
         password_hash = await site.passwords.hash(fresh)
-        await site.store.run(changed, visit.org.id, session.user.id, password_hash, but=session.digest)
+        await site.store.run(
+            changed, visit.org.id, session.user.id, password_hash, but=session.digest, now_ms=site.clock.now_ms()
+        )
     return visit.page(
         "password.html", title="Change Password", status=422 if errors else 200, errors=errors, is_changed=not errors
     )
 
 
-def changed(org_id: str, user_id: str, password_hash: str, *, but: str) -> Operation[None]:
-    """The new password counts, and whoever signed in with the old one elsewhere is out."""
+def changed(org_id: str, user_id: str, password_hash: str, *, but: str, now_ms: int) -> Operation[None]:
+    """The new password counts; whoever signed in with the old one elsewhere is out, and so is who holds a link."""
     yield from users.set_password(org_id, user_id, password_hash)
     yield from sessions.end_all(org_id, user_id, but=but)
+    yield from password_links.forget(org_id, user_id)
+    yield from audit.record(org_id, now_ms, user_id, "user:password:change", user_id, {})
 
 
 async def show_reset(site: Site, org: Org, request: Request) -> Response:

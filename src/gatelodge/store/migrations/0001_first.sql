@@ -354,7 +354,8 @@ CREATE INDEX pushed_requests_by_end ON pushed_requests (expires_at);
 
 CREATE INDEX pushed_requests_by_address ON pushed_requests (org_id, address);
 
--- polled_at is epoch milliseconds; user_code is a MAC; answer is the connection that the user allowed, as JSON.
+-- polled_at is epoch milliseconds; user_code is a MAC; answer is the connection that the user
+-- allowed_by allowed, as JSON.
 CREATE TABLE device_codes (
   digest TEXT PRIMARY KEY,
   org_id TEXT NOT NULL,
@@ -368,6 +369,7 @@ CREATE TABLE device_codes (
   poll_seconds BIGINT NOT NULL,
   polled_at BIGINT NOT NULL,
   answer TEXT NOT NULL,
+  allowed_by TEXT NOT NULL,
   used_at BIGINT,
   UNIQUE (org_id, user_code)
 );

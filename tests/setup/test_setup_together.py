@@ -1,0 +1,31 @@
+"""Where Setup and the command line do the same, and where two administrators do it at once."""
+
+from gatelodge.cli.verbs import perform
+from gatelodge.core import keys
+from tests.house import House
+from tests.requirements import requirement
+from tests.setup.offices import administrator, audited, send
+
+
+@requirement("together:setup-rotates-alike")
+def test_a_key_that_setup_retires_stays_as_long_and_is_written_down_like_one_of_the_command_line(house: House):
+    stays, told = [], []
+    for rotate in (by_setup, by_command):
+        before = {key.kid for key in house.read(keys.of_org, house.org.id, house.site.clock.now())}
+        rotate(house)
+        house.catch_up()
+        found = house.read(keys.of_org, house.org.id, house.site.clock.now())
+        fresh = next(key for key in found if key.kid not in before)
+        retired = max(key.gone_at for key in found if key.gone_at is not None)
+        stays.append(retired - fresh.signs_from)
+        told.append([tag for _, tag, _ in audited(house, fresh.kid)])
+        house.later(2 * keys.PUBLISHED_BEFORE)
+    assert stays[0] == stays[1] and told[0] == told[1] == ["org:signing_key:rotate"]
+
+
+def by_setup(house: House) -> None:
+    assert send(administrator(house), "/setup/org", signing_algorithm="RS256").status_code == 303
+
+
+def by_command(house: House) -> None:
+    house.run(perform(house.site, "keys rotate", {"algorithm": "", "now": False}))
