@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gatelodge.cli.arguments import parser
+from gatelodge.cli.operating import in_words
+from gatelodge.cli.verbs import perform
 from tests.docs.reference import ROOT
 from tests.house import House
 from tests.people import OAuthClient, Person, tools_list
 from tests.requirements import requirement
+from tests.running import environment
 
 CALLBACK = "https://oauth.pstmn.io/v1/callback"
 
@@ -87,21 +92,43 @@ def test_tokens_of_before_work_after_the_master_key_was_rotated_as_the_how_to_sa
         assert client.refresh(after["refresh_token"]).status_code == 200
 
 
+@pytest.mark.slow
 @requirement("docs:back-up")
 def test_a_backup_made_beside_a_running_server_is_restored_as_the_how_to_says(tmp_path: Path):
-    running, restored = tmp_path / "running", tmp_path / "restored"
-    restored.mkdir()
+    running, restored, copy = tmp_path / "running", tmp_path / "restored", tmp_path / "copy"
+    create, verify, restore, revoke = commands_of("docs/how-to/back-up.md")[:4]
     with House(running) as house:
         kept, tokens_kept = a_connected_client(house)
         rotating, tokens_rotating = a_connected_client(house)
-        script = script_of("docs/how-to/back-up.md")
-        files = [str(folder / "gatelodge.db") for folder in (running, restored)]
-        subprocess.run([sys.executable, "-c", script, *files], check=True)
-        shutil.copy2(running / "master.key", restored)
+        do(create, copy, running)
+        do(verify, copy)
         ahead = rotating.refresh(tokens_rotating["refresh_token"]).json()
+    do(restore, copy, restored)
     with House(restored) as house:
         assert client_of(house, kept.client_id).refresh(tokens_kept["refresh_token"]).status_code == 200
         refused = client_of(house, kept.client_id).refresh(ahead["refresh_token"])
         assert refused.status_code == 400 and refused.json()["error"] == "invalid_grant"
         again = client_of(house, kept.client_id).refresh(tokens_rotating["refresh_token"])
         assert again.status_code == 400
+        client, before = a_connected_client(house)
+        house.later(60)
+        asked = vars(parser().parse_args(revoke)) | {"before": in_words(house.site.clock.now())}
+        house.run(perform(house.site, "revoke", asked))
+        house.catch_up()
+        again = client.refresh(before["refresh_token"])
+        assert again.status_code == 400 and again.json()["error"] == "invalid_grant"
+
+
+def commands_of(document: str) -> list[list[str]]:
+    """The program's own commands in a document, in order, as words."""
+    lines = "".join(blocks(document, "sh")).splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("gatelodge ")]
+
+
+def do(command: list[str], copy: Path, data: Path | None = None) -> None:
+    """Run a documented command, with our folders in the place of its own."""
+    words = [str(copy) if word.startswith("/") else word for word in command] + (["--data", str(data)] if data else [])
+    done = subprocess.run(
+        [sys.executable, "-m", "gatelodge", *words], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
