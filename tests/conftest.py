@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import is_hypothesis_test
-from playwright.sync_api import Browser
 
 from gatelodge.gateway.records import sample
-from tests import browsing, postgres, requirements
+from tests import postgres, requirements
 from tests.house import START, House
 from tests.running import Dev, environment, running_dev
 
@@ -147,8 +147,10 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Any]:
     """One Chromium for a module's windows."""
+    from tests import browsing
+
     with browsing.chromium() as made:
         yield made
 

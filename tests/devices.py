@@ -7,13 +7,14 @@ import httpx2
 from tests.running import Dev
 
 APPS: dict[str, str] = {}
+"""The consumer key of the app for devices, by the data folder of its org."""
 
 
 class Device:
     """One device of a running org, and the codes that it was given (RFC 8628 §3.2)."""
 
     def __init__(self, dev: Dev) -> None:
-        self.issuer, self.client_id = dev.issuer, APPS.get(dev.issuer) or APPS.setdefault(dev.issuer, _app(dev))
+        self.issuer, self.client_id = dev.issuer, APPS.get(str(dev.data)) or APPS.setdefault(str(dev.data), _app(dev))
         sent = {"client_id": self.client_id, "scope": "mcp_api refresh_token", "resource": dev.mcp_url}
         answer = httpx2.post(f"{dev.issuer}/services/oauth2/device", data=sent)
         assert answer.status_code == 200, answer.text
