@@ -148,7 +148,9 @@ class LiveNode:
     # --- what is live -------------------------------------------------------------------------------------------
 
     def org_at(self, name: str) -> Org | None:
-        """The org of this name; "" is the first one. Orgs are only ever added, so that this needs no fresh feed."""
+        """The org of this name, with its settings as the feed last told them; "" is the first one. What a static page
+        needs of it must not wait for the feed: orgs are only ever added.
+        """
         return self._orgs.get(name)
 
     def orgs(self) -> list[Org]:

@@ -1,10 +1,12 @@
 """Where Setup and the command line do the same, and where two administrators do it at once."""
 
+from pathlib import Path
+
 from gatelodge.cli.verbs import perform
 from gatelodge.core import keys
 from tests.house import House
 from tests.requirements import requirement
-from tests.setup.offices import administrator, audited, send
+from tests.setup.offices import administrator, audited, send, token
 
 
 @requirement("together:setup-rotates-alike")
@@ -29,3 +31,12 @@ def by_setup(house: House) -> None:
 
 def by_command(house: House) -> None:
     house.run(perform(house.site, "keys rotate", {"algorithm": "", "now": False}))
+
+
+@requirement("together:every-cookie-is-secure")
+def test_the_colour_schemes_cookie_is_secure_on_https_too(tmp_path: Path):
+    with House(tmp_path / "data", public_url="https://localhost:8765") as house:
+        robin = administrator(house)
+        answer = robin.front.post("/setup/theme", data={"form_token": token(robin), "theme": "dark"})
+        (cookie,) = answer.headers.get_list("set-cookie")
+        assert {"Secure", "HttpOnly", "SameSite=lax"} <= set(cookie.split("; "))

@@ -262,14 +262,8 @@ def stand(made: Connection, now: int) -> Operation[Connection]:
 
 def find(org_id: str, connection_id: str) -> Operation[Connection | None]:
     """The connection with this id, while it and all it hangs on are live."""
-    return (
-        yield from one(
-            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND id = :id AND {is_live_sql(':id')}",
-            connection,
-            org_id=org_id,
-            id=connection_id,
-        )
-    )
+    sql = f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND id = :id AND {is_live_sql(':id')}"
+    return (yield from one(sql, connection, org_id=org_id, id=connection_id))
 
 
 def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
@@ -284,14 +278,8 @@ def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
 
 def ended_since(then: int) -> Operation[list[str]]:
     """The connections of every org that ended at or after ``then``: a node loads them before it is ready."""
-    return (
-        yield from many(
-            "SELECT id AS value FROM connections WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit",
-            text,
-            then=then,
-            limit=MOST_ENDED,
-        )
-    )
+    sql = "SELECT id AS value FROM connections WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit"
+    return (yield from many(sql, text, then=then, limit=MOST_ENDED))
 
 
 def end_all_of_user(org_id: str, user_id: str, now: int, why: str) -> Operation[int]:

@@ -60,7 +60,10 @@ async def change_theme(visit: Visit) -> Response:
     here = visit.field("next").removeprefix(visit.org.path)
     response = visit.go(here if here.startswith("/setup") and "\\" not in here else "/setup")
     if theme in pages.THEMES:
-        response.set_cookie(pages.THEME_COOKIE, theme, max_age=31536000, path="/", httponly=True, samesite="lax")
+        secure = visit.site.config.public_url.startswith("https:")
+        response.set_cookie(
+            pages.THEME_COOKIE, theme, max_age=31536000, path="/", secure=secure, httponly=True, samesite="lax"
+        )
     else:
         response.delete_cookie(pages.THEME_COOKIE)
     return response

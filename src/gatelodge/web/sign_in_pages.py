@@ -32,9 +32,7 @@ async def page(
     hints: tuple[str, ...] = (),
     is_again: bool = False,
 ) -> Response:
-    """The page that asks this. It posts to ``action``; ``next`` is where other ways of signing in lead afterwards.
-    ``is_again``: only a fresh sign-in will do, at another provider too.
-    """
+    """The page that asks this and posts to ``action``. Other ways of signing in lead to ``next``; ``is_again``: afresh."""
     context: dict[str, Any] = {"action": action, "next": next, "request_id": request_id, "client_name": client_name}
     if isinstance(asks, AskFactor):
         context |= await factor_context(site, org, request, asks.user_id)
@@ -42,10 +40,9 @@ async def page(
         context |= {"ticket": asks.ticket, "error": asks.error, "is_step_up": False}
     else:
         providers = await site.store.read(identity_providers.of_org, org.id)
-        options = _question(site, org, request, asking.SIGN_IN, "", [])
         template, status = "web/sign_in.html", _status(asks)
         context |= {"username": asks.username, "error": asks.error, "hints": hints, "providers": providers}
-        context |= {"passkey_options": options, "is_again": is_again}
+        context |= {"passkey_options": _question(site, org, request, asking.SIGN_IN, "", []), "is_again": is_again}
     response = pages.render(
         site,
         org,
