@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatelodge.cli.refusals import NotFound
+from gatelodge.cli.verb import NotFound
 
 from gatelodge.cli import verbs
 from gatelodge.cli.arguments import parser

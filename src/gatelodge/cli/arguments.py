@@ -250,7 +250,7 @@ def _identity_provider(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--name", required=True, help="The name in its URL: a-z, 0-9 and -.")
     add.add_argument("--label", default="", help="What the button says. Default: the name.")
     add.add_argument("--issuer", required=True, metavar="URL", help="The provider's issuer, byte for byte.")
-    add.add_argument("--client-id", dest="client_id", required=True)
+    add.add_argument("--client-id", dest="client_id", required=True, metavar="ID", help="What the provider calls us.")
     add.add_argument(
         "--client-secret-stdin", dest="client_secret_stdin", action="store_true", help="Read the client secret there."
     )
@@ -264,7 +264,14 @@ def _identity_provider(parser: argparse.ArgumentParser) -> None:
         metavar="VALUE=PERMISSION_SET",
         help="Who has this value in the groups claim has this permission set; may be repeated.",
     )
-    add.add_argument("--permission-set", dest="permission_sets", action="append", default=[], metavar="API_NAME")
+    add.add_argument(
+        "--permission-set",
+        dest="permission_sets",
+        action="append",
+        default=[],
+        metavar="API_NAME",
+        help="Everybody who signs in through it has this permission set; may be repeated.",
+    )
     add.add_argument(
         "--link-by-username",
         dest="link_by_username",
@@ -279,4 +286,4 @@ def _identity_provider(parser: argparse.ArgumentParser) -> None:
     )
     _of_a_deployment(verbs.add_parser("list", help="the org's identity providers"))
     remove = _of_a_deployment(verbs.add_parser("remove", help="let nobody sign in through a provider any more"))
-    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("name", metavar="NAME", help="The name that it was added under.")
