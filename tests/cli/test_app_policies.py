@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatelodge.cli.verb import NotFound
 
 from gatelodge.cli import verbs
 from gatelodge.cli.arguments import parser
 from gatelodge.cli.commands import OF_THE_COMMAND, _as_text
+from gatelodge.cli.verb import NotFound
 from gatelodge.core.apps.policies import FIELDS, Policies
 from gatelodge.core.apps.settings import FIELDS as SETTINGS
 from gatelodge.core.apps.settings import Settings
