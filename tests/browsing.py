@@ -25,6 +25,7 @@ ARGUMENTS = [
 ]
 AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+COLOURS = ("color-contrast", "link-in-text-block")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 SHORTEST_WAIT = 8000
 """Milliseconds until an element that never comes fails a test."""
@@ -99,6 +100,21 @@ def axe(page: Page, *, rules: list[str] | None = None, without: tuple[str, ...] 
 def overflow(page: Page) -> int:
     """Pixels that the page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds in both themes and in a narrow window, and where the page is wider than its window. Only the rules
+    of colour depend on the theme, and they don't depend on the width.
+    """
+    page.set_viewport_size(NARROW)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    found = [f"narrow: {fault}" for fault in axe(page, without=COLOURS)]
+    if overflow(page):
+        found.append(f"{overflow(page)} pixels wider than a narrow window")
+    page.set_viewport_size(WIDE)
+    found += [f"light: {fault}" for fault in axe(page)]
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    return found + [f"dark: {fault}" for fault in axe(page, rules=list(COLOURS))]
 
 
 def answered(url: str) -> dict[str, str]:

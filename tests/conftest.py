@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import is_hypothesis_test
@@ -143,6 +144,15 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """``gatelodge dev`` as a process, shared by the tests that change nothing another would trip over."""
     with running_dev(tmp_path_factory.mktemp("dev")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for a module's windows."""
+    from tests import browsing
+
+    with browsing.chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

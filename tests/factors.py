@@ -17,16 +17,14 @@ from pyotp.totp import TOTP
 from gatelodge.core.secrets import base64url
 from tests.house import House
 from tests.oauth.scenes import decoded
-from tests.people import Person, form
+from tests.people import Form, Person, form, form_token
 
 SECOND_FACTORS = "/setup/second-factors"
 
 
 def act(who: Person, path: str, **fields: str) -> httpx2.Response:
     """Press a button of a Setup page, with the token that its forms carry."""
-    token = re.search(r'name="form_token" value="([^"]+)"', who.front.get(path).text)
-    assert token, path
-    return who.front.post(path, data={"form_token": token[1]} | fields)
+    return who.front.post(path, data={"form_token": form_token(who.front.get(path))} | fields)
 
 
 def enrol(house: House, who: Person) -> tuple[TOTP, list[str]]:
@@ -135,6 +133,4 @@ def add_passkey(who: Person, key: Authenticator, label: str = "Laptop") -> httpx
 
 def passkey_form(page: httpx2.Response, action: str) -> dict[str, str]:
     """The fields of the page's form that the script sends."""
-    from tests.people import Form
-
     return next(fields for target, fields in Form(page.text).forms if target.endswith(action) and "passkey" in fields)

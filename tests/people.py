@@ -33,6 +33,11 @@ def form(page: httpx2.Response, action: str) -> dict[str, str]:
     return next(fields for target, fields in Form(page.text).forms if urlsplit(target).path.endswith(action))
 
 
+def form_token(page: httpx2.Response) -> str:
+    """What every form of this page carries."""
+    return next(fields["form_token"] for _, fields in Form(page.text).forms if "form_token" in fields)
+
+
 class Person:
     """Somebody with a browser, a name and a password."""
 

@@ -40,6 +40,20 @@ class Dev(msgspec.Struct):
     def user(self, n: int) -> dict[str, str]:
         return self.told["users"][n]
 
+    def tell(self, *command: str, stdin: str = "") -> Any:
+        """What a command says about this org while it runs."""
+        words = [sys.executable, "-m", "gatelodge", *command[:2], "--json", "--data", str(self.data), *command[2:]]
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, text=True, timeout=30, check=False, env=environment()
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def new_app(self, name: str, *flags: str) -> str:
+        """The consumer key of an app that is made from the command line; its API Name is ``name`` with underscores."""
+        named = ["--name", name, "--api-name", name.replace(" ", "_"), "--email", "it@acme.example"]
+        return str(self.tell("app", "create", *named, *flags)["consumer_key"])
+
     def key(self, preset: str) -> str:
         return next(app["consumer_key"] for app in self.told["apps"] if app["preset"] == preset)
 

@@ -6,7 +6,7 @@ import re
 from tests.factors import act, enrol, is_signed_in, with_password
 from tests.house import House
 from tests.oauth.scenes import add_app, add_user, connect, opens, person, set_active, user_id
-from tests.people import Person, form
+from tests.people import Person, form, form_token
 from tests.requirements import requirement
 
 FRESH = "a sentence that is long enough"
@@ -114,9 +114,8 @@ def test_making_a_link_needs_the_permission_and_a_fresh_proof(house: House):
     who.sign_in_to_setup()
     robin.sign_in_to_setup()
     path = f"/setup/users/{user_id(house, robin)}"
-    token = re.search(r'name="form_token" value="([^"]+)"', who.front.get("/setup").text)
-    assert token
-    assert who.front.post(path, data={"form_token": token[1], "act": "reset-link"}).status_code == 403
+    token = form_token(who.front.get("/setup"))
+    assert who.front.post(path, data={"form_token": token, "act": "reset-link"}).status_code == 403
     house.later(601)
     answer = act(robin, path, act="reset-link")
     assert answer.headers["location"] == f"{house.issuer}/setup/verify?next={path}"

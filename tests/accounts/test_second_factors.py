@@ -2,14 +2,13 @@
 
 import asyncio
 import html
-import re
 
 import pytest
 
 from tests.factors import SECOND_FACTORS, act, codes_on, enrol, is_signed_in, with_code, with_password
 from tests.house import House
 from tests.oauth.scenes import add_app, add_user, claims_of, person
-from tests.people import Person, form, returned
+from tests.people import Person, form, form_token, returned
 from tests.requirements import requirement
 
 
@@ -141,9 +140,7 @@ def test_removing_it_needs_a_fresh_proof_of_identity_and_takes_the_codes_along(h
 
 def act_with_old_proof(who: Person, **fields: str):
     """Post to the page of second factors with a token from another page, since this one is not shown any more."""
-    token = re.search(r'name="form_token" value="([^"]+)"', who.front.get("/setup/sessions").text)
-    assert token
-    return who.front.post(SECOND_FACTORS, data={"form_token": token[1]} | fields)
+    return who.front.post(SECOND_FACTORS, data={"form_token": form_token(who.front.get("/setup/sessions"))} | fields)
 
 
 @requirement("second_factor:ticket")

@@ -47,12 +47,17 @@ def include_scopes(page: Page, *labels: str) -> None:
     expect(page.get_by_label("Selected OAuth Scopes").locator("option")).to_have_text(list(labels))
 
 
-def choose_security(page: Page, *, select: tuple[str, ...], deselect: tuple[str, ...]) -> None:
+def choose_security(
+    page: Page, *, select: tuple[str, ...], selected: tuple[str, ...], deselected: tuple[str, ...]
+) -> None:
+    """Select these; the others stand by themselves as they should."""
     security = page.get_by_role("region", name="Security")
-    expect(security.get_by_role("checkbox")).to_have_count(len(select) + len(deselect))
+    expect(security.get_by_role("checkbox")).to_have_count(len(select) + len(selected) + len(deselected))
     for label in select:
         security.get_by_role("checkbox", name=label).check()
-    for label in deselect:
+    for label in selected:
+        expect(security.get_by_role("checkbox", name=label)).to_be_checked()
+    for label in deselected:
         expect(security.get_by_role("checkbox", name=label)).not_to_be_checked()
 
 

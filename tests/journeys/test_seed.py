@@ -16,12 +16,14 @@ CALLBACK = "https://claude.ai/api/mcp/auth_callback"
 SCOPES = ("Access MCP servers (mcp_api)", "Perform requests at any time (refresh_token)")
 JWT = "Issue JSON Web Token (JWT)-based access tokens for named users"
 PKCE = "Require Proof Key for Code Exchange (PKCE) extension for Supported Authorization Flows"
+ROTATION = "Enable Refresh Token Rotation"
 OTHERS = (
     "Issue access tokens in access_token parameter",
     "Enable Client Credentials Flow",
     "Require Secret for Web Server Flow",
     "Require Secret for Refresh Token Flow",
     "Enable Authorization Code and Credentials Flow",
+    "Introspect All Tokens",
 )
 
 
@@ -38,7 +40,7 @@ def test_an_app_made_in_setup_lets_a_client_call_a_tool_for_a_user(dev: Dev, bro
         setup.enable_oauth(page)  # 4
         setup.enter_callback_url(page, CALLBACK)  # 5
         setup.include_scopes(page, *SCOPES)  # 6
-        setup.choose_security(page, select=(JWT, PKCE), deselect=OTHERS)  # 7
+        setup.choose_security(page, select=(JWT, PKCE), selected=(ROTATION,), deselected=OTHERS)  # 7
         setup.create(page)  # 8
         assert re.fullmatch(r"Live on 1 of 1 nodes, after \d+ ms", setup.live_on(page))  # the page's last note
         key = setup.consumer_key(page)  # 9

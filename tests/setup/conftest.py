@@ -1,4 +1,4 @@
-"""A Chromium and a development org of its own for each module: these tests change passwords, servers and apps."""
+"""A development org of its own for each module: these tests change passwords, servers and apps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,6 @@ from playwright.sync_api import Browser, Page
 
 from tests import browsing
 from tests.running import Dev, running_dev
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

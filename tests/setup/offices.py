@@ -15,7 +15,8 @@ from gatelodge.core.ids import PERMISSION_SET, USER
 from gatelodge.core.permissions import PermissionSet
 from gatelodge.core.secrets import new_id
 from tests.house import House
-from tests.people import Form, Person
+from tests.oauth.scenes import person
+from tests.people import Form, Person, form_token
 
 PASSWORD = "a password long enough"
 
@@ -51,15 +52,15 @@ class Page(HTMLParser):
             self._area = self._select = ""
 
 
-def sign_in(house: House, username: str, password: str) -> Person:
-    person = Person(house.client(), username, password)
-    assert person.sign_in_to_setup().status_code == 303
-    return person
+def sign_in(who: Person) -> Person:
+    """The same person, signed in to Setup."""
+    assert who.sign_in_to_setup().status_code == 303
+    return who
 
 
 def administrator(house: House) -> Person:
     """Robin, who may do everything."""
-    return sign_in(house, house.told.users[0]["username"], house.told.users[0]["password"])
+    return sign_in(person(house))
 
 
 def officer(house: House, *system: str) -> Person:
@@ -72,7 +73,7 @@ def officer(house: House, *system: str) -> Person:
         PermissionSet(api_name=name, label=name, system=system),
     )
     add_user(house, f"{name}@acme.example", name, password=PASSWORD)
-    return sign_in(house, f"{name}@acme.example", PASSWORD)
+    return sign_in(Person(house.client(), f"{name}@acme.example", PASSWORD))
 
 
 def add_user(house: House, username: str, *sets: str, password: str = "") -> str:
@@ -86,13 +87,13 @@ def add_user(house: House, username: str, *sets: str, password: str = "") -> str
     return made.id
 
 
-def another_org(house: House, name: str = "other") -> Person:
-    """The administrator of another org of the deployment, signed in there."""
+def another_org(house: House, name: str = "other", *, front: Any = None) -> Person:
+    """The administrator of another org of the deployment, signed in there in this browser or in one of their own."""
     house.run(verbs.perform(house.site, "org create", {"name": name, "label": "", "kind": "production"}))
     made = {"org": name, "username": f"eve@{name}.example", "name": "", "email": "", "admin": True}
     house.run(verbs.perform(house.site, "user create", made | {"permission_sets": [], "password": PASSWORD}))
     house.catch_up()
-    front = house.client()
+    front = front or house.client()
     fields = Form(front.get(f"/o/{name}/login").text).forms[0][1]
     answer = front.post(f"/o/{name}/login", data=fields | {"username": f"eve@{name}.example", "password": PASSWORD})
     assert answer.status_code == 303 and answer.headers["location"].endswith(f"/o/{name}/setup")
@@ -118,8 +119,7 @@ def sent(text: str, **changes: Any) -> dict[str, Any]:
 
 def token(person: Person) -> str:
     """What every form carries."""
-    forms = Form(person.front.get("/setup/password").text).forms
-    return next(fields["form_token"] for _, fields in forms if "form_token" in fields)
+    return form_token(person.front.get("/setup/password"))
 
 
 def errors(page: httpx2.Response) -> dict[str, str]:

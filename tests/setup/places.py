@@ -7,12 +7,14 @@ from playwright.sync_api import Page
 
 from gatelodge import oauth, setup
 from tests import browsing
+from tests.devices import Device
 from tests.running import Dev
 
 GO = Callable[[Page, Dev], None]
 ROWS = tuple(row for row in (*setup.ROUTES, *oauth.ENDPOINTS) if row.is_page)
 REDIRECTS = ("", "/")
 """Pages that lead to another at once."""
+SIGN_OUT = "/services/auth/idp/oidc/logout"
 
 
 def at(path: str) -> GO:
@@ -124,6 +126,43 @@ def authenticator_app(page: Page, dev: Dev) -> None:
     page.get_by_role("button", name="Set up an authenticator app").click()
 
 
+def enter_code(page: Page, dev: Dev, code: str) -> None:
+    page.goto(f"{dev.issuer}/setup/connect")
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Continue").click()
+
+
+def no_such_code(page: Page, dev: Dev) -> None:
+    enter_code(page, dev, "BCDF-GHJK")
+
+
+def device(page: Page, dev: Dev) -> None:
+    """What a device asks for, to be confirmed."""
+    enter_code(page, dev, Device(dev).codes["user_code"])
+
+
+def connected_device(page: Page, dev: Dev) -> None:
+    device(page, dev)
+    page.get_by_role("button", name="Allow").click()
+    page.get_by_role("heading", name="The device is connected").wait_for()
+
+
+def stay(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}{SIGN_OUT}?client_id={dev.key('codex')}")
+    page.get_by_role("button", name="Stay signed in").click()
+
+
+def reset_link(page: Page, dev: Dev) -> None:
+    of_a_user(page, dev)
+    page.get_by_role("button", name="Make a password reset link").click()
+    page.locator("#reset-link").wait_for()
+
+
+def new_password(page: Page, dev: Dev) -> None:
+    reset_link(page, dev)
+    page.goto(page.locator("#reset-link").inner_text())
+
+
 BY_ROW: dict[str, GO] = {
     "/setup": at("/setup"),
     "/setup/apps": at("/setup/apps"),
@@ -149,6 +188,9 @@ BY_ROW: dict[str, GO] = {
     "/login/upstream/{provider}": at("/login/upstream/nobodys"),
     "/login/callback": at("/login/callback"),
     "/login": at("/login"),
+    "/setup/connect": at("/setup/connect"),
+    "/setup/connect/{user_code}": at("/setup/connect/BCDF-GHJK"),
+    SIGN_OUT: at(SIGN_OUT),
     "/flow": consent,
 }
 BY_STATE: dict[str, GO] = {
@@ -168,6 +210,13 @@ BY_STATE: dict[str, GO] = {
     "the way back of an installed app": way_back_of_an_app,
     "a confirmation": continue_page,
     "a flow that is over": at("/flow?request=nothing"),
+    "a code that no device shows": no_such_code,
+    "a device": device,
+    "a device that is connected": connected_device,
+    "a sign-out that can't be followed": at(f"{SIGN_OUT}?client_id=nobody"),
+    "somebody who stays signed in": stay,
+    "a password reset link": reset_link,
+    "a new password": new_password,
 }
 
 
@@ -184,11 +233,20 @@ def no_access(page: Page, dev: Dev) -> None:
     browsing.fill_sign_in(page, dev.user(2))
 
 
+def no_access_for_a_device(page: Page, dev: Dev) -> None:
+    device(page, dev)
+    browsing.fill_sign_in(page, dev.user(2))
+    page.get_by_role("button", name="Continue").click()
+
+
 FOR_A_STRANGER: dict[str, GO] = {
     "the sign-in page": at("/login"),
     "a wrong password": wrong_password,
     "the flow's sign-in page": consent,
     "a user who may not use MCP servers": no_access,
+    "signing in for a device": device,
+    "a device of a user who may not use MCP servers": no_access_for_a_device,
+    "nobody to sign out": at(SIGN_OUT),
 }
 FOR_A_USER: dict[str, GO] = {
     "home without permissions": at("/setup"),

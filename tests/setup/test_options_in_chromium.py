@@ -5,10 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browsing import faults
 from tests.requirements import requirement
 from tests.running import Dev
 from tests.setup import places
-from tests.setup.test_pages import faults
 
 
 def open_app(page: Page, org: Dev, name: str, below: str = "") -> None:

@@ -15,24 +15,8 @@ from tests.requirements import requirement
 from tests.running import Dev, Node, running_node
 from tests.setup import places
 
-COLOURS = ("color-contrast", "link-in-text-block")
 OWN = [page for page in TREE if not page.permissions]
 """Pages of everybody's own."""
-
-
-def faults(page: Page) -> list[str]:
-    """What axe finds in both themes and in a narrow window, and where the page is wider than its window. Only the rules
-    of colour depend on the theme, and they don't depend on the width.
-    """
-    page.set_viewport_size(browsing.NARROW)
-    page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    found = [f"narrow: {fault}" for fault in browsing.axe(page, without=COLOURS)]
-    if browsing.overflow(page):
-        found.append(f"{browsing.overflow(page)} pixels wider than a narrow window")
-    page.set_viewport_size(browsing.WIDE)
-    found += [f"light: {fault}" for fault in browsing.axe(page)]
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    return found + [f"dark: {fault}" for fault in browsing.axe(page, rules=list(COLOURS))]
 
 
 @requirement("pages:none-forgotten")
@@ -46,7 +30,7 @@ def test_every_row_for_people_is_among_the_pages_that_are_looked_at():
 @requirement("pages:accessible", "pages:fit", "pages:quiet-console")
 def test_an_administrators_pages_are_accessible_and_fit(page: Page, org: Dev, go: places.GO):
     go(page, org)
-    assert faults(page) == []
+    assert browsing.faults(page) == []
 
 
 @pytest.mark.slow
@@ -55,7 +39,7 @@ def test_an_administrators_pages_are_accessible_and_fit(page: Page, org: Dev, go
 def test_the_pages_of_sign_in_are_accessible_and_fit(browser: Browser, org: Dev, go: places.GO):
     with browsing.window(browser) as page:
         go(page, org)
-        assert faults(page) == []
+        assert browsing.faults(page) == []
 
 
 @pytest.mark.slow
@@ -64,7 +48,7 @@ def test_a_user_without_permissions_sees_pages_that_say_so(browser: Browser, org
     with browsing.window(browser, state=browsing.signed_in(browser, org, 2)) as page:
         for name, go in places.FOR_A_USER.items():
             go(page, org)
-            assert faults(page) == [], name
+            assert browsing.faults(page) == [], name
             expect(page.get_by_role("navigation", name="Setup").get_by_role("link")).to_have_count(len(OWN))
         expect(page.get_by_role("main")).to_contain_text("needs the permission “Create, edit, and delete External")
 
@@ -85,21 +69,21 @@ def test_the_one_time_link_makes_the_first_administrator_who_finds_an_empty_list
     assert link, production.said
     with browsing.window(browser) as page:
         page.goto(link[0])
-        assert faults(page) == []
+        assert browsing.faults(page) == []
         page.get_by_label("Your name").fill("Ada Byron")
         page.get_by_label("Username").fill("ada")
         page.get_by_label("Password").fill("a long enough password")
         page.get_by_role("button", name="Create the administrator").click()
         expect(page.get_by_label("Username")).to_have_value("ada")
         expect(page.get_by_label("Username")).to_have_accessible_description(re.compile("form of an e-mail address"))
-        assert faults(page) == []
+        assert browsing.faults(page) == []
         page.get_by_label("Username").fill("ada@acme.example")
         page.get_by_label("Password").fill("a long enough password")
         page.get_by_role("button", name="Create the administrator").click()
         page.goto(f"{production.public_url}/setup/apps")
         expect(page.get_by_role("heading", name="No apps yet")).to_be_visible()
         expect(page.locator(".empty a")).to_have_count(10)
-        assert faults(page) == []
+        assert browsing.faults(page) == []
     with browsing.window(browser) as page:
         page.goto(link[0])
         expect(page).to_have_url(f"{production.public_url}/login")

@@ -29,7 +29,8 @@ def _row(method: str, path: str, answer: Endpoint) -> Route:
 
 
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
-    return _row(method, f"/setup{path}", guarded(answer, *permissions, needs_verification=needs_verification))
+    endpoint = guarded(answer, *permissions, needs_verification=needs_verification)
+    return Route(path=f"/setup{path}", methods=(method,), answer=endpoint, is_page=True, refuses_unreadable=True)
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:

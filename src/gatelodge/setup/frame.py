@@ -193,6 +193,7 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
         access = live_user.access if live_user else Access()
         visit = Visit(site=site, org=org, request=request, session=session, access=access)
         try:
+            forms.check_readable(request.scope["query_string"])
             if request.method == "POST":
                 visit = msgspec.structs.replace(visit, fields=await _posted(visit))
             if not _may(access, permissions):

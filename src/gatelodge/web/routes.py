@@ -35,6 +35,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     ``is_page``: for people in a browser, so that a wrong loopback name is redirected rather than refused.
     ``any_origin``: any web page may read the answer, without credentials (CORS).
+    ``refuses_unreadable``: the row checks its query itself, so that a page in its frame says what is wrong.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: Endpoint
     is_page: bool = False
     any_origin: bool = False
+    refuses_unreadable: bool = False
 
 
 Place = dict[str, Route]
@@ -73,8 +75,6 @@ class Dispatcher:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.scope["path"]
-        if request.scope["query_string"]:
-            check_readable(request.scope["query_string"])
         if AMBIGUOUS.search(request.scope["raw_path"]) or "\ufffd" in path:
             return PlainTextResponse("The path holds an encoded slash, a control character or bad UTF-8\n", 400)
         found = self._org_and_rest(path)
@@ -92,6 +92,8 @@ class Dispatcher:
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = names
         try:
+            if not route.refuses_unreadable:
+                check_readable(request.scope["query_string"])
             response = await route.answer(self._site, found[0], request)
         except Exception as error:  # noqa: BLE001 - caught here too, so that a page of another origin may read it
             response = answer_for(error, request)
