@@ -144,7 +144,7 @@ def test_a_users_own_second_factor_is_asked_for_where_the_provider_asked_for_non
     today(house)
     add_provider(house, node)
     ada = stranger(house)
-    sign_in_as(ada.front, "ada")
+    sign_in_as(ada.front, "ada", "/login/upstream/corp?again=1")  # only then does it say when ada signed in there
     app, _ = enrol(house, ada)
     elsewhere = stranger(house)
     page = sign_in_as(elsewhere.front, "ada")

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from gatelodge.cli.verbs import perform
-from gatelodge.core import keys
+from gatelodge.core import keys, users
+from gatelodge.core.permissions import MANAGE_USERS
 from tests.house import House
 from tests.requirements import requirement
-from tests.setup.offices import administrator, audited, send, token
+from tests.setup.offices import add_user, administrator, audited, officer, send, token, words
 
 
 @requirement("together:setup-rotates-alike")
@@ -40,3 +41,26 @@ def test_the_colour_schemes_cookie_is_secure_on_https_too(tmp_path: Path):
         answer = robin.front.post("/setup/theme", data={"form_token": token(robin), "theme": "dark"})
         (cookie,) = answer.headers.get_list("set-cookie")
         assert {"Secure", "HttpOnly", "SameSite=lax"} <= set(cookie.split("; "))
+
+
+@requirement("together:no-way-up")
+def test_who_manages_users_gets_no_link_to_an_administrators_password(house: House):
+    robin, clerk = administrator(house), officer(house, MANAGE_USERS)
+    above = users_by_name(house)[robin.username]
+    for act in ("reset-link", "remove-factors"):
+        said = clerk.front.post(f"/setup/users/{above}", data={"form_token": token(clerk), "act": act})
+        assert said.status_code == 403 and "/login/reset" not in said.text
+        assert "may do more than you" in words(said)
+    beside = add_user(house, "pat@acme.example", "Standard_User")
+    said = clerk.front.post(f"/setup/users/{beside}", data={"form_token": token(clerk), "act": "reset-link"})
+    assert said.status_code == 403  # a standard user may use MCP servers, and the clerk may not
+    nobody = add_user(house, "kit@acme.example")
+    said = clerk.front.post(f"/setup/users/{nobody}", data={"form_token": token(clerk), "act": "reset-link"})
+    assert "/login/reset?token=" in said.text
+    said = robin.front.post(f"/setup/users/{beside}", data={"form_token": token(robin), "act": "reset-link"})
+    assert "/login/reset?token=" in said.text
+
+
+def users_by_name(house: House) -> dict[str, str]:
+    """The ids of the org's users."""
+    return {user.username: user.id for user in house.read(users.in_order, house.org.id)}

@@ -25,6 +25,7 @@ async def change(visit: Visit) -> Response:
         case "end-sessions":
             await store.run(ended_by_administrator, org_id, user.id, actor=actor, now=now)
         case "remove-factors":
+            await _check_may_do_no_more(visit, user)
             await store.run(second_factors.remove_all, org_id, user.id, actor=actor, now=now)
         case "deactivate":
             if user.id == visit.session.user.id:
@@ -33,10 +34,25 @@ async def change(visit: Visit) -> Response:
         case "activate":
             await store.run(deactivation.activate, org_id, user.id, actor=actor, now_ms=now * 1000)
         case "reset-link":
+            await _check_may_do_no_more(visit, user)
             return await _page(visit, user, link=await make_link(visit.site, visit.org, user, actor=actor))
         case other:
             raise BadRequest(f"{other!r:.40} can't be done with a user")
     return visit.go(f"/setup/users/{user.id}")
+
+
+async def _check_may_do_no_more(visit: Visit, user: User) -> None:
+    """Who gets into a user's account may do what that user may: it must be nothing that they may not do themselves.
+
+    Raises ``BadRequest`` (403).
+    """
+    access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
+    beyond = {permission for each in access.sets for permission in each.system if not visit.access.may(permission)}
+    if beyond:
+        raise BadRequest(
+            f"{user.username} may do more than you ({', '.join(sorted(beyond))}); another administrator can do this",
+            403,
+        )
 
 
 async def make_link(site: Site, org: Org, user: User, *, actor: str) -> str:
