@@ -197,7 +197,7 @@ def ended_since(then: int) -> Operation[list[str]]:
     """The authorizations of every org that ended at or after ``then``: a node loads them before it is ready."""
     return (
         yield from many(
-            "SELECT id AS value FROM authorizations WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit",
+            "SELECT id AS value FROM authorizations WHERE ended_at >= :then ORDER BY ended_at DESC LIMIT :limit",
             text,
             then=then,
             limit=MOST_ENDED,

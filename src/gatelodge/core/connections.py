@@ -278,7 +278,7 @@ def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
 
 def ended_since(then: int) -> Operation[list[str]]:
     """The connections of every org that ended at or after ``then``: a node loads them before it is ready."""
-    sql = "SELECT id AS value FROM connections WHERE ended_at >= :then ORDER BY ended_at LIMIT :limit"
+    sql = "SELECT id AS value FROM connections WHERE ended_at >= :then ORDER BY ended_at DESC LIMIT :limit"
     return (yield from many(sql, text, then=then, limit=MOST_ENDED))
 
 
