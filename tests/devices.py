@@ -6,6 +6,7 @@ import httpx2
 
 from tests.running import Dev
 
+SECONDS = 20
 APPS: dict[str, str] = {}
 """The consumer key of the app for devices, by the data folder of its org."""
 
@@ -16,7 +17,7 @@ class Device:
     def __init__(self, dev: Dev) -> None:
         self.issuer, self.client_id = dev.issuer, APPS.get(str(dev.data)) or APPS.setdefault(str(dev.data), _app(dev))
         sent = {"client_id": self.client_id, "scope": "mcp_api refresh_token", "resource": dev.mcp_url}
-        answer = httpx2.post(f"{dev.issuer}/services/oauth2/device", data=sent)
+        answer = httpx2.post(f"{dev.issuer}/services/oauth2/device", data=sent, timeout=SECONDS)
         assert answer.status_code == 200, answer.text
         self.codes: dict[str, Any] = answer.json()
 
@@ -27,7 +28,7 @@ class Device:
             "device_code": self.codes["device_code"],
             "client_id": self.client_id,
         }
-        return httpx2.post(f"{self.issuer}/services/oauth2/token", data=sent)
+        return httpx2.post(f"{self.issuer}/services/oauth2/token", data=sent, timeout=SECONDS)
 
 
 def _app(dev: Dev) -> str:

@@ -33,7 +33,7 @@ def test_a_device_is_let_in_by_a_person_who_enters_its_code_signs_in_and_confirm
         page.get_by_role("button", name="Allow").click()
         expect(page.get_by_role("heading")).to_have_text("The device is connected")
         tokens = device.poll().json()
-        with httpx2.Client() as http:
+        with httpx2.Client(timeout=20) as http:
             assert tools_list(http, dev.mcp_url, tokens["access_token"]).status_code == 200
         page.goto(f"{dev.issuer}/setup/connections")
         expect(page.get_by_role("region", name="Kiosk", exact=True)).to_contain_text("SObject Reads")
