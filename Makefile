@@ -34,7 +34,7 @@ services: .venv/setup.stamp # looks each time: a package may have been removed s
 	@tools/services
 
 test: services lint ## set up and pass all tests
-	@$(BIN)/python -m pytest -q --require-all
+	@$(BIN)/python -m pytest -q --require-all --numprocesses 2 --dist loadfile
 
 check: .venv/dev.stamp .tools/node.stamp ## format, lint, types, import contracts, fast tests
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast

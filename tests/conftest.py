@@ -60,8 +60,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if session.config.getoption("--require-all"):
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and session.config.getoption("--require-all"):  # a worker has none: it reports elsewhere
         left_out = [kind for kind in ("skipped", "xfailed", "xpassed") if reporter.stats.get(kind)]
         if left_out and exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
