@@ -48,7 +48,8 @@ class Deployment(msgspec.Struct, kw_only=True):
     cookies: str = ""
 
     def front(self, node: int = 0) -> httpx2.Client:
-        return httpx2.Client(transport=ToNode(self.ports[node % len(self.ports)]), base_url=self.issuer)
+        # A busy machine may take long over the first call of a node; how long is no promise of these tests.
+        return httpx2.Client(transport=ToNode(self.ports[node % len(self.ports)]), base_url=self.issuer, timeout=60)
 
     @contextlib.contextmanager
     def client(self, node: int = 0) -> Iterator[OAuthClient]:

@@ -119,8 +119,9 @@ def test_a_replay_after_the_window_ends_its_connection_and_no_other(
         refused = client.refresh(newer["refresh_token"])
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
         for node in range(len(deployment.ports)):
-            assert eventually(lambda at=node: deployment.mcp(newer["access_token"], at) == 401)
-            assert deployment.mcp(other["access_token"], node) == 200
+            assert eventually(lambda at=node: deployment.mcp(newer["access_token"], at) == 401, 30)
+            # A node that is starved of time answers 503 for a while; one that ended too much says 401 for ever.
+            assert eventually(lambda at=node: deployment.mcp(other["access_token"], at) == 200, 30)
         assert client.refresh(other["refresh_token"]).status_code == 200
 
 
