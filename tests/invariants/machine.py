@@ -250,6 +250,7 @@ class Machine(RuleBasedStateMachine):
         theirs = (token.scopes & app.scopes) - {"refresh_token"}
         scopes = asked or theirs
         may = token.lives(now) and token.connection.app is app and app.is_enabled and bool(scopes) and scopes <= theirs
+        may = may and not token.connection.is_own_work  # it is of a lower level than any person's sign-in
         if target not in (None, token.audience):
             agreed = token.connection.authorization
             is_theirs = target in agreed.resources or bool(app.approved)
@@ -493,7 +494,8 @@ class Machine(RuleBasedStateMachine):
     # --- what must hold ---------------------------------------------------------------------------------------------------
 
     def news(self) -> None:
-        """Every token whose standing has changed is tried."""
+        """Every token whose standing has changed is tried, once the node has read of what was done."""
+        self.world.house.catch_up()
         now = self.world.now
         for token in self.model.tokens:
             expected = self.expected(token, now)

@@ -9,7 +9,7 @@ from tests.invariants.world import World
 from tests.requirements import requirement
 
 STORIES = settings(
-    max_examples=20,
+    max_examples=60,
     stateful_step_count=25,
     phases=[Phase.generate],
     deadline=None,
