@@ -465,6 +465,7 @@ class Machine(RuleBasedStateMachine):
         asked = {"org": self.world.orgs[n].name, "algorithm": "", "now": now}
         self.world.house.run(perform(self.world.house.site, "keys rotate", asked))
         self.world.house.catch_up()
+        self.seen.clear()
         self.news()
 
     # --- time and nodes --------------------------------------------------------------------------------------------------

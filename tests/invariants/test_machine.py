@@ -1,6 +1,6 @@
 """Whatever clients, users, administrators and clocks do, in whichever order: what has ended opens nothing."""
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.house import House
@@ -9,9 +9,8 @@ from tests.invariants.world import World
 from tests.requirements import requirement
 
 STORIES = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=25,
-    phases=[Phase.generate],
     deadline=None,
     derandomize=False,
     database=None,
