@@ -1,8 +1,9 @@
 """Bound tokens, where two RFCs meet: what introspection tells of them, and what is no proof."""
 
+from gatelodge.core import rotation
 from tests.house import House
-from tests.oauth.confidential import SECRET_FLOWS, add_confidential, introspect
-from tests.oauth.flows import EC, grant, proof
+from tests.oauth.confidential import SECRET_FLOWS, Confidential, add_confidential, introspect
+from tests.oauth.flows import EC, app_of, grant, proof, stage
 from tests.oauth.scenes import code_for, person
 from tests.requirements import requirement
 
@@ -30,3 +31,18 @@ def test_two_proofs_in_one_request_are_none(house_on: House):
     answer = app.client.front.post(url, data=sent, headers=twice)
     assert answer.status_code == 400 and answer.json()["error"] == "invalid_dpop_proof"
     assert app.client.front.post(url, data=sent, headers=twice[:1]).status_code == 200, "and nothing was used up"
+
+
+@requirement("introspect:what-is-told", "clients:staged-refresh")
+def test_a_refresh_token_of_the_key_before_is_told_active_as_long_as_it_works(house_on: House):
+    app, robin = add_confidential(house_on, **SECRET_FLOWS), person(house_on)
+    held = app.client.redeem(code_for(robin, app.client), client_secret=app.secret).json()
+    staged, secret = stage(house_on, app.client)
+    house_on.write(
+        rotation.apply_staged, app_of(house_on, app.client), actor="robin", now_ms=house_on.site.clock.now_ms()
+    )
+    house_on.catch_up()
+    applied = Confidential(staged, secret)
+    assert introspect(applied, held["refresh_token"])["active"]
+    assert introspect(applied, held["access_token"]) == {"active": False}, "it names a key that is no more"
+    assert staged.refresh(held["refresh_token"], client_secret=secret).status_code == 200
