@@ -22,6 +22,8 @@ ACCESS = "urn:ietf:params:oauth:token-type:access_token"
 ANY = st.integers(0, 99)
 SOME_SCOPES = st.sets(st.sampled_from(SCOPES), min_size=1)
 SERVER = st.sampled_from(SERVERS)
+STAYS = st.sampled_from([False, False, True])
+"""Most changes are taken back before the story goes on, or soon nothing would be left that works."""
 SECONDS = st.sampled_from([1, 1, 1, 29, 30, 31, 31, 31, 59, 60, 61, 599, 601, 3600, DAY, 30 * DAY])
 REFRESH_POLICIES = {
     "Infinite": ("Infinite", 0),
@@ -178,6 +180,14 @@ class Machine(Watched):
         answers = self.world.together(client, form | self.proof(connection.app, client))
         self.after_refreshing(connection, len(connection.family) - 1, client.client_id, None, answers)
 
+    @precondition(lambda self: any(each.family for each in self.model.connections))
+    @rule(c=ANY, key=ANY, seconds=st.sampled_from([0, 1, 29, 30, 31, 61]), age=st.integers(1, 2))
+    def come_back_late(self, c: int, key: int, seconds: int, age: int) -> None:
+        """A token is used, and after a while the one before it, as by a thief or by a process that overslept."""
+        self.refresh(c=c, age=0, key=key, asked=None, how="rightly")
+        self.later(seconds)
+        self.refresh(c=c, age=age, key=key, asked=None, how="rightly")
+
     def after_refreshing(
         self, connection: Connection, index: int, client_id: str, asked: set[str] | None, answers: list[httpx2.Response]
     ) -> None:
@@ -314,12 +324,14 @@ class Machine(Watched):
 
     # --- the administrator ---------------------------------------------------------------------------------------------
 
-    @rule(a=ANY)
-    def switch_app(self, a: int) -> None:
+    @rule(a=ANY, stays=STAYS)
+    def switch_app(self, a: int, stays: bool) -> None:
         """An app is disabled, or enabled again."""
         app = self.model.apps[a % len(self.model.apps)]
         app.is_enabled = not app.is_enabled
         self.policies(app, is_enabled="on" if app.is_enabled else None)
+        if not (app.is_enabled or stays):
+            self.switch_app(a=a, stays=True)
 
     @rule(a=ANY, servers=st.sampled_from([None, ("sobject-reads",), ("second",)]),
           approved=st.sampled_from(["", "", "Standard_User", "Administrator"]),
@@ -350,17 +362,23 @@ class Machine(Watched):
         assert answer.status_code == 303, answer.text
         self.news()
 
-    @rule(a=ANY, scopes=SOME_SCOPES)
-    def edit_scopes(self, a: int, scopes: set[str]) -> None:
-        """The app's developer changes what it may ask for."""
+    @rule(a=ANY, scopes=SOME_SCOPES, stays=STAYS)
+    def edit_scopes(self, a: int, scopes: set[str], stays: bool) -> None:
+        """The app's developer changes what it may ask for; its connections are refreshed with what is left."""
         app = self.model.apps[a % len(self.model.apps)]
         answer = self.world.setup(app.org, f"/apps/{app.id}/edit", scopes=sorted(scopes))
         assert answer.status_code == 303, answer.text
-        app.scopes = scopes
+        before, app.scopes = app.scopes, scopes
         self.news()
+        found = [each for each in self.model.connections if each.family]
+        for n, each in enumerate(found):
+            if each.app is app:
+                self.refresh(c=len(found) - 1 - n, age=0, key=0, asked=None, how="rightly")
+        if not stays:
+            self.edit_scopes(a=a, scopes=before, stays=True)
 
-    @rule(u=ANY)
-    def switch_user(self, u: int) -> None:
+    @rule(u=ANY, stays=STAYS)
+    def switch_user(self, u: int, stays: bool) -> None:
         """A user is deactivated, or comes back."""
         user = self.model.users[u % len(self.model.users)]
         act = "deactivate" if user.is_active else "activate"
@@ -370,14 +388,18 @@ class Machine(Watched):
         else:
             user.is_active = True
         self.news()
+        if not (user.is_active or stays):
+            self.switch_user(u=u, stays=True)
 
-    @rule(n=st.integers(0, 1), server=SERVER)
-    def switch_server(self, n: int, server: str) -> None:
+    @rule(n=st.integers(0, 1), server=SERVER, stays=STAYS)
+    def switch_server(self, n: int, server: str, stays: bool) -> None:
         """An MCP server is deactivated, or activated."""
         name = f"{n}/{server}"
         self.world.set_server(n, server, is_active=name in self.model.inactive_servers)
         self.model.inactive_servers ^= {name}
         self.news()
+        if name in self.model.inactive_servers and not stays:
+            self.switch_server(n=n, server=server, stays=True)
 
     @rule(a=ANY, act=st.sampled_from(["stage", "apply", "discard"]))
     def rotate_pair(self, a: int, act: str) -> None:
