@@ -17,6 +17,7 @@ from tests.house import START, House
 from tests.running import Dev, environment, running_dev
 
 REQUIREMENTS = requirements.load()
+NAMED_BY = requirements.named_by(REQUIREMENTS)
 TODAY = dt.datetime.fromtimestamp(START, dt.UTC).date()
 
 
@@ -29,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if is_slow(item):
             item.add_marker("slow")
+        if named := NAMED_BY.get(item.nodeid.partition("[")[0]):
+            item.add_marker(requirements.requirement(*named))
         named = [name for mark in item.iter_markers("requirement") for name in mark.args]
         if not named:
             raise pytest.UsageError(f"{item.nodeid} holds us to nothing: give it @requirement(...)")

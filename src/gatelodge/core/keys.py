@@ -83,9 +83,9 @@ def jwk_set(keys: list[SigningKey]) -> dict[str, list[dict[str, Any]]]:
 
 
 def signing(keys: list[SigningKey], now: int) -> SigningKey:
-    """The key that signs now: of those whose time has come, the latest."""
+    """The key that signs now: of those whose time has come, the latest; of two of one second, the one that stays."""
     begun = [key for key in keys if key.signs_from <= now] or keys[-1:]
-    return max(begun, key=lambda key: (key.signs_from, key.kid))
+    return max(begun, key=lambda key: (key.signs_from, key.gone_at is None, key.kid))
 
 
 COLUMNS = "kid, org_id, algorithm, public_jwk, sealed, created_at, signs_from, gone_at"
@@ -116,9 +116,11 @@ def rotate(fresh: SigningKey, *, longest_token: int) -> Operation[None]:
             f" {max(0, first - fresh.created_at)} seconds"
         )
     yield from execute(
-        "DELETE FROM signing_keys WHERE org_id = :org_id AND signs_from >= :signs_from",
+        # One that began in this very second may have signed already: it goes as those before it do.
+        "DELETE FROM signing_keys WHERE org_id = :org_id AND signs_from >= :signs_from AND signs_from > :now",
         org_id=fresh.org_id,
         signs_from=fresh.signs_from,
+        now=fresh.created_at,
     )
     yield from execute(
         "UPDATE signing_keys SET gone_at = :gone_at WHERE org_id = :org_id AND gone_at IS NULL",

@@ -138,7 +138,10 @@ def change_app(
     Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
     """
     app_settings.check(settings)
-    app_policies.check(policies, (yield from known_to(before.org_id, policies)))
+    # Policies that are left as they are may name a user, server or permission set that has gone since. That is nothing
+    # to whoever saves the Settings, and must not stand in the way of disabling the app.
+    if msgspec.structs.replace(policies, is_enabled=before.policies.is_enabled) != before.policies:
+        app_policies.check(policies, (yield from known_to(before.org_id, policies)))
     if before.settings.api_name != settings.api_name:
         raise Refused(
             f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name"

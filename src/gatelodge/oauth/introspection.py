@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.core import credentials
 from gatelodge.core.apps import admission
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
@@ -79,7 +80,7 @@ async def _explain(site: Site, org: Org, caller: LiveClient, token: str) -> Acti
     shown = await presented.find(site, org, token)
     if shown is None or not (caller.settings.introspect_all_tokens or shown.belongs_to(caller)):
         return None
-    client = await _client_of(site, org, caller, shown)
+    client = await (site.live.client(org.id, shown.claims.client_id) if shown.claims else _holder(site, org, shown))
     user = await site.live.user(org.id, shown.connection.user_id)
     if client is None or not client.is_enabled or user is None:
         return None
@@ -90,13 +91,10 @@ async def _explain(site: Site, org: Org, caller: LiveClient, token: str) -> Acti
     return _refresh_token(site, org, shown, client, user)
 
 
-async def _client_of(site: Site, org: Org, caller: LiveClient, shown: Presented) -> LiveClient | None:
-    """The app that the token works for. A refresh token outlives the consumer key that it was begun with: the app's
-    other key renews it, so that its own app asks for itself.
-    """
-    if shown.claims is None and shown.belongs_to(caller):
-        return caller
-    return await site.live.client(org.id, shown.claims.client_id if shown.claims else shown.connection.client_id)
+async def _holder(site: Site, org: Org, shown: Presented) -> LiveClient | None:
+    """The app that can use a refresh token: with any of its keys, also when the one that it began with was replaced."""
+    pairs = await site.store.read(credentials.of_app, org.id, shown.connection.app_id, site.clock.now())
+    return await site.live.client(org.id, pairs[0].client_id) if pairs else None
 
 
 async def _access_token(site: Site, org: Org, claims: Claims, user: LiveUser) -> Active | None:
