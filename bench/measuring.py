@@ -16,8 +16,23 @@ READY_SECONDS = 30
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a whole process, every thread of it."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / TICKS
+    return sum(map(int, _stat(pid)[11:13])) / TICKS
+
+
+def cpu_seconds_of_all(pid: int) -> float:
+    """The same of a process and its children, those that are gone too: a PostgreSQL has one for each connection."""
+    total = sum(map(int, _stat(pid)[11:15]))
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it went away meanwhile
+            said = _stat(int(each.name))
+            if int(said[1]) == pid:
+                total += sum(map(int, said[11:15]))
+    return total / TICKS
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name: the state, the parent, ... (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def resident_megabytes(pid: int) -> float:
@@ -46,10 +61,12 @@ def answers(port: int, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def started(command: list[str], port: int, path: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def started(
+    command: list[str], port: int, path: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """The process, and the seconds from exec to its first 200. It is stopped at the end."""
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     try:
         while not answers(port, path):
             if process.poll() is not None or time.perf_counter() - begun > READY_SECONDS:

@@ -30,9 +30,10 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
 
     @classmethod
-    async def open(cls, url: str) -> "Connection":
-        parts = urlsplit(url)
-        _, made = await asyncio.get_running_loop().create_connection(lambda: cls(parts.netloc), "127.0.0.1", parts.port)
+    async def open(cls, url: str, port: int | None = None) -> "Connection":
+        """To the server of this URL; with ``port``, to the node of it that listens there."""
+        parts, loop = urlsplit(url), asyncio.get_running_loop()
+        _, made = await loop.create_connection(lambda: cls(parts.netloc), "127.0.0.1", port or parts.port)
         return made
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -24,6 +24,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     prefix: tuple[str, ...]
     folder: Path
+    settings: tuple[str, ...] = ("fsync=off",)
 
     def fresh_database(self, template: str = "template1") -> str:
         """The URL of a database of its own: empty, or a copy of one that nobody is connected to."""
@@ -32,7 +33,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         return f"postgresql://gatelodge@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c max_connections=200"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c max_connections=200"
+        options += "".join(f" -c {setting}" for setting in self.settings)
         self._control("-o", options, "-l", str(self.folder / "log"), "-w", "start")
 
     def stop(self) -> None:
@@ -68,8 +70,8 @@ def binaries() -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
-    """Start a cluster in this folder and stop it at the end."""
+def running(folder: Path, *settings: str) -> Iterator[Cluster]:
+    """Start a cluster in this folder and stop it at the end. ``settings`` take the place of those that make it fast."""
     prefix: tuple[str, ...] = ()
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         user = next(name for name in ("postgres", "nobody") if _has_user(name))
@@ -77,6 +79,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         folder = Path(tempfile.mkdtemp(prefix="gatelodge-postgres-"))
         shutil.chown(folder, user)
     cluster = Cluster(binaries=binaries(), port=_free_port(), prefix=prefix, folder=folder)
+    cluster = msgspec.structs.replace(cluster, settings=settings or cluster.settings)
     cluster._run("initdb", "-D", str(folder / "data"), "-U", "gatelodge", "-A", "trust", "-N")
     cluster.start()
     try:

@@ -1,5 +1,6 @@
-// node oidc-provider, set up for the same flow: a public client with PKCE, ES256 JWT access tokens for one resource,
-// refresh tokens that rotate. Whoever comes is signed in and has consented after the first, unmeasured request.
+// node oidc-provider, set up for the same flows: a public client with PKCE, ES256 JWT access tokens for one resource,
+// refresh tokens that rotate; a confidential client that works by its own secret and asks about tokens. Whoever comes is
+// signed in and has consented after the first, unmeasured request.
 
 import { generateKeyPairSync } from "node:crypto";
 import { Provider } from "oidc-provider";
@@ -8,6 +9,7 @@ import { adapterFor } from "./adapter.mjs";
 const [port, path] = process.argv.slice(2);
 const issuer = `http://localhost:${port}`;
 const resource = `${issuer}/api`;
+const opaque = `${issuer}/opaque`; // its introspection refuses JWTs, so it is asked about tokens for this one
 const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
 
 const provider = new Provider(issuer, {
@@ -24,6 +26,15 @@ const provider = new Provider(issuer, {
       response_types: ["code"],
       id_token_signed_response_alg: "ES256",
     },
+    {
+      client_id: "confidential",
+      client_secret: "a secret for a benchmark on loopback",
+      token_endpoint_auth_method: "client_secret_post",
+      redirect_uris: [],
+      grant_types: ["client_credentials"],
+      response_types: [],
+      id_token_signed_response_alg: "ES256",
+    },
   ],
   pkce: { required: () => true },
   issueRefreshToken: async () => true,
@@ -33,13 +44,15 @@ const provider = new Provider(issuer, {
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   features: {
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    introspection: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: async () => resource,
       useGrantedResource: async () => true,
-      getResourceServerInfo: async () => ({
+      getResourceServerInfo: async (ctx, indicator) => ({
         scope: "api",
-        accessTokenFormat: "jwt",
+        accessTokenFormat: indicator === opaque ? "opaque" : "jwt",
         accessTokenTTL: 600,
         jwt: { sign: { alg: "ES256" } },
       }),
@@ -57,7 +70,7 @@ provider.use(async (ctx, next) => {
       ? await provider.Grant.find(grantId)
       : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
     grant.addOIDCScope("api");
-    grant.addResourceScope(resource, "api");
+    grant.addResourceScope(params.resource, "api");
     result = { consent: { grantId: await grant.save() } };
   }
   return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });

@@ -109,7 +109,8 @@ FIND_CODE = (
 )
 USE_CODE = (
     "UPDATE codes SET used_at = :now WHERE org_id = :org_id AND digest = :digest AND used_at IS NULL"
-    " AND expires_at > :now RETURNING digest AS value"
+    f" AND expires_at > :now AND {authorizations.is_live_sql('authorization_id')} AND {users.is_active_sql('user_id')}"
+    " RETURNING digest AS value"
 )
 END = (
     "UPDATE connections SET ended_at = :now, ended_by = :why WHERE org_id = :org_id AND id = :id"
@@ -161,28 +162,41 @@ def find_code(org_id: str, digest: str) -> Operation[Code | None]:
     return (yield from one(FIND_CODE, code, org_id=org_id, digest=digest))
 
 
-def redeem(org_id: str, digest: str, proof: Proof, now: int) -> Operation[Code | Denied]:
-    """Exchange a code for the connection it begins (RFC 6749 §4.1.3), for exactly one caller.
+UNKNOWN_CODE = Denied("invalid_grant", "the authorization code is unknown or expired")
+
+
+def redeem(held: Code, proof: Proof, now: int) -> Operation[Code | Denied]:
+    """Exchange a code, read as ``held``, for the connection it begins (RFC 6749 §4.1.3), for exactly one caller.
 
     A DPoP proof binds the connection to its key (RFC 9449 §5); a code asked for with ``dpop_jkt`` needs that one (§10).
     """
-    held = yield from find_code(org_id, digest)
-    if held is None:
-        return Denied("invalid_grant", "the authorization code is unknown or expired")
     # Possession first, consequence after: who lacks the verifier can neither use a code up nor end its connection.
     if refusal := _unproven(held, proof):
         return refusal
     if held.used_at is None and held.expires_at <= now:
         return Denied("invalid_grant", f"expired authorization code: it lived {CODE_LIFETIME} seconds")
-    if held.used_at is None and not held.is_live:
-        return Denied("invalid_grant", "the user's authorization of this app has ended, or the user is inactive")
-    used = yield from one(USE_CODE, text, org_id=org_id, digest=digest, now=now)
-    if used is None:  # RFC 6749 §10.5: a replay ends what the first use began
-        yield from end(org_id, held.connection.id, now, "code replay")
-        return Denied("invalid_grant", "the authorization code was already used; the connection it began is ended")
+    org_id = held.connection.org_id
+    # The UPDATE also sees what happened since the code was read.
+    used = (
+        (yield from one(USE_CODE, text, org_id=org_id, digest=held.digest, now=now)) if held.used_at is None else None
+    )
+    if used is None:
+        return (yield from _refuse_code(org_id, held.digest, now))
     bound = msgspec.structs.replace(held.connection, dpop_jkt=held.connection.dpop_jkt or proof.dpop_jkt)
     yield from begin(bound, now)
     return msgspec.structs.replace(held, connection=bound)
+
+
+def _refuse_code(org_id: str, digest: str, now: int) -> Operation[Denied]:
+    """Why a code that its redeemer has proved could not be used, and what follows from that."""
+    newest = yield from find_code(org_id, digest)
+    if newest is None:
+        return UNKNOWN_CODE
+    if newest.used_at is None:
+        return Denied("invalid_grant", "the user's authorization of this app has ended, or the user is inactive")
+    # RFC 6749 §10.5: a replay ends what the first use began
+    _ = yield from end(org_id, newest.connection.id, now, "code replay")
+    return Denied("invalid_grant", "the authorization code was already used; the connection it began is ended")
 
 
 def _unproven(held: Code, proof: Proof) -> Denied | None:
@@ -214,17 +228,19 @@ def begin(begun: Connection, now: int) -> Operation[None]:
     )
 
 
-def find_standing(made: Connection, authorization_id: str) -> Operation[Connection | None]:
-    """The live connection under this authorization that an earlier call of the same grant began for the same."""
+def find_standing(made: Connection) -> Operation[Connection | None]:
+    """The live connection that an earlier call of the same grant began for the same, under the live authorization of its
+    user and app. It writes nothing.
+    """
+    # The authorization alone leads there: its user may have thousands of other connections, and the planner can't know.
     return (
         yield from one(
-            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND authorization_id = :authorization_id"
-            " AND user_id = :user_id AND app_id = :app_id AND grant_type = :grant_type AND scopes = :scopes"
+            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id"
+            f" AND authorization_id = {authorizations.LIVE_ID_SQL} AND grant_type = :grant_type AND scopes = :scopes"
             f" AND resource = :resource AND ended_at IS NULL AND {users.is_active_sql(':user_id')}"
             " ORDER BY created_at, id LIMIT 1",
             connection,
             org_id=made.org_id,
-            authorization_id=authorization_id,
             user_id=made.user_id,
             app_id=made.app_id,
             grant_type=made.grant_type,
@@ -232,12 +248,6 @@ def find_standing(made: Connection, authorization_id: str) -> Operation[Connecti
             resource=made.resource,
         )
     )
-
-
-def find_standing_now(made: Connection) -> Operation[Connection | None]:
-    """The same under the live authorization of its user and app. It writes nothing."""
-    agreed = yield from authorizations.find_live(made.org_id, made.user_id, made.app_id)
-    return (yield from find_standing(made, agreed.id)) if agreed else None
 
 
 def stand(made: Connection, now: int) -> Operation[Connection]:
@@ -252,7 +262,7 @@ def stand(made: Connection, now: int) -> Operation[Connection]:
         resource="",
         now=now,
     )
-    known = yield from find_standing(made, agreed.id)
+    known = yield from find_standing(made)
     if known is not None:
         return known
     begun = msgspec.structs.replace(made, authorization_id=agreed.id)

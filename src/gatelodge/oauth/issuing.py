@@ -57,7 +57,7 @@ async def access_token(site: Site, org: Org, client: LiveClient, granted: Grante
         granted.connection, scopes=granted.scopes, resource=granted.audience, dpop_jkt=dpop_jkt
     )
     if client.settings.jwt_access_tokens:
-        signer = (await site.live.keys(org.id)).signer
+        keys = await site.live.keys(org.id)
         claims = tokens.claims(
             connection,
             issuer=org.issuer,
@@ -67,9 +67,9 @@ async def access_token(site: Site, org: Org, client: LiveClient, granted: Grante
             lifetime=lifetime,
             custom_attributes=await custom_attributes(site, org, client, connection.user_id),
         )
-        return Issued(
-            text=tokens.sign(signer.key, signer.algorithm, signer.kid, claims), format="jwt", lifetime=lifetime
-        )
+        text = tokens.sign(keys.signer.key, keys.signer.algorithm, keys.signer.kid, claims)
+        site.access.issued(text, claims, keys)
+        return Issued(text=text, format="jwt", lifetime=lifetime)
     text = opaque.new_text(org.id)
     made = OpaqueToken(
         digest=secrets.digest(text),

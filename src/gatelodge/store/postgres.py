@@ -1,9 +1,11 @@
-"""PostgreSQL: a transaction for each operation, started again after a deadlock or a serialization failure."""
+"""PostgreSQL: a transaction for each operation that changes something, started again after a deadlock or a serialization
+failure. What only reads needs none: each of its statements sees what is committed by then, in a transaction too.
+"""
 
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,6 +29,8 @@ STATEMENT_SECONDS = 5
 CONNECT_SECONDS = 5
 RECONNECT_SECONDS = 1.0
 MOST_CONNECTIONS = 20
+READY_SECONDS = 60.0
+"""How long a connection may lie ready before it is made anew: a firewall may have forgotten it."""
 MOST_WAITING = 10_000
 """Operations that wait for a connection: the next one answers 503, so that no queue grows without bound."""
 LOCK = 0x6761_7465  # the advisory lock of migrations: "gate"
@@ -44,6 +48,8 @@ AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.InsufficientResourcesError,
 )
+Answer = Callable[[Any, Statement], Awaitable[list[Row]]]
+Once = Callable[[Any, Operation[Any]], Awaitable[tuple[Any, list[Change]]]]
 
 
 class Connection(asyncpg.Connection):  # type: ignore[type-arg] - asyncpg's own generics
@@ -70,8 +76,10 @@ class PostgresStore:
 
     def __init__(self, pool: asyncpg.Pool, url: str) -> None:
         self._pool, self._url = pool, url
+        self._ready: list[tuple[Any, float]] = []
         self._callbacks: list[Callable[[], None]] = []
         self._waiting = 0
+        self._is_closing = False
         self._listening = asyncio.create_task(self._listen(), name="postgres-listener")
 
     @classmethod
@@ -101,7 +109,7 @@ class PostgresStore:
     async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.run``."""
         try:
-            value, changes = await self._again(lambda: operation(*args, **kwargs), readonly=False)
+            value, changes = await self._again(lambda: operation(*args, **kwargs), _change)
         except asyncpg.ReadOnlySQLTransactionError:
             raise Unavailable("the database is a standby, which takes no changes") from None
         if changes:
@@ -110,29 +118,23 @@ class PostgresStore:
 
     async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.read``."""
-        value, changes = await self._again(lambda: operation(*args, **kwargs), readonly=True)
+        value, changes = await self._again(lambda: operation(*args, **kwargs), _look)
         refuse_changes(changes)
         return value
 
-    async def _again(self, make: Callable[[], Operation[T]], *, readonly: bool) -> tuple[T, list[Change]]:
-        """One transaction, started again with a fresh operation while the database asks for that."""
+    async def _again(self, make: Callable[[], Operation[T]], once: Once) -> tuple[T, list[Change]]:
+        """Run an operation, and a fresh one again while the database asks for that."""
         for restarts in range(RESTARTS + 1):
             try:
-                async with self._acquired() as connection, connection.transaction(readonly=readonly):
-                    value, changes = await _drive(connection, make())
-                    if changes and not readonly:
-                        await _feed(connection, changes)
+                return await self._with_connection(once, make())
             except AGAIN:
                 if restarts == RESTARTS:
                     raise Unavailable("the database is too busy with this change") from None
-            else:
-                return value, changes
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def database_time(self) -> float | None:
         """See ``Store.database_time``."""
-        async with self._acquired() as connection:
-            return await connection.fetchval("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
+        return await self._with_connection(_time, None)
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """See ``Store.on_change``."""
@@ -143,28 +145,52 @@ class PostgresStore:
         self._listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
+        self._is_closing = True
+        while self._ready:
+            await self._pool.release(self._ready.pop()[0])
         try:
             await asyncio.wait_for(self._pool.close(), STATEMENT_SECONDS)
         except TimeoutError:
             self._pool.terminate()
 
-    @contextlib.asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Any]:
-        """A connection. Raises ``Unavailable`` while the database is away, and reconnects by itself."""
-        if self._waiting >= MOST_WAITING:
-            raise Unavailable("too many operations are waiting for the database")
+    async def _with_connection(self, work: Callable[[Any, Any], Awaitable[Any]], given: Any) -> Any:
+        """Do this work on a connection. Raises ``Unavailable`` while the database is away, and reconnects by itself."""
         try:
-            self._waiting += 1
+            connection = await self._take()
             try:
-                connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
-            finally:
-                self._waiting -= 1
-            try:
-                yield connection
-            finally:
-                await self._pool.release(connection)
+                done = await work(connection, given)
+            except BaseException:
+                await self._pool.release(connection)  # which looks at what state it is in
+                raise
+            await self._put_back(connection)
         except AWAY as error:
             raise Unavailable(f"the database is away: {type(error).__name__}") from error
+        return done
+
+    async def _take(self) -> Any:
+        """The connection that was used last and lies ready, or one of the pool's: its way in and out makes two tasks,
+        which cost more than most statements.
+        """
+        while self._ready:
+            connection, since = self._ready.pop()
+            if asyncio.get_running_loop().time() - since < READY_SECONDS and not connection.is_closed():
+                return connection
+            connection.terminate()
+            await self._pool.release(connection)
+        if self._waiting >= MOST_WAITING:
+            raise Unavailable("too many operations are waiting for the database")
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=CONNECT_SECONDS)
+        finally:
+            self._waiting -= 1
+
+    async def _put_back(self, connection: Any) -> None:
+        """Keep it ready, unless somebody waits for it at the pool."""
+        if self._waiting or self._is_closing or connection.is_closed() or connection.is_in_transaction():
+            await self._pool.release(connection)
+        else:
+            self._ready.append((connection, asyncio.get_running_loop().time()))
 
     def _changed(self) -> None:
         for callback in self._callbacks:
@@ -193,7 +219,25 @@ class PostgresStore:
         await lost.wait()
 
 
-async def _drive(connection: Any, steps: Operation[T]) -> tuple[T, list[Change]]:
+async def _change(connection: Any, steps: Operation[Any]) -> tuple[Any, list[Change]]:
+    """Run an operation to its end in a transaction, the feed last."""
+    async with connection.transaction():
+        value, changes = await _drive(connection, steps, _fetch)
+        if changes:
+            await _feed(connection, changes)
+    return value, changes
+
+
+async def _look(connection: Any, steps: Operation[Any]) -> tuple[Any, list[Change]]:
+    """Run an operation that changes nothing to its end."""
+    return await _drive(connection, steps, _select)
+
+
+async def _time(connection: Any, _: None) -> float:
+    return await connection.fetchval("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
+
+
+async def _drive(connection: Any, steps: Operation[Any], answer: Answer) -> tuple[Any, list[Change]]:
     """Run an operation to its end, one statement after another."""
     changes: list[Change] = []
     rows: list[Row] = []
@@ -204,10 +248,20 @@ async def _drive(connection: Any, steps: Operation[T]) -> tuple[T, list[Change]]
                 changes.append(step)
                 rows = []
             else:
-                rows = await _fetch(connection, step)
+                rows = await answer(connection, step)
             step = steps.send(rows)
     except StopIteration as stop:
         return stop.value, changes
+
+
+async def _select(connection: Any, statement: Statement) -> list[Row]:
+    # Without a transaction there is none to be read-only; both databases share no other statement that only reads.
+    if not statement.sql.startswith("SELECT "):
+        check_values(statement.values)
+        raise AssertionError(
+            f"an operation that is read is read-only, and this statement may change something: {statement.sql}"
+        )
+    return await _fetch(connection, statement)
 
 
 async def _fetch(connection: Any, statement: Statement) -> list[Row]:

@@ -83,7 +83,9 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class AccessTokens:
-    """Checks access tokens. A verified signature is remembered for as long as the org's keys stay the same."""
+    """Checks access tokens. A verified signature is remembered for as long as the org's keys stay the same, and so is one
+    that this node made.
+    """
 
     def __init__(self, store: Store, clock: Clock, live: LiveNode, config: Config) -> None:
         self._store, self._clock, self._live, self._config = store, clock, live, config
@@ -180,13 +182,23 @@ class AccessTokens:
             except Unacceptable as error:
                 self._verified.pop(known, None)
                 raise NotAccepted(401, "invalid_token", f"the access token is refused: {error}") from None
-            if len(self._verified) >= MOST_VERIFIED:
-                self._verified.pop(next(iter(self._verified)))
-            verified = self._verified[known] = Verified(claims, keys)
+            verified = self._remember(known, Verified(claims, keys))
         if verified.claims.exp <= now:
             self._verified.pop(known, None)
             raise NotAccepted(401, "invalid_token", "the access token is refused: it has expired")
         return verified.claims
+
+    def issued(self, token: str, claims: Claims, keys: OrgKeys) -> None:
+        """Remember what this node has just signed itself, so that it need not verify it."""
+        digest = secrets.digest(token)
+        for audience in (None, claims.aud):
+            _ = self._remember((digest, audience), Verified(claims, keys))
+
+    def _remember(self, known: tuple[str, str | None], verified: Verified) -> Verified:
+        if len(self._verified) >= MOST_VERIFIED:
+            self._verified.pop(next(iter(self._verified)))
+        self._verified[known] = verified
+        return verified
 
     async def _opaque(self, org: Org, token: str) -> Claims:
         found = await self._store.read(opaque.find_claims, org.id, secrets.digest(token), org.issuer, self._clock.now())

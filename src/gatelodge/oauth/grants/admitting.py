@@ -61,7 +61,7 @@ async def standing(site: Site, made: Connection) -> Connection:
     """The connection of a grant without a person: begun by the first call, and found again by each later one, which
     writes nothing.
     """
-    known = await site.store.read(connections.find_standing_now, made)
+    known = await site.store.read(connections.find_standing, made)
     return known or await site.store.run(connections.stand, made, site.clock.now())
 
 

@@ -1,7 +1,7 @@
 """The authorization code grant (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
 
 from gatelodge.core import connections, refresh, secrets
-from gatelodge.core.connections import Proof
+from gatelodge.core.connections import Code, Proof
 from gatelodge.core.errors import Denied
 from gatelodge.core.mcp_servers import canonical
 from gatelodge.core.operation import Operation
@@ -31,15 +31,17 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     )
     digest, now = secrets.digest(code), site.clock.now()
     held = await site.store.read(connections.find_code, org.id, digest)
-    if held is not None and (refusal := await admitting.refusal(site, org, asked, held.connection)):
+    if held is None:
+        return connections.UNKNOWN_CODE
+    if refusal := await admitting.refusal(site, org, asked, held.connection):
         return refusal
     fresh = admitting.fresh_family(asked.client, org, now)
-    return await site.store.run(redeem, org.id, digest, proof, fresh, now)
+    return await site.store.run(redeem, held, proof, fresh, now)
 
 
-def redeem(org_id: str, digest: str, proof: Proof, fresh: Family | None, now: int) -> Operation[Granted | Denied]:
+def redeem(held: Code, proof: Proof, fresh: Family | None, now: int) -> Operation[Granted | Denied]:
     """Begin the connection and, where one is due, its family."""
-    code = yield from connections.redeem(org_id, digest, proof, now)
+    code = yield from connections.redeem(held, proof, now)
     if isinstance(code, Denied):
         return code
     begun = code.connection
