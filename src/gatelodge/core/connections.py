@@ -75,29 +75,14 @@ def columns_of(made: Connection) -> dict[str, str | int]:
     return msgspec.structs.asdict(made) | {"scopes": " ".join(made.scopes), "methods": " ".join(made.methods)}
 
 
-def code(
-    *,
-    digest: str,
-    connection_id: str,
-    redirect_uri: str,
-    code_challenge: str,
-    nonce: str,
-    expires_at: int,
-    used_at: int | None,
-    is_live: int,
-    **columns: object,
-) -> Code:
+OF_THE_CODE = ("digest", "redirect_uri", "code_challenge", "nonce", "expires_at", "used_at")
+
+
+def code(*, connection_id: str, is_live: int, **columns: object) -> Code:
     """A ``Code`` from its row."""
-    return Code(
-        digest=digest,
-        connection=connection(id=connection_id, **columns),  # type: ignore[arg-type] - the columns of the statement
-        redirect_uri=redirect_uri,
-        code_challenge=code_challenge,
-        nonce=nonce,
-        expires_at=expires_at,
-        used_at=used_at,
-        is_live=bool(is_live),
-    )
+    own = {name: columns.pop(name) for name in OF_THE_CODE}
+    begins = connection(id=connection_id, **columns)  # type: ignore[arg-type] - the columns of the statement
+    return Code(connection=begins, is_live=bool(is_live), **own)  # type: ignore[arg-type] - the same
 
 
 SIGN_IN = "authorization_id, user_id, app_id, client_id, scopes, resource, signed_in_at, level, methods, dpop_jkt"
