@@ -255,6 +255,13 @@ def _identity_provider(parser: argparse.ArgumentParser) -> None:
         "--client-secret-stdin", dest="client_secret_stdin", action="store_true", help="Read the client secret there."
     )
     add.add_argument("--scope", action="append", default=[], help="Besides openid. Default: profile and email.")
+    _provider_rules(add)
+    _of_a_deployment(verbs.add_parser("list", help="the org's identity providers"))
+    remove = _of_a_deployment(verbs.add_parser("remove", help="let nobody sign in through a provider any more"))
+    remove.add_argument("name", metavar="NAME", help="The name that it was added under.")
+
+
+def _provider_rules(add: argparse.ArgumentParser) -> None:
     add.add_argument("--username-claim", dest="username_claim", default="email", help="Names the user. Default: email.")
     add.add_argument("--groups-claim", dest="groups_claim", default="groups", help="Default: groups.")
     add.add_argument(
@@ -284,6 +291,3 @@ def _identity_provider(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="The provider stands in a private network or on this machine.",
     )
-    _of_a_deployment(verbs.add_parser("list", help="the org's identity providers"))
-    remove = _of_a_deployment(verbs.add_parser("remove", help="let nobody sign in through a provider any more"))
-    remove.add_argument("name", metavar="NAME", help="The name that it was added under.")
