@@ -52,9 +52,9 @@ lint: .venv/dev.stamp .tools/node.stamp
 format: .venv/dev.stamp ## put the code into shape
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
-bench: .venv/dev.stamp .tools/node.stamp ## what the figures in the docs are made by
+bench: .venv/dev.stamp .tools/node.stamp services ## what the figures in the docs are made by
 	@npm --prefix bench/peer ci --ignore-scripts --no-audit --no-fund --silent
-	@$(BIN)/python bench/cold_start.py && $(BIN)/python bench/flows.py
+	@$(BIN)/python bench/cold_start.py && $(BIN)/python bench/flows.py && $(BIN)/python bench/revocation.py
 
 lock: .venv/dev.stamp ## resolve the pins anew (needs uv); the locks name no registry
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group pyproject.toml:build pyproject.toml -o requirements.lock

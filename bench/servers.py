@@ -26,8 +26,10 @@ HIGH = "1000000000"
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """A PostgreSQL that keeps what it says it has kept."""
-    with running(folder, "fsync=on", "synchronous_commit=on") as made:
+    """A PostgreSQL that keeps what it says it has kept. Its tables grow from nothing to thousands of rows within seconds,
+    which it has to notice as soon, or it goes on with the plans of empty tables.
+    """
+    with running(folder, "fsync=on", "synchronous_commit=on", "autovacuum_naptime=1") as made:
         yield made
 
 

@@ -77,13 +77,6 @@ def is_live_sql(column: str) -> str:
     return f"EXISTS (SELECT 1 FROM authorizations z WHERE z.id = {column} AND z.ended_at IS NULL)"
 
 
-LIVE_ID_SQL = (
-    "(SELECT z.id FROM authorizations z WHERE z.org_id = :org_id AND z.user_id = :user_id AND z.app_id = :app_id"
-    " AND z.ended_at IS NULL)"
-)
-"""For another module's statement: the id of the live authorization of this user and app, of which there is at most one."""
-
-
 def find_live(org_id: str, user_id: str, app_id: str) -> Operation[Authorization | None]:
     """What this user lets this app do now."""
     return (

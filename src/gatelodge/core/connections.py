@@ -217,17 +217,19 @@ def find_standing(made: Connection) -> Operation[Connection | None]:
     """The live connection that an earlier call of the same grant began for the same, under the live authorization of its
     user and app. It writes nothing.
     """
-    # The authorization alone leads there: its user may have thousands of other connections, and the planner can't know.
+    agreed = yield from authorizations.find_live(made.org_id, made.user_id, made.app_id)
+    if agreed is None:
+        return None
+    # The authorization alone leads there, and by its value: beside it, its user's other connections may be thousands.
     return (
         yield from one(
-            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id"
-            f" AND authorization_id = {authorizations.LIVE_ID_SQL} AND grant_type = :grant_type AND scopes = :scopes"
-            f" AND resource = :resource AND ended_at IS NULL AND {users.is_active_sql(':user_id')}"
-            " ORDER BY created_at, id LIMIT 1",
+            f"SELECT {COLUMNS} FROM connections WHERE org_id = :org_id AND authorization_id = :authorization_id"
+            " AND grant_type = :grant_type AND scopes = :scopes AND resource = :resource AND ended_at IS NULL"
+            f" AND {users.is_active_sql(':user_id')} ORDER BY created_at, id LIMIT 1",
             connection,
             org_id=made.org_id,
+            authorization_id=agreed.id,
             user_id=made.user_id,
-            app_id=made.app_id,
             grant_type=made.grant_type,
             scopes=" ".join(made.scopes),
             resource=made.resource,
