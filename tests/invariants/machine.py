@@ -228,7 +228,6 @@ class Machine(Watched):
         theirs = (token.scopes & app.scopes) - {"refresh_token"}
         scopes = asked or theirs
         may = token.lives(now) and token.connection.app is app and app.is_enabled and bool(scopes) and scopes <= theirs
-        may = may and not token.connection.is_own_work  # it is of a lower level than any person's sign-in
         if target not in (None, token.audience):
             agreed = token.connection.authorization
             is_theirs = target in agreed.resources or bool(app.approved)

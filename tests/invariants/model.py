@@ -164,6 +164,10 @@ class Token(msgspec.Struct, kw_only=True, eq=False):
     audience: str
     expires_at: int
 
+    def now(self) -> set[str]:
+        """The scopes that it opens things by: those of it that its app still has."""
+        return self.scopes & self.connection.app.scopes
+
     def lives(self, now: int) -> bool:
         """Whether it stands for anything."""
         connection = self.connection
@@ -203,13 +207,13 @@ class Model(msgspec.Struct, kw_only=True, eq=False):
             return 404
         if not token.lives(now) or not token.audience.endswith(f"/mcp/{server}"):
             return 401
-        return 200 if "mcp_api" in token.scopes and token.connection.app.reaches(server) else 403
+        return 200 if "mcp_api" in token.now() and token.connection.app.reaches(server) else 403
 
     def at_userinfo(self, token: Token, now: int) -> int:
         """The status of userinfo."""
         if not token.lives(now):
             return 401
-        return 200 if "openid" in token.scopes else 403
+        return 200 if "openid" in token.now() else 403
 
     def deactivate(self, user: User) -> None:
         """The user leaves: what works in their name ends, and stays ended."""

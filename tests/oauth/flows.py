@@ -15,7 +15,7 @@ from gatelodge.core import credentials, rotation, secrets, sessions
 from gatelodge.core.apps import registry
 from gatelodge.core.credentials import Credential
 from gatelodge.core.ids import SESSION
-from gatelodge.web import browser
+from gatelodge.web import browser, cookies
 from tests.house import House
 from tests.oauth.scenes import user_id
 from tests.people import OAuthClient, Person
@@ -159,9 +159,10 @@ def sign_in_strongly(house: House, who: Person, *, level: str = "HIGH_ASSURANCE"
     row = sessions.Row(
         digest=secrets.digest(value), id=secrets.new_id(SESSION), org_id=house.org.id, user_id=user_id(house, who),
         level=level, methods="pwd otp", address="203.0.113.7", agent="", signed_in_at=now, verified_at=now,
+        seen_at=now,
     )  # fmt: skip
     house.write(sessions.begin, row, now)
-    name = browser.cookie_name(house.site, house.org, browser.SESSION)
+    name = cookies.cookie_name(house.site, house.org, browser.SESSION)
     for each in [cookie for cookie in who.front.cookies.jar if cookie.name == name]:
         who.front.cookies.jar.clear(each.domain, each.path, each.name)
     who.front.cookies.set(name, value)
