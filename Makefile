@@ -41,7 +41,7 @@ check: .venv/dev.stamp .tools/node.stamp ## format, lint, types, import contract
 
 .PHONY: fast
 fast: .venv/dev.stamp .tools/node.stamp
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: lint
 lint: .venv/dev.stamp .tools/node.stamp

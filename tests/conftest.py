@@ -46,8 +46,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"requirements without a test: {', '.join(untested)}")
 
 
+FAST = (
+    "architecture", "core", "docs", "gateway/test_gate.py", "gateway/test_metadata.py", "oauth/test_flow.py",
+    "oauth/test_codes.py", "oauth/test_consent.py", "oauth/test_discovery.py", "oauth/test_refresh.py",
+    "oauth/test_told_to_the_client.py", "oauth/test_token_requests.py", "setup/test_app_form_rules.py",
+    "setup/test_every_route.py", "web/test_front_door.py",
+)  # fmt: skip
+"""The tests of ``make check``, which is to take less than a minute: the house's rules, and the main job's."""
+
+
 def is_slow(item: pytest.Item) -> bool:
-    """What needs a PostgreSQL, and what tries hundreds of examples: left out of ``make check``."""
+    """What stands outside ``FAST``, what needs a PostgreSQL, and what tries hundreds of examples."""
+    if not str(item.path.relative_to(Path(__file__).parent)).startswith(FAST):
+        return True
     parameters = (
         item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
     )
