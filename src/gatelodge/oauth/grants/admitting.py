@@ -6,9 +6,11 @@ from gatelodge.core.apps.admission import NotAdmitted
 from gatelodge.core.apps.policies import AT_ONCE, LOW, STANDARD
 from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
+from gatelodge.core.ids import AUTHORIZATION, CONNECTION
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.refresh import Family
+from gatelodge.core.users import User
 from gatelodge.live import LiveUser
 from gatelodge.oauth.grants.granted import Exchange
 from gatelodge.web.site import Site
@@ -57,12 +59,28 @@ def in_words(found: NotAdmitted) -> str:
     return found.why if found.why.startswith(found.code.replace("_", " ")) else f"{found.code}: {found.why}"
 
 
-async def standing(site: Site, made: Connection) -> Connection:
+async def standing(
+    site: Site, client: LiveClient, user: User, scopes: tuple[str, ...], resource: str, *, grant_type: str
+) -> Connection:
     """The connection of a grant without a person: begun by the first call, and found again by each later one, which
-    writes nothing.
+    writes nothing. Its level is low, for nobody signed in.
     """
+    now = site.clock.now()
+    made = Connection(
+        id=secrets.new_id(CONNECTION),
+        org_id=user.org_id,
+        authorization_id=secrets.new_id(AUTHORIZATION),
+        user_id=user.id,
+        app_id=client.app_id,
+        client_id=client.client_id,
+        scopes=scopes,
+        resource=resource,
+        signed_in_at=now,
+        level=LOW,
+        grant_type=grant_type,
+    )
     known = await site.store.read(connections.find_standing, made)
-    return known or await site.store.run(connections.stand, made, site.clock.now())
+    return known or await site.store.run(connections.stand, made, now)
 
 
 def fresh_family(client: LiveClient, org: Org, now: int) -> Family | None:

@@ -1,11 +1,8 @@
 """The client credentials grant (RFC 6749 §4.4). Here every token is a user's: the one that Policies name as Run As."""
 
 from gatelodge.core import scopes as scope_words
-from gatelodge.core import secrets, users
-from gatelodge.core.apps.policies import LOW
-from gatelodge.core.connections import Connection
+from gatelodge.core import users
 from gatelodge.core.errors import Denied
-from gatelodge.core.ids import AUTHORIZATION, CONNECTION
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import OPENID, REFRESH_TOKEN
@@ -35,20 +32,8 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     refusal = admitting.refusal_without_a_person(org, asked, live_user, scopes)
     if refusal:
         return refusal
-    made = Connection(
-        id=secrets.new_id(CONNECTION),
-        org_id=org.id,
-        authorization_id=secrets.new_id(AUTHORIZATION),
-        user_id=live_user.user.id,
-        app_id=client.app_id,
-        client_id=client.client_id,
-        scopes=scopes,
-        resource=resource,
-        signed_in_at=site.clock.now(),
-        level=LOW,
-        grant_type=GRANT_TYPE,
-    )
-    return Granted(connection=await admitting.standing(site, made), scopes=scopes, audience=resource)
+    connection = await admitting.standing(site, client, live_user.user, scopes, resource, grant_type=GRANT_TYPE)
+    return Granted(connection=connection, scopes=scopes, audience=resource)
 
 
 def wanted(client: LiveClient, form: dict[str, str]) -> tuple[str, ...]:

@@ -1,17 +1,14 @@
 """The JWT bearer grant (RFC 7523 §2.1): an app signs for which user it asks, and that user has agreed before."""
 
-from gatelodge.core import authorizations, secrets, users
+from gatelodge.core import authorizations, users
 from gatelodge.core import scopes as scope_words
 from gatelodge.core.apps import admission
-from gatelodge.core.apps.policies import APPROVED, LOW
+from gatelodge.core.apps.policies import APPROVED
 from gatelodge.core.authorizations import Authorization
-from gatelodge.core.connections import Connection
 from gatelodge.core.errors import Denied
-from gatelodge.core.ids import AUTHORIZATION, CONNECTION
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import Access
 from gatelodge.core.propagation import LiveClient
-from gatelodge.live import LiveUser
 from gatelodge.oauth import assertions, audience
 from gatelodge.oauth.assertions import Unproven
 from gatelodge.oauth.errors import OAuthError
@@ -57,8 +54,8 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
     refusal = admitting.refusal_without_a_person(org, asked, live_user, scopes)
     if refusal:
         return refusal
-    made = _connection(site, org, client, live_user, scopes, resource)
-    return Granted(connection=await admitting.standing(site, made), scopes=scopes, audience=resource)
+    connection = await admitting.standing(site, client, live_user.user, scopes, resource, grant_type=GRANT_TYPE)
+    return Granted(connection=connection, scopes=scopes, audience=resource)
 
 
 def wanted(client: LiveClient, agreed: Authorization | None, form: dict[str, str]) -> tuple[str, ...]:
@@ -83,21 +80,3 @@ def is_approved(client: LiveClient, agreed: Authorization | None, scopes: tuple[
     if client.policies.permitted_users == APPROVED:
         return True
     return agreed is not None and agreed.covers(scopes, resource)
-
-
-def _connection(
-    site: Site, org: Org, client: LiveClient, live_user: LiveUser, scopes: tuple[str, ...], resource: str
-) -> Connection:
-    return Connection(
-        id=secrets.new_id(CONNECTION),
-        org_id=org.id,
-        authorization_id=secrets.new_id(AUTHORIZATION),
-        user_id=live_user.user.id,
-        app_id=client.app_id,
-        client_id=client.client_id,
-        scopes=scopes,
-        resource=resource,
-        signed_in_at=site.clock.now(),
-        level=LOW,
-        grant_type=GRANT_TYPE,
-    )
