@@ -10,10 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatelodge.web.outbound import MOST_BYTES, NotFetched, Outbound, is_allowed
+from tests.generated import MANY
 from tests.requirements import requirement
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -85,7 +86,7 @@ def test_a_name_that_leads_to_no_public_address_is_never_connected_to(address: s
 
 
 @requirement("outbound:public-only")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(st.ip_addresses())
 @example(ipaddress.ip_address("8.8.8.8"))
 def test_whatever_is_allowed_is_global_and_stays_so_in_other_clothes(address):

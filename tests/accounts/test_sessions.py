@@ -2,11 +2,12 @@
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.web.sign_in_pages import is_way_on
 from tests.factors import act, enrol, is_signed_in
+from tests.generated import MANY
 from tests.house import House
 from tests.oauth.scenes import add_org, add_user, person, user_id
 from tests.people import form, form_token
@@ -141,7 +142,7 @@ def test_after_signing_in_a_waiting_request_is_reached_by_a_page_of_its_own(hous
 
 
 @requirement("sign_in:way-on")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(st.one_of(st.text(max_size=40), st.text("/\\:.?#@setupflow%", max_size=24)))
 def test_no_text_makes_the_way_on_leave_the_org(text: str):
     for target in (text, f"/setup{text}", f"/flow{text}", f"//{text}"):

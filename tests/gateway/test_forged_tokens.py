@@ -5,13 +5,14 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.cli import seeding
 from gatelodge.core import orgs
 from tests.gateway.forging import B64, FORGERIES, Workshop
 from tests.gateway.speaking import Client
+from tests.generated import MANY
 from tests.house import House
 from tests.requirements import requirement
 
@@ -70,7 +71,7 @@ def test_there_are_more_kinds_of_forgery_than_anybody_would_try_by_hand():
     assert len(FORGERIES) >= 100
 
 
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(place=st.integers(0), letter=st.sampled_from(B64 + ".=+/%"))
 @requirement("gateway:forged-tokens")
 def test_no_single_character_of_a_token_can_be_another(workshop: Workshop, place: int, letter: str):
@@ -81,7 +82,7 @@ def test_no_single_character_of_a_token_can_be_another(workshop: Workshop, place
     assert answer.status_code == (200 if changed == good else 401)
 
 
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(text=st.text(st.characters(min_codepoint=33, max_codepoint=255), min_size=1, max_size=300))
 @requirement("gateway:forged-tokens")
 def test_no_text_is_a_token_and_none_breaks_the_gate(workshop: Workshop, text: str):

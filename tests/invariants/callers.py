@@ -293,7 +293,7 @@ class Callers(Watched):
         sent_form = {"form_token": form_token, "act": "revoke" if whole else "end", "id": target.id}
         answer = user.person.front.post(f"{self.world.orgs[user.org].path}/setup/connections", data=sent_form)
         self.world.house.catch_up()
-        may = user is connection.user and not target.has_ended
+        may = user is connection.user and (not target.has_ended if whole else connection.stands)
         assert answer.status_code == (303 if may else 404), (answer.status_code, target)
         assert (target.id in page.text) <= (user is connection.user)
         target.has_ended |= may

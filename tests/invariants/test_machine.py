@@ -3,16 +3,17 @@
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.generated import EXPLORES
 from tests.house import House
 from tests.invariants.machine import Machine
 from tests.invariants.world import World
 from tests.requirements import requirement
 
 STORIES = settings(
-    max_examples=100,
+    max_examples=500 if EXPLORES else 100,
     stateful_step_count=25,
     deadline=None,
-    derandomize=False,
+    derandomize=not EXPLORES,
     database=None,
     suppress_health_check=list(HealthCheck),  # a busy machine is no fault of the test's
 )

@@ -3,10 +3,11 @@
 import hmac as hashing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core import credentials
+from tests.generated import MANY
 from tests.house import House
 from tests.oauth import flows
 from tests.oauth.flows import EC, OTHER_EC, RSA, asserted, assertion, basic, give_secret, grant, jwk_set, post, segment
@@ -271,7 +272,7 @@ def test_no_assertion_whatever_its_parts_is_answered_with_a_fault_of_ours(shared
     )
     texts = st.one_of(st.text(max_size=200), st.tuples(parts, parts, parts).map(".".join))
 
-    @settings(max_examples=300, deadline=None, derandomize=False, database=None)
+    @MANY
     @given(texts, st.sampled_from(["client_assertion", "assertion"]))
     def check(text: str, name: str) -> None:
         sent = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "client_id": client.client_id}

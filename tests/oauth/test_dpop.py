@@ -4,10 +4,11 @@ import json
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core import connections
+from tests.generated import MANY
 from tests.house import House
 from tests.oauth import flows
 from tests.oauth.flows import EC, OTHER_EC, RSA, SMALL_RSA, ath, give_secret, proof, public, segment
@@ -366,7 +367,7 @@ def test_no_proof_whatever_its_parts_is_answered_with_a_fault_of_ours(shared_hou
         st.builds(lambda claims: flows.signed(claims, EC, typ="dpop+jwt", kid=None, jwk=public(EC)), payloads),
     )
 
-    @settings(max_examples=300, deadline=None, derandomize=False, database=None)
+    @MANY
     @given(texts)
     def check(text: str) -> None:
         refused(ask(client, text, grant_type="refresh_token", refresh_token="x"), "invalid_dpop_proof")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.gateway.records import sample
@@ -13,9 +13,9 @@ from gatelodge.gateway.records.soql.compiling import AGGREGATES
 from gatelodge.gateway.records.soql.parsing import parse, parse_search
 from gatelodge.gateway.records.soql.tree import Comparison, Pattern
 from tests.gateway.speaking import Client
+from tests.generated import MANY
 from tests.requirements import requirement
 
-MANY = settings(max_examples=300, deadline=None, derandomize=False, database=None)
 HIDDEN_AMOUNTS = "records:hidden-is-left-out"
 
 sources = st.sampled_from([each.name for each in sample.OBJECTS] + ["Nothing", "opportunity", "LEAD"])

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core.apps import presets
 from gatelodge.core.apps.settings import FIELDS
+from tests.generated import MANY
 from tests.house import PUBLIC_URL, House
 from tests.people import Form, Person
 from tests.requirements import requirement
@@ -142,7 +143,7 @@ def test_hostile_text_is_refused_beside_its_field_or_shown_as_text(administrator
 
 @pytest.mark.slow
 @requirement("setup:keeps-what-was-typed")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(
     typed=st.fixed_dictionaries(
         {

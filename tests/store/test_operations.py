@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.core import propagation
 from gatelodge.core.errors import Denied, Refused
 from gatelodge.store.driving import check_values
+from tests.generated import MANY
 from tests.requirements import requirement
 from tests.store import operations
 from tests.store.operations import opened, two_nodes
@@ -103,7 +104,7 @@ def test_values_that_the_databases_disagree_on_are_refused_by_both(database: str
 
 
 @requirement("store:same-characters")
-@settings(max_examples=300, deadline=None, derandomize=False, database=None)
+@MANY
 @given(st.text())
 def test_every_other_text_passes(value: str):
     try:

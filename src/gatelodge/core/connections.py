@@ -99,8 +99,9 @@ USE_CODE = (
 )
 END = (
     "UPDATE connections SET ended_at = :now, ended_by = :why WHERE org_id = :org_id AND id = :id"
-    " AND ended_at IS NULL RETURNING user_id AS value"
+    f" AND ended_at IS NULL AND {authorizations.is_live_sql('authorization_id')} RETURNING user_id AS value"
 )
+"""What hangs on an ended authorization has ended with it: nothing is left to end."""
 
 
 def is_live_sql(column: str) -> str:
