@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from gatelodge import live
 from gatelodge.cli.seeding import new_app
 from gatelodge.core import authorizations, connections, propagation, tokens
 from gatelodge.core.apps import registry
 from gatelodge.core.operation import Operation, announce, execute
-from gatelodge.live import Cache, LiveNode
+from gatelodge.live import LiveNode
+from gatelodge.live import cache as cache_module
+from gatelodge.live.cache import Cache
 from tests.house import House
 from tests.requirements import requirement
 
@@ -99,7 +100,7 @@ def test_an_answer_read_while_a_change_was_applied_is_not_kept(run_async: Callab
 
 @requirement("propagation:memory-is-bounded")
 def test_the_memory_of_answers_is_bounded(run_async: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "MOST_CACHED", 10)
+    monkeypatch.setattr(cache_module, "MOST_CACHED", 10)
 
     async def fill(key: int) -> int:
         return key

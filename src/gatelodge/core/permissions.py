@@ -25,9 +25,17 @@ MANAGE_ORG = "manage_org"
 
 
 class ObjectGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """What a permission set grants on one object: every field but those named in ``without``."""
+    """What a permission set grants on one object: to read it, every field but those named in ``without``, and of its
+    rows those that ``rows`` says ("" for all), such as ``OwnerId = $user.id``; and the verbs beyond reading, which change
+    any field that may be read but those in ``read_only``.
+    """
 
     without: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    create: bool = False
+    edit: bool = False
+    delete: bool = False
+    rows: str = ""
 
 
 class PermissionSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +69,25 @@ class Access(msgspec.Struct, frozen=True):
         field = field_name.lower()
         return any(field not in (f.lower() for f in grant.without) for grant in self._grants(object_name))
 
+    def may_do(self, verb: str, object_name: str) -> bool:
+        """Whether the user may ``create``, ``edit`` or ``delete`` records of this object."""
+        return any(getattr(grant, verb) for grant in self._grants(object_name))
+
+    def can_write_field(self, verb: str, object_name: str, field_name: str) -> bool:
+        """Whether the user may set this field when creating or editing: one set must grant both the verb and the field."""
+        field = field_name.lower()
+        return any(
+            getattr(grant, verb) and field not in (f.lower() for f in (*grant.without, *grant.read_only))
+            for grant in self._grants(object_name)
+        )
+
+    def rows_of(self, object_name: str, verb: str = "read") -> tuple[str, ...]:
+        """The row filters of the sets that grant this verb; a row that any of them admits may be touched. Empty: every
+        row (some set has no filter).
+        """
+        found = [grant.rows for grant in self._grants(object_name) if verb == "read" or getattr(grant, verb)]
+        return () if "" in found else tuple(dict.fromkeys(found))
+
     def _grants(self, object_name: str) -> Iterator[ObjectGrant]:
         wanted = object_name.lower()
         for each in self.sets:
@@ -86,7 +113,7 @@ ADMINISTRATOR = PermissionSet(
     api_name="Administrator",
     label="Administrator",
     system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG),
-    objects={"*": ObjectGrant()},
+    objects={"*": ObjectGrant(create=True, edit=True, delete=True)},
 )
 
 

@@ -6,8 +6,8 @@ A node that could not read the feed for three seconds answers nothing from here:
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -32,18 +32,16 @@ from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient, Received, Release
 from gatelodge.core.secrets import KeyRing
+from gatelodge.live.cache import Cache
 from gatelodge.store import Store
 
 log = structlog.get_logger()
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 POLL = 1.0
 """Seconds between two looks at the feed, whatever wakes us earlier: the floor of propagation."""
 HEARTBEAT = 3.0
 STALE_AFTER = 3.0
 """Seconds without a look at the feed after which nothing is served from memory."""
-MOST_CACHED = 10_000
 FOREVER = 1 << 40
 KEY_SHAPE = re.compile(r"3MVG9[A-Za-z0-9._]{80}")
 
@@ -86,38 +84,6 @@ class OrgKeys(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-class Cache(Generic[K, V]):
-    """A bounded memory of answers. A fill that overlapped an applied change is used once and not kept."""
-
-    def __init__(self, fill: Callable[[K], Awaitable[V]]) -> None:
-        self._fill = fill
-        self._entries: dict[K, V] = {}
-        self._drops = 0
-
-    async def get(self, key: K) -> V:
-        """The answer from memory, or from the database."""
-        if key in self._entries:
-            return self._entries[key]
-        drops = self._drops
-        value = await self._fill(key)
-        # What was read before a change was applied may be older than the change, which nobody would apply again.
-        if self._drops == drops:
-            if len(self._entries) >= MOST_CACHED:
-                self._entries.pop(next(iter(self._entries)))
-            self._entries[key] = value
-        return value
-
-    def drop(self, key: K) -> None:
-        """Forget one answer."""
-        self._drops += 1
-        self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        """Forget all answers."""
-        self._drops += 1
-        self._entries.clear()
-
-
 class LiveNode:
     """What this node serves, and the task that keeps it true."""
 
@@ -139,11 +105,18 @@ class LiveNode:
         self._users = Cache[tuple[str, str], LiveUser | None](self._read_user)
         self._servers = Cache[str, dict[str, McpServer]](self._read_servers)
         self._keys = Cache[str, OrgKeys](self._read_keys)
+        self._told: list[Callable[[], None]] = []
 
     @property
     def applied(self) -> int:
         """The number of the last change that this node has applied."""
         return self._place.seq
+
+    def on_applied(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called whenever this node has applied something new, so that what goes on by it may end: streams
+        that were opened before are looked at again.
+        """
+        self._told.append(tell)
 
     # --- what is live -------------------------------------------------------------------------------------------
 
@@ -271,7 +244,7 @@ class LiveNode:
         standby that never had our last changes, and will count on from an earlier one.
         """
         async with self._reading:
-            asked_at = asyncio.get_running_loop().time()
+            asked_at, before = asyncio.get_running_loop().time(), self._place
             try:
                 if not self._is_lost:
                     self._is_lost = not await self._read_feed()
@@ -282,6 +255,9 @@ class LiveNode:
                 raise
             self._is_lost = False
             self._read_at = asked_at
+            if self._place != before:
+                for tell in self._told:
+                    tell()
 
     async def _read_feed(self) -> bool:
         """Apply the changes after our place, page by page. False: some of them are no longer kept."""
