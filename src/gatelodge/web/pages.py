@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, se
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from gatelodge import words
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
 from gatelodge.web import browser
@@ -80,6 +81,8 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters["parted"] = parted
+    made.globals["_"] = words._
+    made.globals["ngettext"] = words.ngettext
     return made
 
 
