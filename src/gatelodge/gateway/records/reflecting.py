@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from gatelodge.core import secrets
 from gatelodge.gateway.records import naming
@@ -42,7 +43,6 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Any]
     key: list[str]
     foreign: list[Any]
-    unique: list[list[str]]
     checks: dict[str, tuple[str, ...]]
     comment: str
 
@@ -73,7 +73,7 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
     options: dict[str, Any] = {"schema": schema, "kind": sa.engine.reflection.ObjectKind.ANY}
     columns = inspector.get_multi_columns(**options)
     keys, foreign = inspector.get_multi_pk_constraint(**options), inspector.get_multi_foreign_keys(**options)
-    unique, checks = inspector.get_multi_unique_constraints(**options), inspector.get_multi_check_constraints(**options)
+    written = _checks(connection, schema, inspector.get_multi_check_constraints(**options))
     comments: Any = {}
     if connection.dialect.supports_comments:
         comments = inspector.get_multi_table_comment(**options)
@@ -91,15 +91,30 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
             columns=list(columns[at]),
             key=key,
             foreign=list(foreign.get(at) or ()),
-            unique=[list(each["column_names"]) for each in unique.get(at) or ()],
-            checks=dict(_choices(checks.get(at) or [])),
+            checks=dict(_choices(written.get(name, []))),
             comment=str((comments.get(at) or {}).get("text") or ""),
         )
 
 
-def _choices(checks: list[Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _checks(connection: sa.Connection, schema: str | None, reflected: Any) -> dict[str, list[str]]:
+    """The CHECKs of each table, as text."""
+    found = {at[1]: [str(each.get("sqltext") or "") for each in checks or ()] for at, checks in reflected.items()}
+    if getattr(connection.dialect, "is_mariadb", False):  # where those of a column itself are in no reflection
+        rows = connection.execute(
+            sa.text(
+                "SELECT table_name, check_clause FROM information_schema.check_constraints"
+                " WHERE constraint_schema = COALESCE(:schema, DATABASE())"
+            ),
+            {"schema": schema},
+        )
+        for table, clause in rows:
+            found.setdefault(table, []).append(clause)
+    return found
+
+
+def _choices(checks: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for check in checks:
-        if found := CHECKED.match(str(check.get("sqltext") or "")):
+        if found := CHECKED.match(check):
             values = re.findall(r"'((?:[^']|'')*)'", found["values"])
             yield found["column"].lower(), tuple(value.replace("''", "'") for value in values)
 
@@ -129,9 +144,7 @@ class _Made:
 
 def _related(made: _Made, every: dict[str, _Made]) -> SObject:
     taken: set[str] = set()
-    fields = [
-        _field(made, column, every, taken) for column in made.table.columns if column["name"] in made.names
-    ]
+    fields = [_field(made, column, every, taken) for column in made.table.columns if column["name"] in made.names]
     if len(made.key) > 1:
         fields.insert(0, Field(ID, "id", "Record ID", is_writable=False, is_nullable=False))
     own, keys = made.words, tuple(made.names[name] for name in made.key)
@@ -152,6 +165,12 @@ def _related(made: _Made, every: dict[str, _Made]) -> SObject:
         changed=next((by_column[name] for name in CHANGED if by_column.get(name) in dated), ""),
         created=next((by_column[name] for name in CREATED if by_column.get(name) in dated), ""),
         makes_id=makes_id,
+        whole_seconds=any(
+            column["name"].lower() in CHANGED
+            and isinstance(column["type"], mysql.DATETIME | mysql.TIMESTAMP)
+            and not column["type"].fsp
+            for column in made.table.columns
+        ),
     )
 
 
@@ -201,7 +220,8 @@ def _with_parent(made: _Made, field: Field, every: dict[str, _Made], taken: set[
         children=children,
         target=target,
         is_cast=field.is_cast and not (target == ID and isinstance(field.stored, sa.Uuid)),
-        changes_children=str((key.get("options") or {}).get("ondelete") or "").upper() in ("CASCADE", "SET NULL", "SET DEFAULT"),
+        changes_children=str((key.get("options") or {}).get("ondelete") or "").upper()
+        in ("CASCADE", "SET NULL", "SET DEFAULT"),
     )
 
 
@@ -262,5 +282,7 @@ def type_of(dialect: str, native: Any) -> tuple[FieldType, Any, bool]:
 
 def _signature(of: SObject) -> str:
     """What would be another schema if it were otherwise."""
-    fields = [(msgspec.structs.astuple(field)[:6], repr(field.stored), field.values, field.is_required) for field in of.fields]
+    fields = [
+        (msgspec.structs.astuple(field)[:6], repr(field.stored), field.values, field.is_required) for field in of.fields
+    ]
     return repr((of.name, of.source, of.keys, of.label, of.is_view, fields))
