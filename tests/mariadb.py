@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import pymysql
+import pymysql.constants.CLIENT
 
 NAMES = itertools.count(1)
 USER, PASSWORD = "gatelodge", "s3cret/pass:word@1"
@@ -36,8 +38,6 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     def sql(self, text: str, database: str = "") -> list[tuple]:
         """Statements without us, by the driver alone."""
-        import pymysql
-
         with pymysql.connect(
             host="127.0.0.1", port=self.port, user=USER, password=PASSWORD, database=database or None, autocommit=True,
             client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
@@ -100,13 +100,11 @@ def _wait(server: Server, process: subprocess.Popen, log: Path) -> None:
     """Until it answers; it says nothing that could be waited for."""
     until = time.monotonic() + START_SECONDS
     while True:
-        try:
+        with contextlib.suppress(OSError, pymysql.err.OperationalError):
             server.sql("SELECT 1")
-        except Exception:
-            assert process.poll() is None and time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
-        else:
             return
+        assert process.poll() is None and time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
 
 
 def _has_user(name: str) -> bool:

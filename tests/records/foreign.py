@@ -45,14 +45,21 @@ CREATE TABLE order_lines (order_no BIGINT NOT NULL, line VARCHAR(10) NOT NULL, i
 CREATE TABLE loose (a BIGINT);
 CREATE VIEW large AS SELECT id, name, amount FROM accounts WHERE amount > 100
 """
+ACCOUNT_ROWS = """
+INSERT INTO accounts (id, name, region, owner, secret, amount, score, is_active, opened, updated_at) VALUES
+  (1, 'Alder', 'north', 'ann', 's-1', 10.25, 1, true, '2026-01-02', '2026-01-02 03:04:05'),
+  (2, 'birch', 'south', 'bob', 's-2', 200, 2, false, '2026-02-02', '2026-02-02 03:04:05'),
+  (3, 'Cédar', 'north', 'bob', 's-3', 300, NULL, NULL, NULL, NULL),
+  (4, 'Delta', NULL, NULL, NULL, NULL, 4, true, '2026-04-02', '2026-04-02 03:04:05')
+"""
+CONTACT_ROWS = """
+INSERT INTO contacts (id, account_id, name, owner, secret, email) VALUES
+  (1, 1, 'Ada', 'ann', 'c-1', 'ada@x.example'), (2, 1, 'Bo', 'bob', 'c-2', 'bo@x.example'),
+  (3, 2, 'Cy', 'ann', 'c-3', 'cy@x.example'), (4, 3, 'Di', 'bob', NULL, NULL)
+"""
 ROWS = (
-    "INSERT INTO accounts (id, name, region, owner, secret, amount, score, is_active, opened, updated_at) VALUES"
-    " (1, 'Alder', 'north', 'ann', 's-1', 10.25, 1, true, '2026-01-02', '2026-01-02 03:04:05'),"
-    " (2, 'birch', 'south', 'bob', 's-2', 200, 2, false, '2026-02-02', '2026-02-02 03:04:05'),"
-    " (3, 'Cédar', 'north', 'bob', 's-3', 300, NULL, NULL, NULL, NULL),"
-    " (4, 'Delta', NULL, NULL, NULL, NULL, 4, true, '2026-04-02', '2026-04-02 03:04:05')",
-    "INSERT INTO contacts (id, account_id, name, owner, secret, email) VALUES (1, 1, 'Ada', 'ann', 'c-1', 'ada@x.example'),"
-    " (2, 1, 'Bo', 'bob', 'c-2', 'bo@x.example'), (3, 2, 'Cy', 'ann', 'c-3', 'cy@x.example'), (4, 3, 'Di', 'bob', NULL, NULL)",
+    ACCOUNT_ROWS,
+    CONTACT_ROWS,
     "INSERT INTO notes (id, account_id, body) VALUES (1, 4, 'a note')",
     "INSERT INTO order_lines (order_no, line, item) VALUES (1, 'a', 'bolt'), (1, 'b:c', 'nut'), (2, 'a', 'nail')",
 )
@@ -140,10 +147,11 @@ class Records:
             self.served = await self.server.serve(scope, receive, send, caller)
 
         headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method, "Accept": ACCEPT}
+        headers["Content-Type"] = "application/json"
         headers |= {"Mcp-Name": params["name"]} if "name" in params else {}
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": META}}
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=answer), base_url="http://own") as client:
-            return (await client.post("/", json=body, headers=headers)).json()
+            return (await client.post("/", content=json.dumps(body).encode(), headers=headers)).json()
 
     async def call(self, tool: str, arguments: dict[str, Any], caller: Caller) -> tuple[Any, bool]:
         """A tool's answer, and whether it is an error."""

@@ -156,7 +156,6 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
         "TimeZone": "UTC",
         "standard_conforming_strings": "on",
     }
-    more = {"sslrootcert": "system"} if source.tls == TLS[0] else {}
     try:
         return psycopg.connect(
             host=source.host,
@@ -169,7 +168,7 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
             connect_timeout=CONNECT_SECONDS,
             application_name="gatelodge",
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            **more,
+            sslrootcert="system" if source.tls == TLS[0] else None,
         )
     except psycopg.OperationalError as error:
         raise NotReached(_first_line(error, source)) from None
