@@ -15,6 +15,7 @@ from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
     authorizations,
+    calls,
     connections,
     device_codes,
     keys,
@@ -41,6 +42,7 @@ from gatelodge.web import pages
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
+from gatelodge.web.recording import Calls, purge
 from gatelodge.web.routes import Dispatcher
 from gatelodge.web.site import Site
 
@@ -50,6 +52,7 @@ CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     authorizations.forget_held,
+    calls.forget_counts,
     connections.forget_old_codes,
     device_codes.forget_old,
     keys.forget_old,
@@ -83,6 +86,7 @@ class App:
         except KeyMissing as error:
             path = self.site.config.master_key_path
             raise KeyRefused(f"{path} isn't the master key that this database was made with: {error}") from None
+        await self.site.calls.start()
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
 
     async def stop(self) -> None:
@@ -90,6 +94,7 @@ class App:
         if self._cleaning is not None:
             self._cleaning.cancel()
         await self._gateway.stop()
+        await self.site.calls.stop()
         await self.site.live.stop()
         self.site.passwords.close()
         await self._held.aclose()
@@ -139,6 +144,8 @@ class App:
         for forget in FORGETTING:
             while await self.site.store.run(forget, self.site.clock.now()):
                 pass
+        for org in self.site.live.orgs():
+            await purge(self.site.store, self.site.calls.rules(org.id), self.site.clock.now_ms())
 
 
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
@@ -155,14 +162,9 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
         known = await store.read(orgs.all_orgs, config.public_url)
         ring = load_or_make(config.master_key_path, database_has_orgs=bool(known))
         clock = Clock(read_clock)
-        live = LiveNode(
-            store,
-            clock,
-            ring,
-            node_id=secrets.new_token()[:16],
-            name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
-            public_url=config.public_url,
-        )
+        node_id, name = secrets.new_token()[:16], config.node_name or f"{socket.gethostname()}:{os.getpid()}"
+        live = LiveNode(store, clock, ring, node_id=node_id, name=name, public_url=config.public_url)
+        is_alone = not is_postgres(config.database_name)
         access = AccessTokens(store, clock, live, config)
         site = Site(
             config=config,
@@ -173,5 +175,6 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
         return App(site, held.pop_all())

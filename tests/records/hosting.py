@@ -21,7 +21,7 @@ def hosted(org: House, database: Path, **options: Any) -> Iterator[Callable[[str
     server = RecordsServer("own", "Own", str(database), now=lambda: org.time, **options)
     caller = Caller(
         org_id=org.org.id, user_id="005", username="u@x", user_label="U", email="u@x", time_zone="UTC",
-        client_id="c", scopes=("mcp_api",), server="own", access=Access((ADMINISTRATOR,)),
+        client_id="c", app_id="0xI", connection_id="0uC", scopes=("mcp_api",), server="own", access=Access((ADMINISTRATOR,)),
     )  # fmt: skip
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -15,6 +15,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     time_zone: str
     client_id: str
+    app_id: str
+    connection_id: str
     scopes: tuple[str, ...]
     server: str
     access: Access

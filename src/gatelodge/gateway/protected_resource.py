@@ -54,6 +54,8 @@ def _admitted(org: Org, server: str, accepted: Accepted) -> Caller:
         email=live_user.user.email,
         time_zone=live_user.user.time_zone,
         client_id=client.client_id,
+        app_id=client.app_id,
+        connection_id=accepted.claims.connection_id,
         scopes=accepted.scopes,
         server=server,
         access=live_user.access,

@@ -1,0 +1,53 @@
+"""Calls of MCP clients: what is written down of each, and what they add up to."""
+
+from gatelodge.core.calls.counts import (
+    Hour,
+    Usage,
+    days_of,
+    forget_counts,
+    of_app,
+    quantile,
+    sparkline,
+    usage,
+)
+from gatelodge.core.calls.records import (
+    LONGEST_ARGUMENTS,
+    LOST_BY_CRASH,
+    OUTCOMES,
+    UNKNOWN,
+    Batch,
+    Call,
+    Recorded,
+    begin,
+    check,
+    count,
+    leftover,
+    page,
+    purge,
+    write,
+)
+
+__all__ = [
+    "LONGEST_ARGUMENTS",
+    "LOST_BY_CRASH",
+    "OUTCOMES",
+    "UNKNOWN",
+    "Batch",
+    "Call",
+    "Hour",
+    "Recorded",
+    "Usage",
+    "begin",
+    "check",
+    "count",
+    "days_of",
+    "forget_counts",
+    "leftover",
+    "of_app",
+    "page",
+    "purge",
+    "quantile",
+    "sparkline",
+    "usage",
+    "write",
+]
