@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _user(commands.add_parser("user", help="users of the org"))
     _org(commands.add_parser("org", help="orgs of the deployment"))
     _server(commands.add_parser("server", help="MCP servers of the org"))
+    _audit(commands.add_parser("audit", help="what is written down: checked, exported, and its head kept elsewhere"))
     _keys(commands.add_parser("keys", help="the org's signing keys"))
     _revoke(commands.add_parser("revoke", help="end all that was let in before a time, as after restoring a backup"))
     _backup(commands.add_parser("backup", help="copies of a deployment on SQLite, with its master key"))
@@ -200,6 +201,20 @@ def _server(parser: argparse.ArgumentParser) -> None:
         made = _of_a_deployment(verbs.add_parser(verb, help=what))
         made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
         made.add_argument("origin", metavar="ORIGIN", help="As browsers write it, for example https://app.example.com.")
+
+
+def _audit(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verify = _of_a_deployment(
+        verbs.add_parser(
+            "verify", help="check the chains of the audit and of the calls; exits with 1 where one is broken"
+        )
+    )
+    verify.add_argument("--head", default="", metavar="FILE", help="They must still hold the heads in this file.")
+    export = _of_a_deployment(verbs.add_parser("export", help="every event, or every call, as a line of JSON"))
+    export.add_argument("--calls", action="store_true", help="The calls of MCP clients rather than the audit.")
+    export.add_argument("--after", type=int, default=0, metavar="N", help="From the row after this number.")
+    _of_a_deployment(verbs.add_parser("head", help="the heads of both chains, sealed and signed, to be kept elsewhere"))
 
 
 def _keys(parser: argparse.ArgumentParser) -> None:

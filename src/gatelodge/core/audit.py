@@ -130,6 +130,8 @@ def check(walk: chains.Check, org_id: str) -> Operation[bool]:
     """Take a walk along the org's chain one batch further. True: there may be more."""
     found = yield from after(org_id, walk.seq)
     for each in found:
+        if each.seq > walk.until:
+            return False
         walk.add(each.seq, each.hash, linked(each, each.seq))
         if each.kind != each.tag.partition(":")[0]:
             walk.found(f"row {each.seq} of the audit stands under {each.kind!r:.40} and is a {each.tag!r:.60}")

@@ -118,20 +118,22 @@ def sealed(ring: KeyRing, head: Head) -> str:
     return f"{ring.current_id}.{made}"
 
 
-def is_sealed(ring: KeyRing, head: Head, hash: str) -> bool:
-    """Whether the head's seal was made by us over the row ``sealed_seq`` with this hash."""
-    key_id, _, mac = head.seal.rpartition(".")
-    expected = ring.mac(PURPOSE, head.org_id, head.name, str(head.sealed_seq), hash, key_id=key_id)
+def is_sealed(ring: KeyRing, org_id: str, name: str, seq: int, row: str, seal: str) -> bool:
+    """Whether this seal was made by us over the row ``seq`` with the hash ``row``."""
+    key_id, _, mac = seal.rpartition(".")
+    expected = ring.mac(PURPOSE, org_id, name, str(seq), row, key_id=key_id)
     return expected is not None and secrets.are_equal(mac, expected)
 
 
 class Check:
-    """Goes along a chain, row by row from its first, and says what is wrong."""
+    """Goes along a chain, row by row from its first (after ``seq`` with the hash ``last``) to the one ``until``, and says
+    what is wrong.
+    """
 
     MOST = 20
 
-    def __init__(self, name: str, seq: int, last: str) -> None:
-        self.name, self.seq = name, seq
+    def __init__(self, name: str, seq: int, last: str, until: int = 1 << 62) -> None:
+        self.name, self.seq, self.until = name, seq, until
         self.hash: str = last
         self.rows = 0
         self.problems: list[str] = []
@@ -144,8 +146,13 @@ class Check:
     def add(self, seq: int, hash: str, columns: Sequence[Value]) -> None:
         """The next row that is there."""
         if seq > self.seq + 1:
-            span = f"row {self.seq + 1}" if seq == self.seq + 2 else f"rows {self.seq + 1} to {seq - 1}"
-            self.found(f"{span} of the {self.name} were removed")
+            first, last = self.seq + 1, seq - 1
+            gap = (
+                f"row {first} of the {self.name} was"
+                if first == last
+                else f"rows {first} to {last} of the {self.name} were"
+            )
+            self.found(f"{gap} removed")
         elif seq <= self.seq:
             self.found(f"row {seq} of the {self.name} stands twice, or out of its order")
         elif hash != (expected := link(self.hash, columns)):

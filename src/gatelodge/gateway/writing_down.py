@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.calls import Call
+from gatelodge.core.calls import Call, recorded
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -113,6 +113,7 @@ class WrittenDown:
             rows=self._noted.rows,
             trace_id=trace_id or trace_of(""),
             arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
+            arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
         )
 
     def _outcome(self) -> str:

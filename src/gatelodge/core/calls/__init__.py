@@ -1,5 +1,6 @@
 """Calls of MCP clients: what is written down of each, and what they add up to."""
 
+from gatelodge.core.calls.arguments import recorded
 from gatelodge.core.calls.counts import (
     Hour,
     Usage,
@@ -11,13 +12,13 @@ from gatelodge.core.calls.counts import (
     usage,
 )
 from gatelodge.core.calls.records import (
-    LONGEST_ARGUMENTS,
     LOST_BY_CRASH,
     OUTCOMES,
     UNKNOWN,
     Batch,
     Call,
     Recorded,
+    after,
     begin,
     check,
     count,
@@ -28,7 +29,6 @@ from gatelodge.core.calls.records import (
 )
 
 __all__ = [
-    "LONGEST_ARGUMENTS",
     "LOST_BY_CRASH",
     "OUTCOMES",
     "UNKNOWN",
@@ -37,6 +37,7 @@ __all__ = [
     "Hour",
     "Recorded",
     "Usage",
+    "after",
     "begin",
     "check",
     "count",
@@ -47,6 +48,7 @@ __all__ = [
     "page",
     "purge",
     "quantile",
+    "recorded",
     "sparkline",
     "usage",
     "write",

@@ -20,8 +20,6 @@ OUTCOMES = (
 """How a call ended. "unknown": its node died before it could say so."""
 UNKNOWN = "unknown"
 NO_ERRORS = ("ok", "needs_approval", "needs_scope", "cancelled")
-LONGEST_ARGUMENTS = 8192
-"""Characters of recorded arguments; longer ones are left out, and their length is told."""
 LOST_BY_CRASH = 100
 """Milliseconds before a crash whose reading calls may be missing."""
 SIZES = (8, 1)
@@ -187,6 +185,8 @@ def check(walk: chains.Check, org_id: str) -> Operation[bool]:
     """Take a walk along the org's chain one batch further. True: there may be more."""
     found = yield from after(org_id, walk.seq)
     for each in found:
+        if each.seq > walk.until:
+            return False
         walk.add(each.seq, each.hash, linked(each, each.seq))
     return len(found) == BATCH
 

@@ -127,7 +127,7 @@ class RecordsServer:
             log.exception("incident", incident=incident, server=self._name, tool=tool.name)
             message = f"something went wrong on our side. Incident {incident}"
             return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
-        if noted := context.request.scope.get(NOTED):
+        if context.request is not None and (noted := context.request.scope.get(NOTED)):
             noted.rows = _rows(found)
         return _answer(found, is_error=False)
 
