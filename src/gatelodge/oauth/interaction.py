@@ -4,12 +4,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, secrets
+from gatelodge.core import authorizations, codes, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
 from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.told_refusals import Told
 from gatelodge.oauth import answers, messages, references, requests
 from gatelodge.oauth.answers import AnsweredBefore, Settled
 from gatelodge.oauth.authorize import Standing, issue, standing
@@ -18,9 +19,10 @@ from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import Asked, Held
 from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn, StepUp, second_factor
 from gatelodge.oauth.way_back import back_with_refusal, form_action, host_in_words
-from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages
+from gatelodge.web import browser, forms, pages, refusals, sign_in, sign_in_pages
 from gatelodge.web.sign_in import ANSWERS, AskPassword, Asks
 from gatelodge.web.site import Site
+from gatelodge.words import _, ngettext
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +69,13 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
     if held is None:
         raise ToldToTheUser(
             "expired_request",
-            "This sign-in is over",
-            what="The request that brought you here was answered, is older than 10 minutes, or was begun in another"
-            " browser.",
-            fix="Go back to the client and connect again.",
+            _("This sign-in is over"),
+            number=codes.EXPIRED,
+            what=_(
+                "The request that brought you here was answered, is older than 10 minutes, or was begun in"
+                " another browser."
+            ),
+            fix=_("Go back to the client and connect again."),
         )
     kept = msgspec.json.decode(held.request, type=Held)
     asked = await check_client(site, org, kept.request)
@@ -105,7 +110,7 @@ async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands
         case StepUp():
             return RedirectResponse(second_factor(org, f"/flow?request={waiting.request_id}"), 303)
         case Refuse():
-            return _not_permitted_page(site, org, request, waiting, stands, stands.step)
+            return await _not_permitted_page(site, org, request, waiting, stands, stands.step)
         case Issue():
             return await issue(site, request, waiting.asked, stands)
 
@@ -158,12 +163,17 @@ def what_is_asked(asked: Asked) -> str:
 
 def how_long(policies: Policies) -> str:
     """How long the app stays connected, in words for the consent page."""
-    period = f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()}"
+    n = policies.refresh_token_period
+    period = {
+        "Hours": ngettext("{n} hour", "{n} hours", n),
+        "Days": ngettext("{n} day", "{n} days", n),
+        "Months": ngettext("{n} month", "{n} months", n),
+    }[policies.refresh_token_unit].format(n=n)
     return {
-        UNTIL_REVOKED: "Until you or an administrator end it.",
-        AT_ONCE: "Until its first access token ends.",
-        AFTER: f"For {period}.",
-        IF_UNUSED: f"For {period} after its last use.",
+        UNTIL_REVOKED: _("Until you or an administrator end it."),
+        AT_ONCE: _("Until its first access token ends."),
+        AFTER: _("For {period}.").format(period=period),
+        IF_UNUSED: _("For {period} after its last use.").format(period=period),
     }[policies.refresh_token_policy]
 
 
@@ -217,9 +227,19 @@ def _consent_page(
     )
 
 
-def _not_permitted_page(
+async def _not_permitted_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, refused: Refuse
 ) -> Response:
+    assert stands.session is not None  # only somebody who is signed in is refused
+    number = messages.NUMBERS.get(refused.code, codes.NOT_APPROVED)
+    plain = _(codes.CODES[number].plain)
+    told = Told(
+        code=number,
+        title=_(codes.CODES[number].title),
+        what=refused.why,
+        fix=refused.fix,
+        app_id=waiting.asked.client.app_id,
+    )
     return pages.render(
         site,
         org,
@@ -230,9 +250,10 @@ def _not_permitted_page(
         session=stands.session,
         form_action=(form_action(waiting.asked.redirect_uri),),
         client=waiting.asked.client,
-        why=refused.why,
-        fix=refused.fix,
-        code=refused.code,
+        plain=plain,
+        told=told,
+        word=refused.code,
+        trace_id=await refusals.keep(site, org, request, told, stands.session),
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
     )
