@@ -11,12 +11,10 @@ from gatelodge.core import codes, device_codes, secrets
 from gatelodge.core.connections import Connection
 from gatelodge.core.device_codes import DeviceCode
 from gatelodge.core.ids import AUTHORIZATION, CONNECTION
-from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
-from gatelodge.core.scopes import BY_NAME
 from gatelodge.core.sessions import Session
-from gatelodge.oauth import audience, messages
+from gatelodge.oauth import audience, messages, reach
 from gatelodge.oauth.authorize import visitor_of
 from gatelodge.oauth.client_auth import authenticate
 from gatelodge.oauth.errors import OAuthError, as_json
@@ -171,8 +169,7 @@ def _code_page(
 
 
 async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, visitor: Visitor) -> Response:
-    servers = audience.servers_for(found.client, await site.live.servers(org.id)).values()
-    labels = {resource(org, server.name): server.label for server in servers}
+    servers = audience.servers_for(found.client, await site.live.servers(org.id))
     return pages.render(
         site,
         org,
@@ -186,8 +183,8 @@ async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, 
         shown=what_is_asked(found),
         address=found.device.address,
         asked_at=found.device.created_at,
-        server_label=labels.get(found.device.resource, ""),
-        scopes=tuple(BY_NAME[scope] for scope in found.device.scopes),
+        reaches=reach.of(org, found.client, servers, visitor, found.device.scopes, found.device.resource),
+        scopes=messages.in_plain_words(found.device.scopes),
         how_long=how_long(found.client.policies),
     )
 

@@ -7,13 +7,11 @@ from starlette.responses import RedirectResponse, Response
 from gatelodge.core import authorizations, codes, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
-from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
-from gatelodge.core.scopes import BY_NAME
 from gatelodge.core.told_refusals import Told
-from gatelodge.oauth import answers, messages, references, requests
+from gatelodge.oauth import answers, messages, reach, references, requests
 from gatelodge.oauth.answers import AnsweredBefore, Settled
-from gatelodge.oauth.authorize import Standing, issue, standing
+from gatelodge.oauth.authorize import Standing, issue, standing, visitor_of
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import Asked, Held
@@ -106,7 +104,7 @@ async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands
             asks = AskPassword(username=waiting.asked.request.login_hint)
             return await _sign_in_page(site, org, request, waiting, asks)
         case AskConsent(is_new):
-            return _consent_page(site, org, request, waiting, stands, is_new=is_new)
+            return await _consent_page(site, org, request, waiting, stands, is_new=is_new)
         case StepUp():
             return RedirectResponse(second_factor(org, f"/flow?request={waiting.request_id}"), 303)
         case Refuse():
@@ -197,12 +195,13 @@ async def _sign_in_page(site: Site, org: Org, request: Request, waiting: Waiting
     )
 
 
-def _consent_page(
+async def _consent_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, *, is_new: bool
 ) -> Response:
     assert stands.session is not None  # the step was AskConsent
-    asked = waiting.asked
-    labels = {resource(org, server.name): server.label for server in asked.servers.values()}
+    asked, client = waiting.asked, waiting.asked.client
+    visitor = await visitor_of(site, org, request)
+    assert visitor is not None  # the same session
     return pages.render(
         site,
         org,
@@ -211,18 +210,17 @@ def _consent_page(
         is_flow=True,
         session=stands.session,
         form_action=(form_action(asked.redirect_uri),),
-        client=asked.client,
-        registered_by=asked.client.registered_by,
+        client=client,
         return_host=host_in_words(asked.redirect_uri),
         is_assured=callbacks.has_assured_identity(asked.redirect_uri),
         shown=what_is_asked(asked),
         needs_consent=is_new,
-        scopes=tuple(BY_NAME[scope] for scope in asked.scopes),
-        server_label=labels.get(asked.resource, ""),
+        scopes=messages.in_plain_words(asked.scopes),
+        reaches=reach.of(org, client, asked.servers, visitor, asked.scopes, asked.resource),
         user=stands.session.user,
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
-        how_long=how_long(asked.client.policies),
+        how_long=how_long(client.policies),
         adds_refresh=asked.adds_refresh,
     )
 

@@ -1,10 +1,12 @@
 """Pages of the flow that no client sees: a refusal told to the person in front of the browser."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.core import codes
 from gatelodge.core.orgs import Org
+from gatelodge.core.scopes import BY_NAME
 from gatelodge.core.told_refusals import Told
 from gatelodge.oauth.errors import ToldToTheUser
 from gatelodge.oauth.steps import ACCESS_DENIED
@@ -40,3 +42,15 @@ def sign_in_hints(is_development: bool) -> tuple[str, ...]:  # noqa: FBT001 - th
     if not is_development:
         return ()
     return (_("Development org: the names and passwords are printed where you started gatelodge dev."),)
+
+
+class Plainly(msgspec.Struct, frozen=True):
+    """A scope as a person is told of it: its name on the wire and what it lets the app do."""
+
+    name: str
+    meaning: str
+
+
+def in_plain_words(scopes: tuple[str, ...]) -> tuple[Plainly, ...]:
+    """What these scopes let an app do."""
+    return tuple(Plainly(name, _(BY_NAME[name].meaning)) for name in scopes)

@@ -22,7 +22,11 @@ async def change_server(visit: Visit) -> Response:
     act, name = visit.field("act"), visit.field("name")
     if act not in ("activate", "deactivate"):
         raise BadRequest(f"{act!r:.40} can't be done with an MCP server; it is activated or deactivated")
-    if not await visit.site.store.run(mcp_servers.set_active, visit.org.id, name, is_active=act == "activate"):
+    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    is_active = act == "activate"
+    if not await visit.site.store.run(
+        mcp_servers.set_active, visit.org.id, name, is_active=is_active, actor=actor, now_ms=now_ms
+    ):
         raise BadRequest(f"this org has no MCP server {name!r:.60}", 404)
     return visit.go("/setup/mcp-servers")
 
