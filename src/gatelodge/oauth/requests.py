@@ -171,8 +171,14 @@ def client_is_live(request: AuthorizeRequest, known: Registered) -> None:
             what=_("The request has no client_id."),
             fix=_("Paste the app's Consumer Key into the client as its client id."),
         )
-    if known.client is None and known.connected_app:
-        raise ToldToTheUser(
+    if known.client is None:
+        raise _unknown(request.client_id, known)
+
+
+def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
+    """Why no live app has this consumer key."""
+    if known.connected_app:
+        return ToldToTheUser(
             "invalid_client_id",
             _("This is a Connected App"),
             number=codes.CONNECTED_APP,
@@ -180,35 +186,34 @@ def client_is_live(request: AuthorizeRequest, known: Registered) -> None:
                 "client identifier invalid: the consumer key belongs to {connected_app}, a Connected App, and"
                 " these can't be used here."
             ).format(connected_app=known.connected_app),
-            asked=request.client_id,
+            asked=client_id,
             fix=_(
                 "An administrator makes an External Client App in Setup, and its Consumer Key goes into the"
                 " client in place of this one."
             ),
         )
-    if known.client is None and known.waits:
-        raise ToldToTheUser(
+    if known.waits:
+        return ToldToTheUser(
             "invalid_client_id",
             _("This app isn't live yet"),
             number=codes.NOT_LIVE,
             what=_("The app with this consumer key was just created; it is live in {waits} seconds.").format(
                 waits=known.waits
             ),
-            asked=request.client_id,
+            asked=client_id,
             fix=_("Wait for it, then connect again. The app's page in Setup shows when it is live."),
         )
-    if known.client is None:
-        raise ToldToTheUser(
-            "invalid_client_id",
-            _("No app has this consumer key"),
-            number=codes.UNKNOWN_CLIENT,
-            what=_("client identifier invalid: this org has no External Client App with the client_id that was sent."),
-            asked=request.client_id,
-            fix=_(
-                "Copy the Consumer Key from the app's page in Setup into the client, whole, and check that the"
-                " app belongs to this org."
-            ),
-        )
+    return ToldToTheUser(
+        "invalid_client_id",
+        _("No app has this consumer key"),
+        number=codes.UNKNOWN_CLIENT,
+        what=_("client identifier invalid: this org has no External Client App with the client_id that was sent."),
+        asked=client_id,
+        fix=_(
+            "Copy the Consumer Key from the app's page in Setup into the client, whole, and check that the"
+            " app belongs to this org."
+        ),
+    )
 
 
 def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> None:

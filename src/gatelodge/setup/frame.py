@@ -258,7 +258,7 @@ def _frame(visit: Visit) -> dict[str, Any]:
     groups, here = finding.tree(seen, find, below), finding.page_at(seen, below)
     return {
         "find": find,
-        "found": sum(len(group.leaves) for group in groups),
+        "pages_found": sum(len(group.leaves) for group in groups),
         "tree": groups,
         "tabs": [
             {"path": "/setup", "label": _("Home"), "is_here": below == "/setup"},

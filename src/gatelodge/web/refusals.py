@@ -43,7 +43,9 @@ async def page(
     """
     session = await browser.session_of(site, org, request)
     live_user = await site.live.user(org.id, session.user.id) if session else None
-    sees_all = not hides or site.config.is_development or helps(live_user.access if live_user else Access())
+    access = live_user.access if live_user else Access()
+    sees_all = not hides or site.config.is_development or helps(access)
+    may_open = bool(told.app_id) and (access.may(MANAGE_APPS) or access.may(EDIT_POLICIES))
     code = codes.CODES[told.code]
     return pages.render(
         site,
@@ -59,7 +61,7 @@ async def page(
         plain=_(code.plain),
         sees_all=sees_all,
         trace_id=await keep(site, org, request, told, session),
-        setup_url=f"{org.path}/setup/apps/{told.app_id}" if sees_all and session and told.app_id else "",
+        setup_url=f"{org.path}/setup/apps/{told.app_id}" if may_open else "",
     )
 
 
