@@ -12,7 +12,7 @@ from pathlib import Path
 from gatelodge.cli.arguments import parser
 from gatelodge.config import PREFIX, options
 from gatelodge.core.apps.presets import PRESETS, Preset, to_paste
-from gatelodge.core.codes import CODES
+from gatelodge.core.error_codes import CODES
 from tests.docs.refusals import MADE, ROOT, cell, errors
 
 EXAMPLE = {"url": "http://localhost:8765/mcp/sobject-reads", "key": "CONSUMER_KEY", "name": "gatelodge-sobject-reads"}

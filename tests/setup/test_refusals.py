@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gatelodge.core import codes
+from gatelodge.core import error_codes
 from gatelodge.core.told_refusals import KEPT
 from tests.conftest import copy_of
 from tests.house import House
@@ -35,10 +35,10 @@ def refused_callback(house: House, who: Person) -> str:
     return who.go(client.authorize_url(redirect_uri="https://evil.example/callback")).text
 
 
-@pytest.mark.parametrize("number", codes.CODES)
+@pytest.mark.parametrize("number", error_codes.CODES)
 @requirement("refusals:code-has-a-page")
 def test_every_code_has_its_page_for_everybody_and_in_the_docs(house: House, number: str):
-    front, code = house.client(), codes.CODES[number]
+    front, code = house.client(), error_codes.CODES[number]
     page = words(front.get(f"/errors/{number}"))
     for sentence in (code.title, code.plain, code.means, code.fix):
         assert sentence in page
@@ -58,18 +58,18 @@ def test_every_kind_of_refusal_page_shows_its_code_and_a_reference(house: House)
     stranger, user, admin = person(house, 1), sign_in(person(house, 2)), sign_in(person(house, 0))
     client = add_app(house)
     said = {
-        codes.UNKNOWN_CLIENT: stranger.go(client.authorize_url(client_id="3MVG9" + "x" * 80)),
-        codes.NO_CLIENT: stranger.front.get("/services/oauth2/authorize"),
-        codes.CALLBACK: stranger.go(client.authorize_url(redirect_uri="https://evil.example/")),
-        codes.AMBIGUOUS: stranger.front.get("/services/oauth2/authorize?client_id=a&client_id=b"),
-        codes.EXPIRED: stranger.front.get("/flow?request=nothing"),
-        codes.SIGN_OUT: stranger.front.get("/services/auth/idp/oidc/logout?client_id=nobody"),
-        codes.PROVIDER: stranger.front.get("/login/callback"),
-        codes.FOREIGN_FORM: stranger.front.post("/login", data={"form_token": "x"}),
-        codes.UNREADABLE: stranger.front.get("/setup/connect?user_code=%ff"),
-        codes.NO_MCP: user.go(client.authorize_url()),
-        codes.NO_PERMISSION: user.front.get("/setup/apps"),
-        codes.NOT_FOUND: admin.front.get("/errors/nothing"),
+        error_codes.UNKNOWN_CLIENT: stranger.go(client.authorize_url(client_id="3MVG9" + "x" * 80)),
+        error_codes.NO_CLIENT: stranger.front.get("/services/oauth2/authorize"),
+        error_codes.CALLBACK: stranger.go(client.authorize_url(redirect_uri="https://evil.example/")),
+        error_codes.AMBIGUOUS: stranger.front.get("/services/oauth2/authorize?client_id=a&client_id=b"),
+        error_codes.EXPIRED: stranger.front.get("/flow?request=nothing"),
+        error_codes.SIGN_OUT: stranger.front.get("/services/auth/idp/oidc/logout?client_id=nobody"),
+        error_codes.PROVIDER: stranger.front.get("/login/callback"),
+        error_codes.FOREIGN_FORM: stranger.front.post("/login", data={"form_token": "x"}),
+        error_codes.UNREADABLE: stranger.front.get("/setup/connect?user_code=%ff"),
+        error_codes.NO_MCP: user.go(client.authorize_url()),
+        error_codes.NO_PERMISSION: user.front.get("/setup/apps"),
+        error_codes.NOT_FOUND: admin.front.get("/errors/nothing"),
     }
     for number, page in said.items():
         assert page.status_code >= 400 and CODE.findall(page.text) == [number], (number, page.text)
@@ -84,7 +84,7 @@ def test_an_administrator_opens_for_a_day_what_was_told_under_a_reference_and_no
     admin, user = sign_in(person(house_on, 0)), sign_in(person(house_on, 2))
     page = admin.front.get(f"/setup/errors/{reference}")
     assert page.status_code == 200
-    assert "https://evil.example/callback" in words(page) and codes.CALLBACK in words(page)
+    assert "https://evil.example/callback" in words(page) and error_codes.CALLBACK in words(page)
     assert reference in words(admin.front.get("/setup/search", params={"q": reference.lower()}))
     assert user.front.get(f"/setup/errors/{reference}").status_code == 403
     eve = another_org(house_on)
@@ -101,7 +101,7 @@ def test_an_end_user_of_a_production_org_gets_the_plain_half_and_an_administrato
     url = client.authorize_url(redirect_uri="https://evil.example/callback")
     for who in (person(production, 1), sign_in(person(production, 2))):
         page = words(who.go(url))
-        assert codes.CODES[codes.CALLBACK].plain in page and codes.CALLBACK in page
+        assert error_codes.CODES[error_codes.CALLBACK].plain in page and error_codes.CALLBACK in page
         assert "evil.example" not in page and "client.example" not in page
     page = sign_in(person(production, 0)).go(url).text
     assert "https://evil.example/callback" in re.sub("</?mark>", "", page) and "Open the app in Setup" in page

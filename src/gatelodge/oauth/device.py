@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import codes, device_codes, secrets
+from gatelodge.core import device_codes, error_codes, secrets
 from gatelodge.core.connections import Connection
 from gatelodge.core.device_codes import DeviceCode
 from gatelodge.core.ids import AUTHORIZATION, CONNECTION
@@ -74,7 +74,7 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
         case StepUp():
             return RedirectResponse(second_factor(org, then), 303)
         case Refuse(_why, fix, word):
-            plain = _(codes.CODES[messages.NUMBERS.get(word, codes.NOT_APPROVED)].plain)
+            plain = _(error_codes.CODES[messages.NUMBERS.get(word, error_codes.NOT_APPROVED)].plain)
             return _done_page(
                 site,
                 org,

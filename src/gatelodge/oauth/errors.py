@@ -20,7 +20,7 @@ class OAuthError(Exception):
 class ToldToTheUser(Exception):
     """A refusal that must not leave our page: the client or its redirect URI is not what was registered.
 
-    ``code`` is the word by which the web knows the failure (Salesforce's), ``number`` our own (``core/codes.py``);
+    ``code`` is the word by which the web knows the failure (Salesforce's), ``number`` our own (``core/error_codes.py``);
     ``asked`` is the value that came and ``allowed`` what would have passed, ``difference`` the near miss in words and
     ``fix`` the way out.
     """

@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, codes, secrets
+from gatelodge.core import authorizations, error_codes, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
@@ -68,7 +68,7 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
         raise ToldToTheUser(
             "expired_request",
             _("This sign-in is over"),
-            number=codes.EXPIRED,
+            number=error_codes.EXPIRED,
             what=_(
                 "The request that brought you here was answered, is older than 10 minutes, or was begun in"
                 " another browser."
@@ -229,11 +229,11 @@ async def _not_permitted_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, refused: Refuse
 ) -> Response:
     assert stands.session is not None  # only somebody who is signed in is refused
-    number = messages.NUMBERS.get(refused.code, codes.NOT_APPROVED)
-    plain = _(codes.CODES[number].plain)
+    number = messages.NUMBERS.get(refused.code, error_codes.NOT_APPROVED)
+    plain = _(error_codes.CODES[number].plain)
     told = Told(
         code=number,
-        title=_(codes.CODES[number].title),
+        title=_(error_codes.CODES[number].title),
         what=refused.why,
         fix=refused.fix,
         app_id=waiting.asked.client.app_id,

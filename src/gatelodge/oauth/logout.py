@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import codes, tokens
+from gatelodge.core import error_codes, tokens
 from gatelodge.core.apps import callbacks
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
@@ -87,7 +87,7 @@ async def _wish(site: Site, org: Org, fields: dict[str, str]) -> Wish:
         raise ToldToTheUser(
             "redirect_uri_mismatch",
             _("This app may not send you there"),
-            number=codes.LOGOUT_URL,
+            number=error_codes.LOGOUT_URL,
             what=_("{name} asks to send you to an address that is not among its Single Logout URLs.").format(
                 name=client.name
             ),
@@ -127,7 +127,7 @@ def _refused(code: str, what: str) -> ToldToTheUser:
     return ToldToTheUser(
         code,
         _("This sign-out request can't be followed"),
-        number=codes.SIGN_OUT,
+        number=error_codes.SIGN_OUT,
         what=what,
         fix=_("Sign out in Setup or on this org's own page, and tell the app's developer what stands here."),
     )

@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import codes
+from gatelodge.core import error_codes
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import BY_NAME
 from gatelodge.core.told_refusals import Told
@@ -15,10 +15,10 @@ from gatelodge.web.site import Site
 from gatelodge.words import _
 
 NUMBERS = {
-    ACCESS_DENIED: codes.NOT_APPROVED,
-    "ip_restricted": codes.ADDRESS,
-    "invalid_session_level": codes.LEVEL,
-    "mcp_not_permitted": codes.NO_MCP,
+    ACCESS_DENIED: error_codes.NOT_APPROVED,
+    "ip_restricted": error_codes.ADDRESS,
+    "invalid_session_level": error_codes.LEVEL,
+    "mcp_not_permitted": error_codes.NO_MCP,
 }
 """Our code for each of the original's words, of a user who may not use an app."""
 

@@ -5,7 +5,7 @@ answer.
 import msgspec
 from starlette.requests import Request
 
-from gatelodge.core import codes, pushed_requests, secrets
+from gatelodge.core import error_codes, pushed_requests, secrets
 from gatelodge.core.orgs import Org
 from gatelodge.oauth.errors import ToldToTheUser
 from gatelodge.oauth.requests import AuthorizeRequest
@@ -46,7 +46,7 @@ def used_up(client_id: str) -> ToldToTheUser:
     return ToldToTheUser(
         "invalid_request_uri",
         _("This sign-in is over"),
-        number=codes.EXPIRED,
+        number=error_codes.EXPIRED,
         what=_(
             "The request_uri was used, is older than {lifetime} seconds, was opened in another browser"
             " before, or belongs to another client."

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from gatelodge.core import codes
+from gatelodge.core import error_codes
 from gatelodge.core import scopes as scope_words
 from gatelodge.core.apps import callbacks
 from gatelodge.core.orgs import Org
@@ -155,7 +155,7 @@ def client_and_way_back_come_once(request: AuthorizeRequest, known: Registered) 
             raise ToldToTheUser(
                 "invalid_request",
                 _("The request is ambiguous"),
-                number=codes.AMBIGUOUS,
+                number=error_codes.AMBIGUOUS,
                 what=_("The client sent the parameter {name} more than once.").format(name=name),
                 fix=_("Report this to the maker of the client: RFC 6749 §3.1 forbids it."),
             )
@@ -167,7 +167,7 @@ def client_is_live(request: AuthorizeRequest, known: Registered) -> None:
         raise ToldToTheUser(
             "invalid_client_id",
             _("The client didn't say who it is"),
-            number=codes.NO_CLIENT,
+            number=error_codes.NO_CLIENT,
             what=_("The request has no client_id."),
             fix=_("Paste the app's Consumer Key into the client as its client id."),
         )
@@ -181,7 +181,7 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
         return ToldToTheUser(
             "invalid_client_id",
             _("This is a Connected App"),
-            number=codes.CONNECTED_APP,
+            number=error_codes.CONNECTED_APP,
             what=_(
                 "client identifier invalid: the consumer key belongs to {connected_app}, a Connected App, and"
                 " these can't be used here."
@@ -196,7 +196,7 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
         return ToldToTheUser(
             "invalid_client_id",
             _("This app isn't live yet"),
-            number=codes.NOT_LIVE,
+            number=error_codes.NOT_LIVE,
             what=_("The app with this consumer key was just created; it is live in {waits} seconds.").format(
                 waits=known.waits
             ),
@@ -206,7 +206,7 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
     return ToldToTheUser(
         "invalid_client_id",
         _("No app has this consumer key"),
-        number=codes.UNKNOWN_CLIENT,
+        number=error_codes.UNKNOWN_CLIENT,
         what=_("client identifier invalid: this org has no External Client App with the client_id that was sent."),
         asked=client_id,
         fix=_(
@@ -226,7 +226,7 @@ def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> 
         raise ToldToTheUser(
             "redirect_uri_missing",
             _("The client didn't say where to return to"),
-            number=codes.NO_CALLBACK,
+            number=error_codes.NO_CALLBACK,
             what=_("redirect_uri not provided: {name} has {n} callback URLs, so one must be named.").format(
                 name=client.name, n=len(registered)
             ),
@@ -240,7 +240,7 @@ def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> 
     raise ToldToTheUser(
         "redirect_uri_mismatch",
         _("The callback URL doesn't match"),
-        number=codes.CALLBACK,
+        number=error_codes.CALLBACK,
         what=_("redirect_uri must match configuration: {name} may not return to the URL that the client sent.").format(
             name=client.name
         ),

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import codes, told_refusals
+from gatelodge.core import error_codes, told_refusals
 from gatelodge.core.ids import TRACE_SHAPE
 from gatelodge.core.orgs import Org
 from gatelodge.setup.frame import Visit
@@ -16,7 +16,7 @@ from gatelodge.words import _
 async def show_all(site: Site, org: Org, request: Request) -> Response:
     """GET /errors: every code with its title."""
     session = await browser.session_of(site, org, request)
-    titles = [(number, _(code.title)) for number, code in codes.CODES.items()]
+    titles = [(number, _(code.title)) for number, code in error_codes.CODES.items()]
     return pages.render(site, org, request, "web/error_codes.html", is_flow=True, session=session, titles=titles)
 
 
@@ -24,7 +24,7 @@ async def show_code(site: Site, org: Org, request: Request) -> Response:
     """GET /errors/{code}: what one code means and how it is mended."""
     session = await browser.session_of(site, org, request)
     number = request.path_params["code"].upper()
-    code = codes.CODES.get(number)
+    code = error_codes.CODES.get(number)
     if code is None:
         raise BadRequest(
             _("there is no error code {code}; every code is listed at /errors").format(code=number[:20]), 404

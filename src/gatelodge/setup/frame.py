@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import codes
+from gatelodge.core import error_codes
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
     EDIT_POLICIES,
@@ -220,11 +220,13 @@ async def refuse(visit: Visit, told: Told, *, status: int) -> Response:
 
 
 async def _forbidden(visit: Visit, permissions: tuple[str, ...]) -> Response:
-    code = codes.CODES[codes.NO_PERMISSION]
+    code = error_codes.CODES[error_codes.NO_PERMISSION]
     missing = _(" or ").join(f"“{_(LABELS[permission])}”" for permission in permissions)
     what = _("This page needs the permission {permissions}.").format(permissions=missing)
     fix = _("An administrator of {org} gives it with a permission set.").format(org=visit.org.label)
-    return await refuse(visit, Told(code=codes.NO_PERMISSION, title=_(code.title), what=what, fix=fix), status=403)
+    return await refuse(
+        visit, Told(code=error_codes.NO_PERMISSION, title=_(code.title), what=what, fix=fix), status=403
+    )
 
 
 def _below(org: Org, request: Request) -> str:

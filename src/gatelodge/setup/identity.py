@@ -4,7 +4,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import codes, identity_providers, secrets
+from gatelodge.core import error_codes, identity_providers, secrets
 from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
@@ -78,8 +78,8 @@ async def _signed_in(site: Site, org: Org, request: Request, start: Start, came:
 async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
     log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
-    code = codes.CODES[codes.PROVIDER]
-    told = Told(code=codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
+    code = error_codes.CODES[error_codes.PROVIDER]
+    told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
     return pages.render(
         site,
         org,
@@ -89,7 +89,7 @@ async def _refused(site: Site, org: Org, request: Request, target: str, provider
         is_flow=True,
         why=why,
         plain=_(code.plain),
-        code=codes.PROVIDER,
+        code=error_codes.PROVIDER,
         trace_id=await refusals.keep(site, org, request, told, None),
         back=f"{org.path}{target if target.startswith('/flow') else f'/login?next={target}' if target else '/login'}",
     )

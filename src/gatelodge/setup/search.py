@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import codes, mcp_servers, users
+from gatelodge.core import error_codes, mcp_servers, users
 from gatelodge.core.apps import registry
 from gatelodge.core.ids import TRACE_SHAPE
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS, MANAGE_USERS
@@ -88,7 +88,7 @@ async def refusals_called(visit: Visit, wanted: str) -> list[Hit]:
     text = wanted.lower()
     found = [
         Hit(f"/errors/{number}", number, _(code.title))
-        for number, code in codes.CODES.items()
+        for number, code in error_codes.CODES.items()
         if text in number.lower() or text in _(code.title).lower()
     ]
     if TRACE_SHAPE.fullmatch(wanted.upper()) and refusals.helps(visit.access):

@@ -9,7 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import codes, ids, secrets, told_refusals
+from gatelodge.core import error_codes, ids, secrets, told_refusals
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG, Access
@@ -46,7 +46,7 @@ async def page(
     access = live_user.access if live_user else Access()
     sees_all = not hides or site.config.is_development or helps(access)
     may_open = bool(told.app_id) and (access.may(MANAGE_APPS) or access.may(EDIT_POLICIES))
-    code = codes.CODES[told.code]
+    code = error_codes.CODES[told.code]
     return pages.render(
         site,
         org,
@@ -116,6 +116,6 @@ def on_a_page(answer: Endpoint) -> Endpoint:
 
 def of_status(status: int, why: str) -> Told:
     """A request that couldn't be taken, as it is told; ``why`` names the value and what is allowed."""
-    code = codes.of_status(status)
-    words = codes.CODES[code]
+    code = error_codes.of_status(status)
+    words = error_codes.CODES[code]
     return Told(code=code, title=_(words.title), what=f"{why[:1].upper()}{why[1:]}.", fix=_(words.fix))
