@@ -4,11 +4,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG
 from gatelodge.setup import (
     access,
     app_form,
     apps,
+    errors,
     home,
     identity,
     org_pages,
@@ -22,12 +23,13 @@ from gatelodge.setup import (
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
-    return Route(path=path, methods=(method,), answer=answer, is_page=True)
+    return Route(path=path, methods=(method,), answer=on_a_page(answer), is_page=True, refuses_unreadable=True)
 
 
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
@@ -54,6 +56,8 @@ ROUTES = (
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
+    _row("GET", "/errors", errors.show_all),
+    _row("GET", "/errors/{code}", errors.show_code),
     _setup("GET", "", home.show),
     _setup("GET", "/apps", apps.show_list, *APPS.permissions),
     _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
@@ -91,4 +95,5 @@ ROUTES = (
     _setup("POST", "/preferences", preferences.change),
     _setup("POST", "/theme", preferences.change_theme),
     _setup("GET", "/search", search.show),
+    _setup("GET", "/errors/{trace_id}", errors.show_trace, MANAGE_APPS, EDIT_POLICIES, MANAGE_ORG),
 )
