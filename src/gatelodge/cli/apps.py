@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import connections, mcp_servers
 from gatelodge.core.apps import connecting, deleted, presets, registry
@@ -73,30 +71,16 @@ async def connect(site: Site, org: Org, arguments: dict[str, Any]) -> object:
         found.append(
             {
                 "server": server.name,
-                "client": preset.name,
                 "url": url,
-                "client_id": app.consumer_key,
-                "steps": list(guide.steps),
-                "paste": [msgspec.structs.asdict(each) for each in guide.pasted],
-                "links": [each.url for each in guide.links],
                 "is_reachable": guide.is_reachable,
-                "checked": preset.checked,
+                "steps": list(guide.steps),
+                "paste": {each.where: each.text for each in guide.pasted},
+                "links": {each.label: each.url for each in guide.links},
             }
         )
     if not found:
         raise Refused(f"no active MCP server may be used by {app.settings.api_name}; activate one in Setup")
-    return found if arguments["json"] else [{"text": _as_text(row)} for row in found]
-
-
-def _as_text(row: dict[str, Any]) -> str:
-    """One server's guide for people: numbered, what to paste under each."""
-    lines = [f"{row['server']}  {row['url']}", f"client id  {row['client_id']}"]
-    if not row["is_reachable"]:
-        lines.append("This client runs in a cloud and can't reach this machine: give the org a public URL first.")
-    lines += [f"  {n}. {step}" for n, step in enumerate(row["steps"], 1)]
-    for each in row["paste"]:
-        lines += [f"  {each['where']}:", *(f"    {line}" for line in each["text"].splitlines())]
-    return "\n".join([*lines, *(f"  {url}" for url in row["links"])])
+    return {"client": preset.name, "checked": preset.checked, "client_id": app.consumer_key, "servers": found}
 
 
 VERBS: dict[str, Verb] = {"app delete": delete, "app restore": restore, "app connect": connect}
