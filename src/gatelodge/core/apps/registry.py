@@ -10,7 +10,7 @@ from gatelodge.core.apps import readiness, words
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, Value, execute, many, number, one, text
+from gatelodge.core.operation import Operation, Value, execute, many, one, text
 
 INDEX_RULES = 1
 """Which rules ``state`` and the words of an app were last made by. Another number has every app indexed anew."""
@@ -160,12 +160,19 @@ def place_of(shown: ExternalClientApp, sort: Sort) -> tuple[Value, str]:
     return of[sort], shown.id
 
 
-def count(org_id: str, state: str = "") -> Operation[int]:
-    """How many apps the org has, all or those in this state."""
-    condition = " AND state = :state" if state else ""
-    values: dict[str, Value] = {"state": state} if state else {}
-    sql = f"SELECT COUNT(*) AS n FROM apps WHERE org_id = :org_id{condition}"
-    return (yield from one(sql, number, org_id=org_id, **values)) or 0
+def count_by_state(org_id: str) -> Operation[dict[str, int]]:
+    """How many apps are in each state; a state without any is left out."""
+    found = yield from many(
+        "SELECT state, COUNT(*) AS n FROM apps WHERE org_id = :org_id GROUP BY state ORDER BY state LIMIT :limit",
+        _counted,
+        org_id=org_id,
+        limit=len(readiness.STATES) + 1,
+    )
+    return dict(found)
+
+
+def _counted(state: str, n: int) -> tuple[str, int]:
+    return state, n
 
 
 def index_some(now: int) -> Operation[bool]:
