@@ -11,15 +11,8 @@ from gatelodge.core.apps.policies import LABELS
 
 DEV_ONLY = ("port",)
 SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
-SETTING_FLAGS = {
-    "label": ("--name", ""),
-    "api_name": ("--api-name", "Default: made from the name."),
-    "contact_email": ("--email", ""),
-    "callback_urls": ("--callback", ""),
-    "scopes": ("--scope", "Default: mcp_api and refresh_token."),
-    "logout_urls": ("--logout-url", ""),
-}
-"""Fields of Settings whose flag is shorter than their name, and what their help says besides the label."""
+SAID = {"api_name": "Default: made from the name.", "scopes": "Default: mcp_api and refresh_token."}
+"""What the help of a flag of Settings says in place of the form's words."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -85,11 +78,18 @@ def _app(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     create = _of_a_deployment(verbs.add_parser("create", help="register an app; it is live at once"))
     create.add_argument("--preset", default="", help="A known client, for example claude-code: fills in its callbacks.")
+    create.add_argument(
+        "--no-preset-callbacks",
+        dest="preset_callbacks",
+        action="store_false",
+        help="Leave out the callbacks that the preset would fill in.",
+    )
     for field in settings.FIELDS:
         _setting(create, field)
     _of_a_deployment(verbs.add_parser("list", help="the org's apps"))
     display = _of_a_deployment(verbs.add_parser("display", help="one app with its consumer key"))
     display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    _life(verbs)
     policies = _of_a_deployment(verbs.add_parser("policies", help="an app's policies, or a change of some of them"))
     policies.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
     policies.add_argument(
@@ -112,9 +112,20 @@ def _app(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _life(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    delete = _of_a_deployment(verbs.add_parser("delete", help="delete an app; it can be restored for 30 days"))
+    delete.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    delete.add_argument("--yes", action="store_true", help="Also when it was used in the last 30 days.")
+    restore = _of_a_deployment(verbs.add_parser("restore", help="bring a deleted app back; its users connect anew"))
+    restore.add_argument("api_name", metavar="API_NAME", help="The deleted app's API Name, in any case.")
+    connect = _of_a_deployment(verbs.add_parser("connect", help="how a client is connected to an app, step by step"))
+    connect.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    connect.add_argument("--client", default="", help="A known client. Default: the one that the app was made for.")
+
+
 def _setting(parser: argparse.ArgumentParser, field: Field) -> None:
     """The flag of one field of Settings. What isn't given is None, so that a preset or the default can fill it in."""
-    flag, more = SETTING_FLAGS.get(field.name, (f"--{field.name.replace('_', '-')}", ""))
+    flag, more = field.flag, SAID.get(field.name, "")
     words = f"{field.label}. {more or field.help}".replace("%", "%%").strip()
     is_required = field.name in ("label", "contact_email")
     match field.kind:
@@ -140,7 +151,7 @@ def _on_or_off(field: Field) -> str:
 
 def _content(file: str) -> str:
     try:
-        return Path(file).read_text("utf-8")
+        return Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{file!r} can't be read: {error}") from None
 

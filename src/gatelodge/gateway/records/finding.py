@@ -64,7 +64,9 @@ def _in_object(
         return []
     has_words = [_has_word(scope, searched, word) for word in search.words]
     statement = (
-        sa.select(scope.id.label("record_id"), *(scope.sight.column(field).label(f"c{n}") for n, field in enumerate(fields)))
+        sa.select(
+            scope.id.label("record_id"), *(scope.sight.column(field).label(f"c{n}") for n, field in enumerate(fields))
+        )
         .select_from(scope.source())
         .where(where, *has_words)
         .order_by(*order, scope.id)

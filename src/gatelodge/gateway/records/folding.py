@@ -51,5 +51,3 @@ def _ascii_in_sqlite(element: AsciiLowered, compiler: Any, **options: Any) -> st
 def _in_mysql(element: Lowered, compiler: Any, **options: Any) -> str:
     """Compared letter by letter: a column's own collation may take e for é."""
     return f"convert(lower({compiler.process(element.clauses, **options)}) using utf8mb4) collate utf8mb4_bin"
-
-

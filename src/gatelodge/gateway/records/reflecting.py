@@ -129,9 +129,7 @@ class _Made:
 
 def _related(made: _Made, every: dict[str, _Made]) -> SObject:
     taken: set[str] = set()
-    fields = [
-        _field(made, column, every, taken) for column in made.table.columns if column["name"] in made.names
-    ]
+    fields = [_field(made, column, every, taken) for column in made.table.columns if column["name"] in made.names]
     if len(made.key) > 1:
         fields.insert(0, Field(ID, "id", "Record ID", is_writable=False, is_nullable=False))
     own, keys = made.words, tuple(made.names[name] for name in made.key)
@@ -201,7 +199,8 @@ def _with_parent(made: _Made, field: Field, every: dict[str, _Made], taken: set[
         children=children,
         target=target,
         is_cast=field.is_cast and not (target == ID and isinstance(field.stored, sa.Uuid)),
-        changes_children=str((key.get("options") or {}).get("ondelete") or "").upper() in ("CASCADE", "SET NULL", "SET DEFAULT"),
+        changes_children=str((key.get("options") or {}).get("ondelete") or "").upper()
+        in ("CASCADE", "SET NULL", "SET DEFAULT"),
     )
 
 
@@ -262,5 +261,7 @@ def type_of(dialect: str, native: Any) -> tuple[FieldType, Any, bool]:
 
 def _signature(of: SObject) -> str:
     """What would be another schema if it were otherwise."""
-    fields = [(msgspec.structs.astuple(field)[:6], repr(field.stored), field.values, field.is_required) for field in of.fields]
+    fields = [
+        (msgspec.structs.astuple(field)[:6], repr(field.stored), field.values, field.is_required) for field in of.fields
+    ]
     return repr((of.name, of.source, of.keys, of.label, of.is_view, fields))

@@ -210,7 +210,9 @@ def _limit_mysql(connection: Any, seconds: float, *, is_writing: bool) -> None:
             " SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
         )
         # A reader's snapshot is of its own call: nothing of an earlier one is seen again.
-        cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {'READ WRITE' if is_writing else 'READ ONLY'}")
+        cursor.execute(
+            f"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {'READ WRITE' if is_writing else 'READ ONLY'}"
+        )
 
 
 def _tls(source: Source) -> ssl.SSLContext | None:

@@ -17,6 +17,8 @@ RECENT = 50
 CHANGED = "LastModifiedDate"
 MOST_STEPS = 5
 MOST_NAMES = 100
+
+
 def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
     """Every object, or the fields and relationships of those named."""
     named = arguments.get("sobject-name") or ()

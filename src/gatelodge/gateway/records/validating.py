@@ -126,7 +126,9 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str):
         return NO_TEXT.sub("\ufffd", value[:LONGEST_SHOWN])
     is_plain = value is None or isinstance(value, bool) or (isinstance(value, int | float) and math.isfinite(value))
-    return value if is_plain and not (isinstance(value, int) and abs(value) > LARGEST) else f"{value!r:.{LONGEST_SHOWN}}"
+    return (
+        value if is_plain and not (isinstance(value, int) and abs(value) > LARGEST) else f"{value!r:.{LONGEST_SHOWN}}"
+    )
 
 
 UNIQUE = {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "23505", 1062, 1586}
@@ -135,7 +137,18 @@ NOT_NULL = {"SQLITE_CONSTRAINT_NOTNULL", "23502", 1048, 1364}
 RULE = {"SQLITE_CONSTRAINT_CHECK", "23514", "23P01", "P0001", 4025, 3819, 1644}
 TOO_LONG = {"22001", 1406}
 OUT_OF_RANGE = {"22003", 1264, 1690}
-NOT_OF_TYPE = {"22P02", "22007", "22008", "42804", "22021", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_DATATYPE", 1265, 1292, 1366}
+NOT_OF_TYPE = {
+    "22P02",
+    "22007",
+    "22008",
+    "42804",
+    "22021",
+    "SQLITE_MISMATCH",
+    "SQLITE_CONSTRAINT_DATATYPE",
+    1265,
+    1292,
+    1366,
+}
 MEANINGS = (
     (NOT_NULL, REQUIRED_FIELD_MISSING, "a value for each field that needs one", "See getObjectSchema for those."),
     (FOREIGN, INVALID_CROSS_REFERENCE_KEY, "ids of records that exist", "Look the id up with a query."),

@@ -12,8 +12,11 @@ RECORD_ALIASES = OBJECT_ALIASES | {"recordId": "id", "record-id": "id"}
 BODY_ALIASES = {"fields": "body", "record": "body", "data": "body"}
 PATH_ALIASES = {"relationshipPath": "relationship-path", "relationship": "relationship-path"}
 ID_ARGUMENT = {"type": "string", "description": "The record's id."}
-BODY = {"type": "object", "description": "Fields by API name and their values, for example {\"Name\": \"Acme\"}."}
-PATH = {"type": "string", "description": "Relationships up to one parent, parted by /, for example Account or Account/Owner."}
+BODY = {"type": "object", "description": 'Fields by API name and their values, for example {"Name": "Acme"}.'}
+PATH = {
+    "type": "string",
+    "description": "Relationships up to one parent, parted by /, for example Account or Account/Owner.",
+}
 SINCE = {
     "type": "string",
     "description": "Change it only if LastModifiedDate (or the table's own such field) still has this value, as it was read.",
@@ -65,7 +68,9 @@ def _led_to(work: Work, arguments: dict[str, Any]) -> tuple[SObject, str]:
     of = work.catalogue.object(arguments["sobject-name"])
     steps = [step for step in arguments["relationship-path"].replace(".", "/").split("/") if step]
     if not 1 <= len(steps) <= MOST_STEPS:
-        raise RecordError(INVALID_ARGUMENT, f"relationship-path must name 1 to {MOST_STEPS} relationships, parted by /.")
+        raise RecordError(
+            INVALID_ARGUMENT, f"relationship-path must name 1 to {MOST_STEPS} relationships, parted by /."
+        )
     record = one(work, of, ID, arguments["id"])
     for step in steps:
         if step.lower() in (name.lower() for name, _ in work.catalogue.children(of)):

@@ -39,7 +39,9 @@ def create(work: Work, of: SObject, body: dict[str, Any]) -> str:
     """Make a record and answer its Id. Raises ``RecordError``."""
     _check_verb(work, of, "create")
     values = _values(work, of, body, "create")
-    missing = [field for field in of.fields if field.is_required and field.name not in values and not _is_ours(of, field)]
+    missing = [
+        field for field in of.fields if field.is_required and field.name not in values and not _is_ours(of, field)
+    ]
     if missing:
         raise NotWritten(*(_missing(field) for field in missing if _may_name(work, of, field)) or (_missing_unnamed(),))
     if of.id_prefix:
@@ -85,7 +87,9 @@ def delete(work: Work, of: SObject, record_id: str) -> None:
         work.connection.execute(sa.delete(of.table).where(*_is(of, key)))
     except DBAPIError as error:
         if code_of(error) in FOREIGN:
-            raise RecordError(DELETE_FAILED, f"other records point at this {of.name}: change or delete them first.") from None
+            raise RecordError(
+                DELETE_FAILED, f"other records point at this {of.name}: change or delete them first."
+            ) from None
         raise _explained(work, of, error, {}) from error
 
 
@@ -135,7 +139,9 @@ def _is_ours(of: SObject, field: Field) -> bool:
 
 
 def _missing(field: Field) -> Problem:
-    return Problem(code=REQUIRED_FIELD_MISSING, field=field.name, value=None, expected="a value", fix="Send this field too.")
+    return Problem(
+        code=REQUIRED_FIELD_MISSING, field=field.name, value=None, expected="a value", fix="Send this field too."
+    )
 
 
 def _missing_unnamed() -> Problem:
@@ -197,7 +203,9 @@ def _admitting(work: Work, of: SObject, row: dict[str, Any], fields: set[str], v
     grants = _grants(work, of, verb)
     there = {n for n in range(len(grants)) if row[f"grant_{n}"]}
     if not there:
-        raise RecordError(INSUFFICIENT_ACCESS_OR_READONLY, f"your permission sets do not let you {verb} this {of.name}.")
+        raise RecordError(
+            INSUFFICIENT_ACCESS_OR_READONLY, f"your permission sets do not let you {verb} this {of.name}."
+        )
     found = {"": there}
     for name in fields:
         found[name] = {n for n in there if _admits(grants[n], name)}
@@ -225,7 +233,8 @@ def _check_after(
     after = _admitting(work, of, dict(row), names, verb)
     if before is not None and any(not (admitted & before[name]) for name, admitted in after.items()):
         raise RecordError(
-            INSUFFICIENT_ACCESS_OR_READONLY, f"this would put the {of.name} beyond what your permission sets let you {verb}."
+            INSUFFICIENT_ACCESS_OR_READONLY,
+            f"this would put the {of.name} beyond what your permission sets let you {verb}.",
         )
 
 
@@ -279,7 +288,9 @@ def _precondition(work: Work, of: SObject, before: Any, sent: str) -> None:
     if not of.changed:
         said = f"{of.name} has no field for the time of its last change; leave if-unmodified-since out"
     elif _may_name(work, of, of.by_name[of.changed.lower()]):
-        said = f"{of.changed} is {shown(before, 'datetime')}, not {sent:.60}: somebody changed the record; read it again"
+        said = (
+            f"{of.changed} is {shown(before, 'datetime')}, not {sent:.60}: somebody changed the record; read it again"
+        )
     else:
         said = f"the record was not changed last at {sent:.60}: read it again"
     raise RecordError(PRECONDITION_FAILED, f"{said}.")

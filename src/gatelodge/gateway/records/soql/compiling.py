@@ -11,8 +11,8 @@ import msgspec
 import sqlalchemy as sa
 
 from gatelodge.core import ids
-from gatelodge.gateway.records.folding import folded
 from gatelodge.gateway.records.errors import INVALID_FIELD, MALFORMED_QUERY, RecordError
+from gatelodge.gateway.records.folding import folded
 from gatelodge.gateway.records.schema import NUMBER_TYPES, TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.dates import days_of
 from gatelodge.gateway.records.soql.sight import Sight
@@ -371,6 +371,10 @@ def ordering(scope: Scope, order: tuple[Ordered, ...], resolve: Resolve | None =
         expression = folded(column.expression) if column.type in TEXT_TYPES else column.expression
         nulls = 1 if each.nulls_first is False else 0
         # Not every database has NULLS FIRST.
-        made.append(sa.case((column.expression.is_(None), sa.literal_column(str(nulls))), else_=sa.literal_column(str(1 - nulls))))
+        made.append(
+            sa.case(
+                (column.expression.is_(None), sa.literal_column(str(nulls))), else_=sa.literal_column(str(1 - nulls))
+            )
+        )
         made.append(expression.desc() if each.is_descending else expression.asc())
     return made

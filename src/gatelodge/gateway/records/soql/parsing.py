@@ -121,7 +121,9 @@ def _explained(text: str, bare: str, error: lark.exceptions.UnexpectedInput, cod
 def _parser() -> lark.Lark:
     grammar = resources.files("gatelodge.gateway.records.soql").joinpath("grammar.lark").read_text("utf-8")
     # With LALR the tree is made while reading, so no text can nest deeper than Python does.
-    return lark.Lark(grammar, parser="lalr", start=["start", "sosl", "filter"], transformer=_Reader(), maybe_placeholders=True)
+    return lark.Lark(
+        grammar, parser="lalr", start=["start", "sosl", "filter"], transformer=_Reader(), maybe_placeholders=True
+    )
 
 
 def _words(text: str, at: int) -> tuple[str, ...]:

@@ -84,9 +84,7 @@ def _records(
     asked = matching.order_by(*order, scope.id).limit(query.limit).offset(query.offset or 0)
     most = min(query.limit if query.limit is not None else MOST_ROWS + 1, MOST_ROWS + 1)
     rows = connection.execute(asked.limit(most)).mappings().all()
-    shaped = [
-        ([row[f"key_{n}"] for n in range(len(targets))], _shape(scope, cells, row)) for row in rows[:MOST_ROWS]
-    ]
+    shaped = [([row[f"key_{n}"] for n in range(len(targets))], _shape(scope, cells, row)) for row in rows[:MOST_ROWS]]
     answer: Record = {"totalSize": len(rows), "done": True, "records": [record for _, record in shaped]}
     if len(rows) > MOST_ROWS:
         counted = sa.select(sa.func.count()).select_from(asked.subquery())

@@ -18,7 +18,12 @@ Record = dict[str, Any]
 
 def attributes(of: SObject, record_id: str) -> Record:
     """The beginning of every record: its type and the path that the original's REST API has for it."""
-    return {"attributes": {"type": of.name, "url": f"/services/data/{VERSION}/sobjects/{of.name}/{quote(record_id, safe='')}"}}
+    return {
+        "attributes": {
+            "type": of.name,
+            "url": f"/services/data/{VERSION}/sobjects/{of.name}/{quote(record_id, safe='')}",
+        }
+    }
 
 
 def shown(value: Any, kind: str) -> Any:
