@@ -18,6 +18,7 @@ from gatelodge import __version__
 from gatelodge.core import secrets
 from gatelodge.core.permitting import Verdict
 from gatelodge.gateway.caller import Caller
+<<<<<<< HEAD
 from gatelodge.gateway.records import prompts
 from gatelodge.gateway.records.desk import Desk
 from gatelodge.gateway.records.errors import UNKNOWN_EXCEPTION, RecordError, told
@@ -25,6 +26,13 @@ from gatelodge.gateway.records.mapping import Mapping
 from gatelodge.gateway.records.sources import Source
 from gatelodge.gateway.records.tool import Tool
 from gatelodge.gateway.records.variants import ALL, READS, VARIANTS
+=======
+from gatelodge.gateway.records import database, sample
+from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, UNKNOWN_EXCEPTION, RecordError, pointed
+from gatelodge.gateway.records.schema import Catalogue
+from gatelodge.gateway.records.tools import BY_NAME, TOOLS, Tool, Work
+from gatelodge.gateway.writing_down import NOTED
+>>>>>>> main
 
 log = structlog.get_logger()
 CALLER = "gatelodge.caller"
@@ -34,6 +42,8 @@ SECONDS = 5.0
 THREADS = 4
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request, counted before anything parses it."""
+RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
+"""Where a tool's answer holds records."""
 INSTRUCTIONS = (
     "Works with the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
     " writing a soqlQuery; find searches text in all of them."
@@ -164,7 +174,12 @@ class RecordsServer:
             log.exception("incident", incident=incident, server=self._name, tool=tool.name)
             message = f"something went wrong on our side. Incident {incident}"
             return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
+<<<<<<< HEAD
         served.rows = rows_of(found)
+=======
+        if context.request is not None and (noted := context.request.scope.get(NOTED)):
+            noted.rows = _rows(found)
+>>>>>>> main
         return _answer(found, is_error=False)
 
     async def _list_prompts(
@@ -194,6 +209,12 @@ class RecordsServer:
         """For the library's check of ``Mcp-Param-*`` headers: without it every call would list all tools first."""
         tool = self._tools.get(name)
         return tool.schema() if tool else None
+
+
+def _rows(found: Any) -> int:
+    """How many records a tool has found, for the record of its call."""
+    lists = (found.get(name) for name in RECORDS_OF_A_TOOL) if isinstance(found, dict) else ()
+    return sum(len(each) for each in lists if isinstance(each, list))
 
 
 def _caller(context: ServerRequestContext[Any]) -> Caller:
