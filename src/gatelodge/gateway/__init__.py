@@ -14,11 +14,8 @@ from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
-<<<<<<< HEAD
 from gatelodge.gateway.records.started import Started
-=======
 from gatelodge.gateway.writing_down import WrittenDown
->>>>>>> main
 from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest, answer_for
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -87,15 +84,12 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-<<<<<<< HEAD
+        site.calls.admit_read(org.id)
         try:
-            return _Served(await self._records.get(server), caller)
+            records = await self._records.get(server)
         except Refused as refused:
             raise Unavailable(f"the database of {server.name} can't be used: {refused}") from None
-=======
-        site.calls.admit_read(org.id)
-        return WrittenDown(site, server, caller, _Served(await self._records(server), caller))
->>>>>>> main
+        return WrittenDown(site, server, caller, _Served(records, caller))
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
