@@ -32,13 +32,13 @@ from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
-from gatelodge.gateway import Gateway
+from gatelodge.gateway import Gateway, reading
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
 from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
-from gatelodge.web import pages
+from gatelodge.web import looking, pages
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
@@ -76,6 +76,7 @@ class App:
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
         )
         self._cleaning: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.is_draining = False
 
     async def start(self) -> None:
@@ -86,11 +87,14 @@ class App:
             path = self.site.config.master_key_path
             raise KeyRefused(f"{path} isn't the master key that this database was made with: {error}") from None
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
+        self._looking = asyncio.create_task(looking.keep_looking(self.site), name="looking")
 
     async def stop(self) -> None:
         """Stop the servers, leave the nodes, close the database."""
-        if self._cleaning is not None:
-            self._cleaning.cancel()
+        for task in (self._cleaning, self._looking):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await self._gateway.stop()
         await self.site.live.stop()
         self.site.passwords.close()
@@ -175,5 +179,6 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            read_catalogue=reading.read,
         )
         return App(site, held.pop_all())

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import operating, people
+from gatelodge.cli import operating, people, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -197,6 +197,7 @@ def _org(site: Site, org: Org) -> dict[str, Any]:
 
 VERBS: dict[str, Verb] = {
     **operating.VERBS,
+    **servers.VERBS,
     "user reset-link": people.reset_link,
     "identity-provider add": people.provider_add,
     "identity-provider list": people.provider_list,

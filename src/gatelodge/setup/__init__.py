@@ -22,6 +22,8 @@ from gatelodge.setup import (
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.setup.servers import items, listing, making, page, settings
+from gatelodge.setup.servers.listing import of_server
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
@@ -66,8 +68,18 @@ ROUTES = (
     _setup("GET", "/apps/{app_id}/users", of_app(access.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/credentials", of_app(secrets.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
-    _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
-    _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers", listing.show, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers", listing.change, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/new", making.new, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/new", making.create, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}", of_server(page.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}", of_server(page.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/items", of_server(items.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/items", of_server(items.save), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/item", of_server(items.show_one), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
     _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),

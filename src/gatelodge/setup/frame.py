@@ -32,6 +32,9 @@ LABELS = {
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
 }
+LARGEST_FORM = 512 * 1024
+MOST_FIELDS = 5000
+"""Of a signed-in person: an app's policies may name a thousand tools."""
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),
     PRODUCTION: mark("Production"),
@@ -226,7 +229,7 @@ def _here(org: Org, request: Request) -> str:
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
     """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
-    fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
+    fields = await forms.read_form(visit.request, LARGEST_FORM, most=MOST_FIELDS, largest=LARGEST_FORM)
     browser.check_form(visit.site, visit.org, visit.request, dict(fields))
     return fields
 
