@@ -101,7 +101,7 @@ class LiveNode:
         self.node_id, self._name, self._public_url = node_id, name, public_url
         self._place = Place(0, propagation.ALL_POSITIONS)
         self._is_lost = True
-        self._newest_shown = self._acknowledged = 0
+        self._newest_client = self._acknowledged = 0
         self._read_at = float("-inf")
         self._beat_at = float("-inf")
         self._woken = asyncio.Event()
@@ -197,7 +197,7 @@ class LiveNode:
         """
         self._store.on_change(self._woken.set)
         await self._catch_up()
-        self._acknowledged = self._newest_shown  # what was released before this node began did not wait for it
+        self._acknowledged = self._newest_client  # what was released before this node began did not wait for it
         for org in self.orgs():
             _ = await self.keys(org.id)
         await self._beat()
@@ -290,11 +290,11 @@ class LiveNode:
         for ended in (authorizations.ended_since, connections.ended_since):
             self._remember_ended(await self._store.read(ended, then))
         self._place = place
-        self._newest_shown, self._acknowledged = place.seq, -1
+        self._newest_client, self._acknowledged = place.seq, -1
 
     async def _acknowledge(self) -> None:
-        """Say when the change of a client or a server was applied here: its page shows how far it has come."""
-        if self._newest_shown > self._acknowledged:
+        """Say when a client's change was applied here: the app's page shows how far it has come."""
+        if self._newest_client > self._acknowledged:
             applied = self.applied
             await self._store.run(propagation.acknowledge, self.node_id, applied, self._clock.now_ms())
             self._acknowledged = applied
@@ -303,14 +303,14 @@ class LiveNode:
         match change.kind:
             case "client":
                 self._clients.drop((change.org_id, change.key))
-                self._newest_shown = change.seq
+                self._newest_client = change.seq
             case "authorization" | "connection":
                 self._remember_ended([change.key])
             case "user":
                 self._users.drop((change.org_id, change.key))
             case "server":
                 self._servers.drop(change.org_id)
-                self._newest_shown = change.seq
+                self._beat_at = float("-inf")  # its page shows on how many nodes that is live
             case "keys":
                 self._keys.drop(change.org_id)
             case _:
