@@ -19,6 +19,7 @@ from gatelodge.web.limits import RateLimits
 from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
+from gatelodge.web.recording import Calls
 
 ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
 """Reads what a server offers now. Raises ``NotRead``."""
@@ -36,6 +37,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessTokens
     limits: RateLimits
     read_catalogue: ReadCatalogue
+    calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
 

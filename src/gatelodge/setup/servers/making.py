@@ -45,7 +45,7 @@ HELPS = {
 async def new(visit: Visit) -> Response:
     """The form for one kind; the others are a link away."""
     kind = dict(forms.parse(visit.request.scope["query_string"])).get("kind", UPSTREAM)
-    nothing = dict.fromkeys(TYPED, "")
+    nothing: dict[str, str] = dict.fromkeys(TYPED, "")
     return _form(visit, kind if kind in offered(visit) else UPSTREAM, nothing, {})
 
 
