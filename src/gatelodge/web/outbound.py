@@ -64,6 +64,18 @@ class Outbound:
         except TimeoutError:
             raise NotFetched(f"{_shown(url)} did not answer within {self._seconds:g} seconds") from None
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """What certificates are checked by: made once, for it costs more than a request."""
+        return self._tls or default_tls()
+
+    async def addresses(self, url: str, *, allows_private: bool = False) -> list[Address]:
+        """Where a URL leads: every address of its host, each of which may be asked. For connections that are kept, and so
+        are not ``fetch``'s. Raises ``NotFetched``.
+        """
+        parts, port = _parts(url)
+        return await self._checked(url, parts, port, allows_private=allows_private)
+
     async def _fetch(
         self, url: str, method: str, headers: dict[str, str], body: bytes, *, allows_private: bool
     ) -> Fetched:
@@ -71,7 +83,7 @@ class Outbound:
 
         parts, port = _parts(url)
         addresses = await self._checked(url, parts, port, allows_private=allows_private)
-        tls = (self._tls or default_tls()) if parts.scheme == "https" else False
+        tls = self.tls if parts.scheme == "https" else False
         refusal = ""
         for address in addresses[:MOST_ADDRESSES]:
             # One client per request: a kept connection would be found again by its address, whatever name it is for.
