@@ -13,9 +13,11 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
+from gatelodge.core.server_kinds import UPSTREAM
 from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.protected_resource import document, turned_away
+from gatelodge.gateway.protected_resource import Gate, document, turned_away
+from gatelodge.gateway.relaying import Relaying
 from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest, answer_for
 from gatelodge.web.routes import Route, shared_with
@@ -35,6 +37,8 @@ class Gateway:
         self._site = site
         self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
+        self._gate = Gate(site)
+        self._relaying = Relaying(site, self._gate)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -56,37 +60,41 @@ class Gateway:
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
         """One request of an MCP client to one server; a web page may read the answer where its origin is allowed."""
         name = request.path_params["server"]
-        server = (await site.live.servers(org.id)).get(name)
+        live = (await site.live.servers(org.id)).get(name)
+        server = live.server if live else None
+        methods = protected_resource.methods_of(server)
         try:
             origin = protected_resource.check_origin(org, server, request)
         except NotAccepted as turned:
             return turned_away(org, name, turned)
-        answer = protected_resource.preflight(request, origin)
+        answer = protected_resource.preflight(request, origin, methods)
         if answer is not None:
             return answer
         try:
             served = await self._called(site, org, request, server)
         except NotAccepted as turned:
-            served = turned_away(org, name, turned)
+            served = turned_away(org, name, turned, methods)
         except (BadRequest, Unavailable) as error:
             served = answer_for(error, request)
         return _Shared(served, origin) if origin else served
 
     async def _called(self, site: Site, org: Org, request: Request, server: McpServer | None) -> ASGIApp:
-        caller = await protected_resource.check(site, org, request, request.path_params["server"])
+        caller = await self._gate.check(org, request, request.path_params["server"])
         assert server is not None  # the check has passed
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
+        if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
+        if server.kind == UPSTREAM:
+            return await self._relaying.to(org, server, caller)
         return _Served(await self._records(server), caller)
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
         name = request.path_params["server"]
-        server = (await site.live.servers(org.id)).get(name)
-        if server is None:
+        live = (await site.live.servers(org.id)).get(name)
+        if live is None:
             return PlainTextResponse(f"This org has no active MCP server named {name:.60}\n", 404)
-        body = document(org, resource(org, name), server.label, [MCP_API])
+        body = document(org, resource(org, name), live.server.label, [MCP_API])
         return Response(body, headers=CACHED, media_type="application/json")
 
     async def _records(self, server: McpServer) -> "RecordsServer":
@@ -104,6 +112,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop the servers that were started."""
+        await self._relaying.stop()
         for server in self._started.values():
             await server.stop()
 

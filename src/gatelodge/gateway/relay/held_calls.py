@@ -165,10 +165,10 @@ class HeldCalls:
             if session.used_at < now - IDLE_SECONDS:
                 del self._sessions[key]
 
-    async def look_again(self, is_still_admitted: Callable[[Caller], Awaitable[bool]]) -> None:
+    async def look_again(self, renewed: Callable[[Caller], Awaitable[Caller | None]]) -> None:
         """End the calls of those who would not be let in any more."""
         for key, waiting in list(self._waiting.items()):
-            if not await is_still_admitted(waiting.caller) and key in self._waiting:
+            if await renewed(waiting.caller) is None and key in self._waiting:
                 self._drop(key)
 
 

@@ -16,10 +16,15 @@ from gatelodge.gateway.relay.upstream import Failed, Line
 def reading_of(exchange: Exchange) -> Reading | None:
     """What must be looked at in the answer to this request."""
     if exchange.inbound.method in words.LISTING:
-        return partial(filtering.filtered, permitted=exchange.caller.permitted)
+        return partial(_filtered, exchange)
     if exchange.inbound.method in (words.DISCOVER, words.INITIALIZE):
         return partial(filtering.introduced, instructions=exchange.line.upstream.instructions)
     return None
+
+
+def _filtered(exchange: Exchange, message: bytes) -> bytes:
+    """By what the caller may do when the message comes, which on a stream may be much later."""
+    return filtering.filtered(message, exchange.caller.permitted)
 
 
 def headers_of(exchange: Exchange, session: Session | None = None) -> dict[str, str]:
@@ -39,7 +44,7 @@ async def modern(exchange: Exchange) -> None:
     headers = headers_of(exchange)
     if found.method == words.LISTEN:
         answer = await exchange.line.send("POST", headers, found.body(), is_stream=True)
-        await deliver_stream(exchange, answer, partial(filtering.filtered, permitted=exchange.caller.permitted))
+        await deliver_stream(exchange, answer, partial(_filtered, exchange))
         return
     answer = await exchange.sent_on("POST", headers, found.body())
     await deliver(exchange, answer, reading_of(exchange))
@@ -99,7 +104,7 @@ async def listen(exchange: Exchange, session: Session | None) -> None:
     if answer.status == 405:  # noqa: PLR2004 - it sends nothing of its own accord
         answer.close()
         raise Refused(405, words.INVALID_REQUEST, "this server opens no stream of its own", id=NULL)
-    await deliver_stream(exchange, answer, partial(filtering.filtered, permitted=exchange.caller.permitted))
+    await deliver_stream(exchange, answer, partial(_filtered, exchange))
 
 
 async def end(exchange: Exchange, session: Session, sessions: Sessions) -> None:

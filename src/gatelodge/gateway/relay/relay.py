@@ -70,16 +70,17 @@ class Relay:
             line = self._lines[upstream.server_id] = Line(upstream, self._outbound)
         return line
 
-    async def look_again(self, is_still_admitted: Callable[[Caller], Awaitable[bool]]) -> None:
-        """End whatever is under way for a caller who would not be let in any more."""
-        asked: dict[int, bool] = {}
+    async def look_again(self, renewed: Callable[[Caller], Awaitable[Caller | None]]) -> None:
+        """End whatever is under way for a caller who would not be let in any more; what stays is held against what the
+        caller may do now.
+        """
         for exchange in list(self._open):
-            caller = exchange.caller
-            if id(caller) not in asked:
-                asked[id(caller)] = await is_still_admitted(caller)
-            if not asked[id(caller)]:
+            caller = await renewed(exchange.caller)
+            if caller is None:
                 exchange.end("what it stood on has ended")
-        await self._held.look_again(is_still_admitted)
+            else:
+                exchange.caller = caller
+        await self._held.look_again(renewed)
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, caller: Caller, upstream: Upstream, credential: Credential
