@@ -65,11 +65,11 @@ PLAIN = (
 )  # fmt: skip
 EMPTY_SCHEMA = {"type": "object", "properties": {}}
 TOOLS: dict[str, dict[str, Any]] = {
+    "json_schema_2020_12_tool": SCHEMA_2020,
+    "test_headers": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
     **dict.fromkeys(PLAIN, EMPTY_SCHEMA),
     "test_sampling": {"type": "object", "properties": {"prompt": STRING}, "required": ["prompt"]},
     "test_elicitation": {"type": "object", "properties": {"message": STRING}, "required": ["message"]},
-    "json_schema_2020_12_tool": SCHEMA_2020,
-    "test_headers": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
 }
 RESOURCES = {
     "test://static-text": ("text/plain", {"text": "This is the content of the static text resource."}),

@@ -31,7 +31,7 @@ class _Result(msgspec.Struct):
 
 
 class _Outcome(msgspec.Struct):
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
     result: _Result | None = None
 
 
@@ -44,7 +44,7 @@ def outcome_of(message: bytes) -> str:
         found = _outcome.decode(message)
     except (msgspec.DecodeError, RecursionError):
         return "ok"
-    if found.error is not None:
+    if bytes(found.error):
         return "error"
     return "tool_error" if found.result is not None and found.result.isError else "ok"
 

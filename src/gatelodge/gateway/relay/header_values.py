@@ -53,5 +53,5 @@ def passed_on(sent: list[tuple[bytes, bytes]]) -> dict[str, str]:
                 continue
             known = name.decode("latin-1")
         if value.isascii():
-            headers[known] = value.decode("ascii")
+            headers[known] = value.strip(b" \t").decode("ascii")  # RFC 9110 §5.5: blanks around it are not its own
     return headers

@@ -189,7 +189,7 @@ def check_modern(found: Inbound, headers: Mapping[bytes, bytes], sent: list[tupl
         raise _mismatch(found, "Mcp-Method says another method than the body")
     if found.method in words.NAMED and words.NAMED[found.method] in found.params:
         told = headers.get(b"mcp-name")
-        if told is None or decoded(told.decode("latin-1")) != found.name:
+        if told is None or decoded(told.decode("latin-1").strip(" \t")) != found.name:
             raise _mismatch(found, f"Mcp-Name says another {words.NAMED[found.method]} than the body")
     check_version(found)
 

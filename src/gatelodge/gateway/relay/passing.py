@@ -64,7 +64,7 @@ async def begin(exchange: Exchange, sessions: Sessions) -> bool:
     if (upstream_id := answer.headers.get("Mcp-Session-Id", "")) and answer.status == 200:  # noqa: PLR2004
         state = new_state("", upstream_id, exchange.now)
         owner = owner_of(exchange.caller, line.upstream)
-        session = sessions.begin(owner, state, partial(exchange.later, end_at(line, exchange.given, state)))
+        session = sessions.begin(owner, state, lambda: exchange.later(end_at(line, exchange.given, state)))
         exchange.session_id = session.id.encode()
     await deliver(exchange, answer, reading_of(exchange))
     return True
