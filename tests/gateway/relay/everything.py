@@ -17,6 +17,7 @@ from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
@@ -160,13 +161,15 @@ async def ask_old(ctx: Any, request: dict[str, Any]) -> Any:
                 messages, max_tokens=params["maxTokens"], related_request_id=ctx.request_id
             )
         case _:
-            return await ctx.session.list_roots()
+            related = ServerMessageMetadata(related_request_id=ctx.request_id)
+            return await ctx.session.send_request(types.ListRootsRequest(), types.ListRootsResult, metadata=related)
 
 
 async def ask(ctx: Any, params: Any, requests: dict[str, Any], *, keeps_state: bool) -> Any:
     """Answers to these requests, or the result that asks for them."""
     if ctx.protocol_version != "2026-07-28":
-        return {key: dumped(await ask_old(ctx, each)) for key, each in requests.items()}
+        usable = {key: each for key, each in requests.items() if NEEDS[each["method"]] in capable(ctx)}
+        return {key: dumped(await ask_old(ctx, each)) for key, each in usable.items()}
     can = capable(ctx)
     lacking = {NEEDS[each["method"]]: {} for each in requests.values() if NEEDS[each["method"]] not in can}
     if len(lacking) == len({each["method"] for each in requests.values()}):

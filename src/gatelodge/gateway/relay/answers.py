@@ -54,26 +54,42 @@ def kind_of(answer: aiohttp.ClientResponse) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+def failed_of(line: Line, error: Exception) -> Failed:
+    """What went wrong while an answer's body was read. Anything else that was raised is raised again."""
+    name, terms = line.upstream.name, line.upstream.terms
+    match error:
+        case Failed():
+            return error
+        case TooLarge():
+            why = f"the upstream of {name} answered with more than {terms.largest_answer} bytes"
+            return Failed("too_large", 502, why)
+        case Unreadable():
+            return Failed("upstream_error", 502, f"the upstream of {name} answered with what can't be read")
+        case TimeoutError():
+            return Failed("timeout", 504, f"the upstream of {name} stopped within its answer, or took too long")
+        case aiohttp.ClientError() | ConnectionError():
+            return Failed("upstream_error", 502, f"the upstream of {name} broke off within its answer")
+        case _:
+            raise error
+
+
+def let_go(answer: aiohttp.ClientResponse) -> None:
+    """The connection is used again where the body was read to its end, and closed where it wasn't."""
+    if answer.content.at_eof():
+        answer.release()
+    else:
+        answer.close()
+
+
 @contextlib.asynccontextmanager
 async def reading(line: Line, answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
-    """Whatever goes wrong while an answer's body is read becomes ``Failed``, and the connection is not used again."""
-    name = line.upstream.name
+    """Whatever goes wrong while an answer's body is read becomes ``Failed``; then its connection is let go."""
     try:
         yield
-    except TooLarge:
-        largest = line.upstream.terms.largest_answer
-        raise Failed("too_large", 502, f"the upstream of {name} answered with more than {largest} bytes") from None
-    except Unreadable:
-        raise Failed("upstream_error", 502, f"the upstream of {name} answered with what can't be read") from None
-    except (TimeoutError, aiohttp.ServerTimeoutError):
-        raise Failed("timeout", 504, f"the upstream of {name} stopped within its answer, or took too long") from None
-    except (aiohttp.ClientError, OSError, ValueError):
-        raise Failed("upstream_error", 502, f"the upstream of {name} broke off within its answer") from None
+    except Exception as error:  # noqa: BLE001 - what isn't known is raised again
+        raise failed_of(line, error) from None
     finally:
-        if answer.content.at_eof():
-            answer.release()
-        else:
-            answer.close()
+        let_go(answer)
 
 
 async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:

@@ -3,7 +3,7 @@
 Only what is left out is touched: every entry that stays is the bytes that the upstream sent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Raw
@@ -11,6 +11,7 @@ from msgspec import Raw
 from gatelodge.core.permitting import Permitted
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
+from gatelodge.gateway.relay.parameter_headers import disagrees
 
 _spans = msgspec.json.Decoder(Spans)
 _list = msgspec.json.Decoder(list[Raw])
@@ -34,6 +35,15 @@ def check_asked(permitted: Permitted, found: Inbound) -> None:
         _check_reference(permitted, found)
     if found.method == words.LISTEN:
         _narrow(permitted, found)
+
+
+def check_parameters(permitted: Permitted, found: Inbound, headers: Mapping[bytes, bytes]) -> None:
+    """Raises ``Refused`` when a header of a tool's parameter says something else than the call does."""
+    if found.method == words.CALL:
+        name = disagrees(permitted.definition("tool", found.name), found.params.get("arguments"), headers)
+        if name:
+            why = f"{name} says something else than the arguments"
+            raise Refused(400, words.HEADER_MISMATCH, why, id=found.id)
 
 
 def _unknown(found: Inbound, code: int, message: str, data: object = None) -> Refused:

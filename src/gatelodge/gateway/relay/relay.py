@@ -137,6 +137,7 @@ class Relay:
         inbound.check_modern(found, exchange.headers, exchange.sent)
         check_takes(exchange, needs_events=found.method == words.LISTEN)
         filtering.check_asked(exchange.caller.permitted, found)
+        filtering.check_parameters(exchange.caller.permitted, found, exchange.headers)
         if found.method == words.LISTEN:
             self._check_streams(exchange)
         exchange.given = await credential(exchange.caller)

@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Raw
 
 from gatelodge.gateway.relay import asking, filtering, words
-from gatelodge.gateway.relay.answers import SILENCE, check, kind_of, outcome_of, reading, whole, with_comments
+from gatelodge.gateway.relay.answers import (
+    SILENCE,
+    check,
+    failed_of,
+    kind_of,
+    let_go,
+    outcome_of,
+    reading,
+    whole,
+    with_comments,
+)
 from gatelodge.gateway.relay.events import Event, events, written
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
@@ -126,45 +136,33 @@ async def _messages(exchange: Exchange, answer: aiohttp.ClientResponse) -> Async
 
 
 async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None:
-    """Go on with a call until it is answered, or the upstream wants to know something of the client's."""
+    """Go on with a call until it is answered, or the upstream wants to know something of the client's; then it is held."""
     is_over = False
     try:
-        async with _unless_held(exchange, waiting):
-            async for event in waiting.source:
-                top = _spans.decode(event.data)
-                if "method" not in top:
-                    is_over = True
-                    await _finish(exchange, top)
-                    return
-                if "id" not in top:
-                    await _notify(exchange, top)
-                elif _may_ask(exchange.inbound, top):
-                    waiting.asked, waiting.ids = {"answer": top}, {"answer": id_of(top)}
-                    is_over = True
-                    await _ask(exchange, held, waiting)
-                    return
-                else:
-                    await _reply(exchange, waiting, top)
-            raise Unreadable
+        async for event in waiting.source:
+            top = _spans.decode(event.data)
+            if "method" not in top:
+                is_over = True
+                await _finish(exchange, top)
+                return
+            if "id" not in top:
+                await _notify(exchange, top)
+            elif _may_ask(exchange.inbound, top):
+                waiting.asked, waiting.ids = {"answer": top}, {"answer": id_of(top)}
+                await _ask(exchange, held, waiting)
+                return
+            else:
+                await _reply(exchange, waiting, top)
+        raise Unreadable
+    except msgspec.DecodeError:
+        raise failed_of(exchange.line, Unreadable()) from None
+    except Exception as error:  # noqa: BLE001 - what isn't known is raised again
+        raise failed_of(exchange.line, error) from None
     finally:
-        if not is_over:  # the client has left, or the upstream broke off
-            exchange.later(_cancel(waiting))
-
-
-class _unless_held:  # noqa: N801 - reads as the statement it makes
-    """``reading``, but for a call that is held: its connection stays."""
-
-    def __init__(self, exchange: Exchange, waiting: Waiting) -> None:
-        self._waiting = waiting
-        self._reading = reading(exchange.line, waiting.answer)
-
-    async def __aenter__(self) -> None:
-        await self._reading.__aenter__()
-
-    async def __aexit__(self, *raised: object) -> None:
-        if raised[0] is None and self._waiting.asked:
-            return
-        _ = await self._reading.__aexit__(*raised)  # pyright: ignore[reportArgumentType]
+        if not waiting.asked:
+            let_go(waiting.answer)
+            if not is_over:  # the client has left, or the upstream broke off
+                exchange.later(_cancel(waiting))
 
 
 def _may_ask(found: Inbound, asked: Spans) -> bool:
