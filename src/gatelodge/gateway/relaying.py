@@ -40,7 +40,8 @@ class Relaying:
             if self._relay is None:
                 # The HTTP client takes a while to import, and others are waiting.
                 module = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.relay")
-                self._relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
+                made: Relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
+                self._relay = made
             return self._relay
 
     def _upstream(self, server: McpServer) -> "Upstream":

@@ -125,7 +125,7 @@ def signed(state: str) -> str:
 
 
 def opened(sealed: str | None) -> str:
-    state, _, mac = (sealed or "").rpartition(".")
+    state = (sealed or "").rpartition(".")[0]
     if not hmac.compare_digest(signed(state), sealed or ""):
         raise MCPError(types.INVALID_PARAMS, "requestState does not verify")
     return state
@@ -204,7 +204,7 @@ async def rounds(ctx: Any, params: Any) -> Any:
     return required(dict([steps[at]]), signed(f"step {at + 1}"))
 
 
-async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
+async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # noqa: PLR0912 - one arm for each tool
     name, arguments = params.name, params.arguments or {}
     if name in INPUTS:
         answers = await ask(ctx, params, INPUTS[name], keeps_state=name in STATEFUL)
@@ -255,7 +255,11 @@ async def call_asking(ctx: Any, params: Any, name: str, arguments: dict[str, Any
         case "test_sampling":
             request = sampling(arguments.get("prompt", ""))
         case "test_elicitation":
-            schema = {"type": "object", "properties": {"username": STRING, "email": STRING}, "required": ["username", "email"]}
+            schema = {
+                "type": "object",
+                "properties": {"username": STRING, "email": STRING},
+                "required": ["username", "email"],
+            }
             request = elicitation(arguments.get("message", ""), schema)
         case "test_elicitation_sep1034_defaults":
             request = elicitation("Please fill this in", {"type": "object", "properties": DEFAULTS, "required": []})
@@ -304,8 +308,8 @@ async def list_templates(ctx: Any, params: Any) -> types.ListResourceTemplatesRe
 async def read_resource(ctx: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     uri = str(params.uri)
     if uri.startswith("test://template/") and uri.endswith("/data"):
-        id = uri.removeprefix("test://template/").removesuffix("/data")
-        said = json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
+        named = uri.removeprefix("test://template/").removesuffix("/data")
+        said = json.dumps({"id": named, "templateTest": True, "data": f"Data for ID: {named}"})
         found: dict[str, Any] = {"uri": uri, "mimeType": "application/json", "text": said}
     elif uri in RESOURCES:
         kind, body = RESOURCES[uri]
@@ -318,7 +322,11 @@ async def read_resource(ctx: Any, params: types.ReadResourceRequestParams) -> ty
 
 async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
     found = [
-        {"name": name, "description": f"Tests {name}.", "arguments": [{"name": each, "required": True} for each in names]}
+        {
+            "name": name,
+            "description": f"Tests {name}.",
+            "arguments": [{"name": each, "required": True} for each in names],
+        }
         for name, names in PROMPTS.items()
     ]
     return types.ListPromptsResult.model_validate({"prompts": found})
@@ -414,4 +422,6 @@ class Upstream:
 
 
 if __name__ == "__main__":
-    uvicorn.run(Upstream(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.run(
+        Upstream(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=1
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -212,7 +212,7 @@ async def _deliver_events(exchange: Exchange, answer: aiohttp.ClientResponse, re
 
 def _read_event(event: Event, read: Reading) -> bytes:
     """The event with what was made of its message. Notifications and requests of the server's pass."""
-    if b'result' not in event.data and b"\\" not in event.data:
+    if b"result" not in event.data and b"\\" not in event.data:
         return event.raw
     seen = read(event.data)
     if seen is event.data:
@@ -237,7 +237,7 @@ async def deliver_stream(exchange: Exchange, answer: aiohttp.ClientResponse, rea
 
 async def with_comments(
     source: AsyncIterator[Event], until: asyncio.Future[Any] | None = None
-) -> AsyncIterator[Event | None]:
+) -> AsyncGenerator[Event | None]:
     """The events of a stream, and None whenever none came for a while; until it ends, or ``until`` is done."""
     following: asyncio.Future[Event | None] = asyncio.ensure_future(anext(source, None))
     waited = {until} if until is not None else set[asyncio.Future[Any]]()

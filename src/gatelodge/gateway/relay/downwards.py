@@ -49,7 +49,9 @@ async def begin(exchange: Exchange, sessions: Sessions) -> None:
     result: dict[str, object] = {
         "protocolVersion": state.version,
         "capabilities": known.get("capabilities", EMPTY),
-        "serverInfo": meta.get(words.SERVER_KEY, Raw(msgspec.json.encode({"name": upstream.name, "version": __version__}))),
+        "serverInfo": meta.get(
+            words.SERVER_KEY, Raw(msgspec.json.encode({"name": upstream.name, "version": __version__}))
+        ),
     }
     if upstream.instructions:
         result["instructions"] = upstream.instructions
@@ -194,16 +196,20 @@ async def _asked_of_client(exchange: Exchange, session: Session, result: Spans) 
     ids: list[str] = []
     try:
         for key, request in wanted.items():
-            id = f"ask-{secrets.new_token()}"
-            ids.append(id)
+            ask_id = f"ask-{secrets.new_token()}"
+            ids.append(ask_id)
             waiting[key] = loop.create_future()
-            session.asked[id] = partial(_settle, waiting[key])
-            body = {"jsonrpc": "2.0", "id": id, **{name: request[name] for name in ("method", "params") if name in request}}
+            session.asked[ask_id] = partial(_settle, waiting[key])
+            body = {
+                "jsonrpc": "2.0",
+                "id": ask_id,
+                **{name: request[name] for name in ("method", "params") if name in request},
+            }
             await exchange.write_event(written(msgspec.json.encode(body)))
         answers = {key: filtering.result_of(await future)[1] for key, future in waiting.items()}
     finally:
-        for id in ids:
-            _ = session.asked.pop(id, None)
+        for ask_id in ids:
+            _ = session.asked.pop(ask_id, None)
     if any(each is None for each in answers.values()):
         raise Refused(200, words.INTERNAL_ERROR, "the client refused what the tool wanted to ask", id=found.id)
     return {key: Raw(msgspec.json.encode(each)) for key, each in answers.items()}
@@ -271,4 +277,3 @@ def _plain(message: bytes) -> bytes:
     _ = meta.pop(words.SUBSCRIPTION_KEY, None)
     said: dict[str, object] = {**params, **({"_meta": meta} if meta else {})}
     return msgspec.json.encode({"jsonrpc": "2.0", "method": top["method"], **({"params": said} if said else {})})
-

@@ -1,7 +1,7 @@
 """Server-sent events, taken apart and put together (HTML Living Standard §9.2)."""
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Event(msgspec.Struct, frozen=True):
     id: bytes | None = None
 
 
-async def events(chunks: AsyncIterable[bytes], largest: int) -> AsyncIterator[Event]:
+async def events(chunks: AsyncIterable[bytes], largest: int) -> AsyncGenerator[Event]:
     """The events of a stream. Raises ``TooLarge`` for one of more than ``largest`` bytes."""
     held = bytearray()
     searched = 0
@@ -42,14 +42,14 @@ async def events(chunks: AsyncIterable[bytes], largest: int) -> AsyncIterator[Ev
 def read(raw: bytes) -> Event:
     """One event from its lines. Comments and unknown fields have no data."""
     data: list[bytes] = []
-    id: bytes | None = None
+    event_id: bytes | None = None
     for line in LINE.split(raw):
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))
         elif field == b"id":
-            id = value.removeprefix(b" ")
-    return Event(raw, b"\n".join(data), id)
+            event_id = value.removeprefix(b" ")
+    return Event(raw, b"\n".join(data), event_id)
 
 
 def written(data: bytes, id: bytes | None = None) -> bytes:

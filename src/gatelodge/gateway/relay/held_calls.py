@@ -107,9 +107,14 @@ class HeldCalls:
         begun = await asking.initialize(exchange.line, exchange.given, meta[words.CAPABILITIES_KEY], client)
         if begun is None:
             raise asking.refuses(exchange.line)
-        result, version, id = begun
+        result, version, session_id = begun
         return UpstreamSession(
-            line=exchange.line, given=exchange.given, result=result, version=version, id=id, used_at=self._clock()
+            line=exchange.line,
+            given=exchange.given,
+            result=result,
+            version=version,
+            id=session_id,
+            used_at=self._clock(),
         )
 
     def lose(self, exchange: Exchange) -> None:

@@ -39,7 +39,11 @@ def _walk(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 def headers_of(definition: str | None, arguments: msgspec.Raw | None) -> dict[str, str]:
     """The headers of a call with these arguments."""
-    return {f"Mcp-Param-{name}": encoded(value) for name, value in _values(definition, arguments).items() if value is not None}
+    return {
+        f"Mcp-Param-{name}": encoded(value)
+        for name, value in _values(definition, arguments).items()
+        if value is not None
+    }
 
 
 def _values(definition: str | None, arguments: msgspec.Raw | None) -> dict[str, str | None]:
@@ -56,7 +60,9 @@ def _values(definition: str | None, arguments: msgspec.Raw | None) -> dict[str, 
         for step in path:
             value = value.get(step) if isinstance(value, dict) else None
         is_told = isinstance(value, str | int | float)
-        values[header] = None if not is_told else ("true" if value else "false") if isinstance(value, bool) else str(value)
+        values[header] = (
+            None if not is_told else ("true" if value else "false") if isinstance(value, bool) else str(value)
+        )
     return values
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -10,8 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gatelodge.core.secrets import KeyRing
+from gatelodge.core.server_items import Catalogue
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.relay import asking, downwards, filtering, inbound, passing, upwards, words
+from gatelodge.gateway.relay import asking, catalogue, downwards, filtering, inbound, passing, upwards, words
 from gatelodge.gateway.relay.exchange import WATCH_AFTER, Done, Exchange
 from gatelodge.gateway.relay.inbound import NULL, Refused
 from gatelodge.gateway.relay.sessions import Session, Sessions, State, owner_of
@@ -69,6 +70,14 @@ class Relay:
                 self.later(_close_after(line, line.upstream.terms.call_seconds))
             line = self._lines[upstream.server_id] = Line(upstream, self._outbound)
         return line
+
+    async def catalogue(self, upstream: Upstream, given: Mapping[str, str]) -> Catalogue:
+        """All that an upstream offers to whoever brings these headers. Raises ``Failed``."""
+        return await catalogue.read(self.line(upstream), given)
+
+    async def probe(self, upstream: Upstream, given: Mapping[str, str]) -> str:
+        """The revision that an upstream speaks, which it has just answered in. Raises ``Failed``."""
+        return await catalogue.probe(self.line(upstream), given)
 
     async def look_again(self, renewed: Callable[[Caller], Awaitable[Caller | None]]) -> None:
         """End whatever is under way for a caller who would not be let in any more; what stays is held against what the

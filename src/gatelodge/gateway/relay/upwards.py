@@ -79,19 +79,19 @@ async def _discover(exchange: Exchange, session: UpstreamSession) -> None:
 async def _call(exchange: Exchange, held: HeldCalls) -> None:
     session = await held.session(exchange)
     await _set_level(exchange, session)
-    id, answer = await _sent(exchange, session)
+    call_id, answer = await _sent(exchange, session)
     if answer.status == 404 and session.id:  # noqa: PLR2004 - the upstream has forgotten our session
         answer.close()
         held.lose(exchange)
         session = await held.session(exchange)
-        id, answer = await _sent(exchange, session)
+        call_id, answer = await _sent(exchange, session)
     await check(exchange.line, answer)
     waiting = Waiting(
         caller=exchange.caller,
         owner=owner_of(exchange.caller, exchange.line.upstream),
         digest=digest_of(exchange.inbound),
         session=session,
-        id=id,
+        id=call_id,
         answer=answer,
         source=_messages(exchange, answer),
         asked={},
@@ -111,7 +111,7 @@ async def _set_level(exchange: Exchange, session: UpstreamSession) -> None:
 
 
 async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aiohttp.ClientResponse]:
-    found, id = exchange.inbound, session.next_id()
+    found, call_id = exchange.inbound, session.next_id()
     params: dict[str, object] = {
         key: value for key, value in found.params.items() if key not in ("_meta", "inputResponses")
     }
@@ -119,8 +119,8 @@ async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aioh
     if meta:
         params["_meta"] = meta
     headers = asking.legacy_headers(session.version, session.id) | exchange.given
-    body = asking.request(found.method, params, id)
-    return id, await exchange.sent_on("POST", headers, body, waits=True)
+    body = asking.request(found.method, params, call_id)
+    return call_id, await exchange.sent_on("POST", headers, body, waits=True)
 
 
 async def _messages(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[Event]:
@@ -274,7 +274,7 @@ async def _listen(exchange: Exchange, held: HeldCalls) -> None:
             honoured: dict[str, object] = {key: True for key in HONOURED if bytes(wanted.get(key, NULL)) == b"true"}
             honoured |= {"resourceSubscriptions": uris} if uris else {}
             await exchange.start_events()
-            told = {"notifications": honoured if is_heard else {}}
+            told: dict[str, object] = {"notifications": honoured if is_heard else {}}
             await _tell(exchange, "notifications/subscriptions/acknowledged", told)
             if is_heard:
                 await _pass_on(exchange, answer, {HONOURED[key] for key in honoured if key in HONOURED}, set(uris))
@@ -322,4 +322,3 @@ def _text(raw: Raw | None) -> str:
         return "" if raw is None else _string.decode(raw)
     except msgspec.DecodeError:
         return ""
-
