@@ -160,6 +160,11 @@ class HeldCalls:
     def _drop(self, key: str) -> None:
         self._waiting.pop(key).answer.close()
 
+    def close(self) -> None:
+        """Let every call go."""
+        for key in list(self._waiting):
+            self._drop(key)
+
     def end_idle(self) -> None:
         """Forget calls and sessions that nobody came back to."""
         now = self._clock()

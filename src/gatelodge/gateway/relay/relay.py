@@ -47,6 +47,7 @@ class Relay:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._held.close()
         for line in self._lines.values():
             await line.close()
 
