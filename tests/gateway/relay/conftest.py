@@ -12,8 +12,8 @@ TIMES = {"connect_seconds": 1, "first_byte_seconds": 1, "idle_seconds": 1, "call
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with standing(tmp_path / "data") as made:
+def gate(tmp_path: Path, furnished: Path) -> Iterator[Gate]:
+    with standing(furnished, tmp_path / "data") as made:
         yield made
 
 

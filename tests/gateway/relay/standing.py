@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from gatelodge.core import mcp_servers, secrets, server_items
 from gatelodge.core.ids import MCP_SERVER
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.server_terms import Terms
-from gatelodge.gateway.relay import Upstream
 from gatelodge.web import server as web_server
 from tests.gateway.speaking import Client, token
 from tests.house import House
@@ -49,9 +49,7 @@ class Gate:
         """Read what it offers, as registering does."""
         relaying = self.house.app._gateway._relaying
         relay = self.house.run(relaying._loaded())
-        upstream = Upstream(
-            url=server.source, terms=server.terms, name=server.name, org_id=server.org_id, server_id=server.id
-        )
+        upstream = relaying._upstream(server)
         found = self.house.run(relay.catalogue(upstream, {}))
         self.offer(server, found)
         return found
@@ -100,10 +98,13 @@ async def _set(made: Any) -> None:
 
 
 @contextlib.contextmanager
-def standing(data: Path, **options: Any) -> Iterator[Gate]:
-    """A house of its own at a port of its own."""
+def standing(furnished: Path, data: Path) -> Iterator[Gate]:
+    """A copy of a house that was started before, at a port of its own."""
     port = free_port()
-    with House(data, public_url=f"http://localhost:{port}", **options) as house, listening(house, house.app, port):
+    shutil.copytree(furnished, data)
+    made = House(data, public_url=f"http://localhost:{port}")
+    made.moved_from = furnished
+    with made as house, listening(house, house.app, port):
         yield Gate(house, port)
 
 

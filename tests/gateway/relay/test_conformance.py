@@ -13,9 +13,9 @@ EXPECTED = Path(__file__).parent / "expected"
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 
 
-def judged(folder: Path, upstream_era: str, revision: str, *flags: str) -> tuple[int, str]:
+def judged(furnished: Path, folder: Path, upstream_era: str, revision: str, *flags: str) -> tuple[int, str]:
     """The suite's exit code and words."""
-    with everything(upstream_era) as url, standing(folder / "data") as gate:
+    with everything(upstream_era) as url, standing(furnished, folder / "data") as gate:
         gate.upstream(url)
         with signing(gate) as signed:
             command = [str(NODE), str(CONFORMANCE), "server", "--url", signed, "--requirements", revision]
@@ -31,9 +31,9 @@ def judged(folder: Path, upstream_era: str, revision: str, *flags: str) -> tuple
 ])  # fmt: skip
 @requirement("relay:conformance")
 def test_the_suite_passes_through_the_gate_where_both_sides_speak_one_era(
-    tmp_path: Path, upstream_era: str, revision: str
+    furnished: Path, tmp_path: Path, upstream_era: str, revision: str
 ):
-    code, said = judged(tmp_path, upstream_era, revision)
+    code, said = judged(furnished, tmp_path, upstream_era, revision)
     assert code == 0, said[-6000:]
 
 
@@ -41,8 +41,8 @@ def test_the_suite_passes_through_the_gate_where_both_sides_speak_one_era(
 @pytest.mark.parametrize(("upstream_era", "revision"), [("legacy", MODERN), ("modern", LEGACY)])
 @requirement("relay:conformance-across")
 def test_across_eras_the_suite_finds_the_differences_that_are_written_down_and_no_others(
-    tmp_path: Path, upstream_era: str, revision: str
+    furnished: Path, tmp_path: Path, upstream_era: str, revision: str
 ):
     listed = EXPECTED / f"client-{revision}-upstream-{upstream_era}.yml"
-    code, said = judged(tmp_path, upstream_era, revision, "--expected-failures", str(listed))
+    code, said = judged(furnished, tmp_path, upstream_era, revision, "--expected-failures", str(listed))
     assert code == 0, said[-6000:]
