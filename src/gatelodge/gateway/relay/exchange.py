@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
@@ -34,6 +34,7 @@ class Done(msgspec.Struct, kw_only=True):
     method: str = ""
     name: str = ""
     upstream_ms: float = 0.0
+    duration_us: int = 0
     error: str = ""
 
 
@@ -54,6 +55,7 @@ class Exchange:
         self.task: asyncio.Task[Any] | None = None
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
+        self._scope = scope
         self.headers: Mapping[bytes, bytes] = dict(self.sent)
         self.method: str = scope["method"]
         self.receive, self._send = receive, send
@@ -125,6 +127,19 @@ class Exchange:
             said.append((b"content-type", b"application/json"))
         await self.start(status, said)
         await self.write(body, is_last=True)
+
+    async def hand_over(self, answer: ASGIApp) -> None:
+        """Have another application answer."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.has_started, self.done.http_status = True, message["status"]
+            else:
+                self.done.bytes_out += len(message.get("body", b""))
+            await self._send(message)
+
+        self.done.outcome = "refused"
+        await answer(self._scope, self.receive, counted)
 
     async def finish(self, message: bytes, status: int = 200) -> None:
         """Answer the request with one message: as its last event where a stream was begun, as JSON where none was."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge.core.secrets import KeyRing
 from gatelodge.core.server_items import Catalogue
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import asking, catalogue, downwards, filtering, inbound, passing, upwards, words
 from gatelodge.gateway.relay.exchange import WATCH_AFTER, Done, Exchange
-from gatelodge.gateway.relay.inbound import NULL, Refused
+from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused
 from gatelodge.gateway.relay.sessions import Session, Sessions, State, owner_of
 from gatelodge.gateway.relay.upstream import Credential, Failed, Line, Upstream
 from gatelodge.web.outbound import Outbound
@@ -25,6 +25,10 @@ MOST_STREAMS_OF_A_CALLER = 100
 """Listening streams that one user may have open through one app on this node."""
 LEFT = "the client has left"
 TOO_LONG = "the call took longer than it may"
+
+
+First = Callable[[Caller, Inbound], Awaitable[ASGIApp | None]]
+"""What is asked before a message is sent on: whether somebody has an answer to it already."""
 
 
 class Relay:
@@ -93,9 +97,19 @@ class Relay:
         await self._held.look_again(renewed)
 
     async def serve(
-        self, scope: Scope, receive: Receive, send: Send, caller: Caller, upstream: Upstream, credential: Credential
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        caller: Caller,
+        upstream: Upstream,
+        *,
+        credential: Credential,
+        first: First,
     ) -> Done:
-        """Answer one request of a caller who has passed every check, and say what became of it."""
+        """Answer one request of a caller who has passed every check, and say what became of it. ``first`` is asked about
+        every message that would be sent on; where it has an answer of its own, that is given and nothing is sent.
+        """
         exchange = Exchange(scope, receive, send, caller, self.line(upstream), now=self._now(), later=self.later)
         exchange.task = asyncio.current_task()
         self._open[exchange] = None
@@ -103,7 +117,7 @@ class Relay:
         watching = loop.call_later(WATCH_AFTER, lambda: self.later(_watch(exchange)))
         try:
             try:
-                await self._serve(exchange, credential)
+                await self._serve(exchange, credential, first)
             except Refused as refused:
                 await exchange.refuse(refused)
             except Failed as failed:
@@ -125,32 +139,48 @@ class Relay:
             del self._open[exchange]
         return exchange.done
 
-    async def _serve(self, exchange: Exchange, credential: Credential) -> None:
+    async def _serve(self, exchange: Exchange, credential: Credential, first: First) -> None:
         if exchange.method == "POST":
             body = await inbound.read_body(exchange.headers, exchange.receive)
             exchange.done.bytes_in = len(body)
             exchange.inbound = found = inbound.parse(body, exchange.headers)
             exchange.done.method, exchange.done.name = found.method, found.name
+            if found.is_modern and not found.is_request:
+                # It has no notifications of a client's: calling off is closing the answer.
+                inbound.check_version(found)
+                await exchange.answer(202, b"")
+                return
+            self._check(exchange)
+            answer = await first(exchange.caller, found)
+            if answer is not None:
+                await exchange.hand_over(answer)
+                return
+            exchange.given = await credential(exchange.caller)
             if found.is_modern:
-                await self._modern(exchange, credential)
+                await self._modern(exchange)
                 return
         elif exchange.headers.get(b"mcp-protocol-version", b"").decode("latin-1") not in ("", *words.LEGACY):
             raise Refused(405, words.INVALID_REQUEST, "this revision has no sessions and no streams of their own")
-        await self._legacy(exchange, credential)
+        else:
+            self._check(exchange)
+            exchange.given = await credential(exchange.caller)
+        await self._legacy(exchange)
 
-    async def _modern(self, exchange: Exchange, credential: Credential) -> None:
-        found, line = exchange.inbound, exchange.line
-        if not found.is_request:  # it has no notifications of a client's: calling off is closing the answer
-            inbound.check_version(found)
-            await exchange.answer(202, b"")
-            return
-        inbound.check_modern(found, exchange.headers, exchange.sent)
-        check_takes(exchange, needs_events=found.method == words.LISTEN)
-        filtering.check_asked(exchange.caller.permitted, found)
-        filtering.check_parameters(exchange.caller.permitted, found, exchange.headers)
-        if found.method == words.LISTEN:
+    def _check(self, exchange: Exchange) -> None:
+        """Hold a request against its revision, and against what its caller may do. Raises ``Refused``."""
+        found, permitted = exchange.inbound, exchange.caller.permitted
+        if found.is_modern:
+            inbound.check_modern(found, exchange.headers, exchange.sent)
+        if exchange.method != "DELETE":
+            check_takes(exchange, needs_events=exchange.is_listening)
+        filtering.check_asked(permitted, found)
+        if found.is_modern:
+            filtering.check_parameters(permitted, found, exchange.headers)
+        if exchange.is_listening:
             self._check_streams(exchange)
-        exchange.given = await credential(exchange.caller)
+
+    async def _modern(self, exchange: Exchange) -> None:
+        line = exchange.line
         if line.eras.modern or (line.eras.modern is None and await asking.speaks_modern(line, exchange.given)):
             await passing.modern(exchange)
         elif await asking.speaks_legacy(line, exchange.given):
@@ -158,12 +188,8 @@ class Relay:
         else:
             raise asking.refuses(line)
 
-    async def _legacy(self, exchange: Exchange, credential: Credential) -> None:
+    async def _legacy(self, exchange: Exchange) -> None:
         found = exchange.inbound
-        if exchange.method != "DELETE":
-            check_takes(exchange, needs_events=exchange.method == "GET")
-        filtering.check_asked(exchange.caller.permitted, found)
-        exchange.given = await credential(exchange.caller)
         session = self._session(exchange)
         if found.method == words.INITIALIZE:
             await self._begin(exchange)
@@ -172,7 +198,6 @@ class Relay:
         elif session is None and not await asking.speaks_legacy(exchange.line, exchange.given):
             raise Refused(400, words.INVALID_REQUEST, "Bad Request: Missing session ID", id=found.id)
         elif exchange.method == "GET":
-            self._check_streams(exchange)
             await passing.listen(exchange, session)
         elif exchange.method == "DELETE":
             if session is None:
@@ -193,7 +218,6 @@ class Relay:
 
     async def _bridged(self, exchange: Exchange, session: Session) -> None:
         if exchange.method == "GET":
-            self._check_streams(exchange)
             await downwards.listen(exchange, session)
         elif exchange.method == "DELETE":
             self.sessions.end(session)
