@@ -159,6 +159,10 @@ def with_hosted(server: McpServer, rows: list[Item]) -> Items:
         stored.pop((TOOL, name), Item(server_id=server.id, kind=TOOL, name=name, mark=mark, is_on=True, place=place))
         for place, (name, mark) in enumerate(hosted.TOOLS.get(server.variant, {}).items())
     ]
+    own += [
+        stored.pop((PROMPT, name), Item(server_id=server.id, kind=PROMPT, name=name, is_on=True, place=place))
+        for place, name in enumerate(hosted.PROMPTS.get(server.variant, ()))
+    ]
     return Items((*own, *stored.values()))
 
 
