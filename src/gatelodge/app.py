@@ -15,7 +15,7 @@ from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
     authorizations,
-    connections,
+    codes,
     device_codes,
     keys,
     opaque,
@@ -50,7 +50,7 @@ CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     authorizations.forget_held,
-    connections.forget_old_codes,
+    codes.forget_old,
     device_codes.forget_old,
     keys.forget_old,
     opaque.forget_old,
