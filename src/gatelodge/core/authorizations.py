@@ -6,7 +6,7 @@ import msgspec
 
 from gatelodge.core import audit
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, remove_some, text
 
 HELD_FOR = 600
 """Seconds that a request waits for its user."""
@@ -176,6 +176,81 @@ def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
             limit=MOST_SHOWN,
         )
     )
+
+
+class OfApp(msgspec.Struct, frozen=True, kw_only=True):
+    """A live authorization of an app, as an administrator sees it."""
+
+    id: str
+    user_id: str
+    scopes: tuple[str, ...]
+    created_at: int
+    updated_at: int
+
+
+def of_app_row(*, scopes: str, **columns: object) -> OfApp:
+    """An ``OfApp`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split()}, OfApp)
+
+
+def of_app(
+    org_id: str, app_id: str, *, user_id: str = "", after: tuple[int, str] | None = None, limit: int
+) -> Operation[list[OfApp]]:
+    """Who lets this app act, or whether this one user does: the newest first, after the place given (when it was agreed
+    to, and its id).
+    """
+    conditions = "" if after is None else " AND (created_at, id) < (:after, :after_id)"
+    conditions += " AND user_id = :user_id" if user_id else ""
+    return (
+        yield from many(
+            "SELECT id, user_id, scopes, created_at, updated_at FROM authorizations WHERE org_id = :org_id"
+            f" AND app_id = :app_id AND ended_at IS NULL{conditions} ORDER BY created_at DESC, id DESC LIMIT :limit",
+            of_app_row,
+            org_id=org_id,
+            app_id=app_id,
+            limit=limit,
+            **({"user_id": user_id} if user_id else {}),
+            **({"after": after[0], "after_id": after[1]} if after else {}),
+        )
+    )
+
+
+class Users(msgspec.Struct, frozen=True):
+    """How many users let an app act."""
+
+    app_id: str
+    users: int
+
+
+def users_of(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, int]]:
+    """How many users let each of these apps act."""
+    values: dict[str, Value] = {f"app_{n}": app_id for n, app_id in enumerate(app_ids)}
+    found = yield from many(
+        "SELECT app_id, COUNT(*) AS users FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL AND app_id IN"
+        f" ({', '.join(f':{name}' for name in values) or 'NULL'}) GROUP BY app_id ORDER BY app_id LIMIT :limit",
+        Users,
+        org_id=org_id,
+        limit=max(1, len(values)),
+        **values,
+    )
+    return {each.app_id: each.users for each in found}
+
+
+def end_some(org_id: str, app_id: str, now: int) -> Operation[int]:
+    """End a page of what users let this app do, each of them announced. How many ended; none: nothing is left."""
+    ended = yield from many(
+        "UPDATE authorizations SET ended_at = :now WHERE id IN (SELECT id FROM authorizations WHERE org_id = :org_id"
+        " AND app_id = :app_id AND ended_at IS NULL ORDER BY created_at, id LIMIT :limit) AND ended_at IS NULL"
+        " RETURNING id AS value",
+        text,
+        org_id=org_id,
+        app_id=app_id,
+        now=now,
+        limit=PAGE,
+    )
+    for authorization_id in ended:
+        yield from announce(org_id, "authorization", authorization_id)
+    return len(ended)
 
 
 def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:

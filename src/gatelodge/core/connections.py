@@ -6,7 +6,7 @@ A replayed code or refresh token ends its connection and never the user's other 
 import msgspec
 
 from gatelodge.core import audit, authorizations, users
-from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, one, text
 
 MOST_ENDED = 1_000_000
 PAGE = 500
@@ -219,6 +219,46 @@ def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
             limit=MOST_SHOWN,
         )
     )
+
+
+def under(org_id: str, authorization_ids: tuple[str, ...]) -> Operation[list[Shown]]:
+    """The live connections under these authorizations, the one used last first."""
+    values: dict[str, Value] = {f"agreed_{n}": each for n, each in enumerate(authorization_ids)}
+    return (
+        yield from many(
+            "SELECT id, authorization_id, app_id, scopes, resource, created_at, used_at FROM connections"
+            f" WHERE org_id = :org_id AND authorization_id IN ({', '.join(f':{name}' for name in values) or 'NULL'})"
+            " AND ended_at IS NULL ORDER BY used_at DESC, id LIMIT :limit",
+            shown,
+            org_id=org_id,
+            limit=MOST_SHOWN,
+            **values,
+        )
+    )
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """How an app is used: its live connections, when the first of them began, and when one was last used."""
+
+    app_id: str
+    connections: int
+    first_at: int
+    last_at: int
+
+
+def usage(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, Usage]]:
+    """How each of these apps is used; an app without a live connection is left out."""
+    values: dict[str, Value] = {f"app_{n}": app_id for n, app_id in enumerate(app_ids)}
+    found = yield from many(
+        "SELECT app_id, COUNT(*) AS connections, MIN(created_at) AS first_at, MAX(used_at) AS last_at FROM connections"
+        f" WHERE org_id = :org_id AND ended_at IS NULL AND app_id IN ({', '.join(f':{name}' for name in values) or 'NULL'})"
+        f" AND {authorizations.is_live_sql('authorization_id')} GROUP BY app_id ORDER BY app_id LIMIT :limit",
+        Usage,
+        org_id=org_id,
+        limit=max(1, len(values)),
+        **values,
+    )
+    return {each.app_id: each for each in found}
 
 
 def note_use(org_id: str, connection_id: str, now: int) -> Operation[None]:

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from gatelodge.core import audit, permissions, users
+from gatelodge.core import audit, permissions, sessions, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, many, one, text
 
@@ -124,7 +124,9 @@ def find(org_id: str, name: str) -> Operation[IdentityProvider | None]:
 
 
 def remove(org_id: str, name: str) -> Operation[bool]:
-    """Let nobody sign in through this provider any more. Its users stay, without a way in of their own."""
+    """Let nobody sign in through this provider any more, and end the sessions of those who did. Its users stay, without
+    a way in of their own; what they let apps do stays with them.
+    """
     found = yield from find(org_id, name)
     if found is None:
         return False
@@ -132,6 +134,7 @@ def remove(org_id: str, name: str) -> Operation[bool]:
         "DELETE FROM upstream_identities WHERE org_id = :org_id AND provider_id = :id", org_id=org_id, id=found.id
     )
     yield from execute("DELETE FROM identity_providers WHERE org_id = :org_id AND id = :id", org_id=org_id, id=found.id)
+    yield from sessions.end_of_provider(org_id, found.id)
     return True
 
 

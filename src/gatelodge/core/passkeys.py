@@ -43,6 +43,11 @@ def add(made: Passkey) -> Operation[None]:
     yield from audit.record(made.org_id, made.created_at * 1000, made.user_id, "user:passkey:add", made.id, {})
 
 
+def has_any_sql(user_column: str) -> str:
+    """A condition for another module's statement of the org ``:org_id``: the user that this column names has one."""
+    return f"EXISTS (SELECT 1 FROM passkeys k WHERE k.org_id = :org_id AND k.user_id = {user_column})"
+
+
 def count(org_id: str, user_id: str) -> Operation[int]:
     """How many keys the user has."""
     found = yield from one(

@@ -41,6 +41,14 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True):
         return self.has_totp or self.passkeys > 0
 
 
+def has_any_sql(user_column: str) -> str:
+    """A condition for another module's statement of the org ``:org_id``: the user that this column names has one."""
+    return (
+        "(EXISTS (SELECT 1 FROM totp_secrets t WHERE t.org_id = :org_id AND t.confirmed_at IS NOT NULL"
+        f" AND t.user_id = {user_column}) OR {passkeys.has_any_sql(user_column)})"
+    )
+
+
 def row_name(org_id: str, user_id: str) -> str:
     """What a sealed secret is bound to."""
     return f"{org_id}/{user_id}"

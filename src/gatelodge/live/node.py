@@ -299,6 +299,8 @@ class LiveNode:
                 self._remember_ended([change.key])
             case "user":
                 self._users.drop((change.org_id, change.key))
+            case "permission_set":
+                self._users.clear()
             case "server":
                 self._servers.drop(change.org_id)
             case "keys":

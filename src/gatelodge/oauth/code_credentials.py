@@ -160,7 +160,8 @@ def _check_policies(site: Site, org: Org, request: Request, asked: Asked, live_u
     policies = asked.client.policies
     address = client_address(request, site.config)
     found = (
-        admission.check_user(policies, live_user.access)
+        admission.check_rules(org.app_rules, asked.client.settings, policies)
+        or admission.check_user(policies, live_user.access)
         or admission.check_address(policies, org.trusted_ranges, address, level=STANDARD)
         or admission.check_level(policies, STANDARD)
     )

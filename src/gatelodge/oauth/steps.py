@@ -91,7 +91,8 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
     """Why the app's Policies or the user's permissions stop this visitor here; None: nothing does."""
     level = visitor.session.level
     found = (
-        admission.check_user(client.policies, visitor.access)
+        admission.check_rules(org.app_rules, client.settings, client.policies)
+        or admission.check_user(client.policies, visitor.access)
         or admission.check_address(client.policies, org.trusted_ranges, visitor.address, level=level)
         or admission.check_level(client.policies, level)
     )
@@ -108,6 +109,7 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
 def _refusal(found: NotAdmitted) -> Refuse:
     fixes = {
         "invalid_app_access": "Ask an administrator to assign you one of them, or to change the app's Permitted Users.",
+        "app_blocked": "Ask an administrator about External Client App Settings, which hold for every app of the org.",
         "ip_restricted": "Connect from a trusted network, or ask an administrator about the app's IP Relaxation.",
     }
     fix = fixes.get(found.code, "Ask an administrator about the app's session security level.")
