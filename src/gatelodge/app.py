@@ -25,6 +25,7 @@ from gatelodge.core import (
     secrets,
     sessions,
     sign_in_failures,
+    told_refusals,
     used_once,
 )
 from gatelodge.core.clock import Clock
@@ -58,6 +59,7 @@ FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     pushed_requests.forget_old,
     sessions.forget_old,
     sign_in_failures.forget_old,
+    told_refusals.forget_old,
     used_once.forget_old,
 )
 """One row for each kind of record whose time comes. Each removes a batch at a time and says whether there may be more."""

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from gatelodge.core import authorizations, connections, keys, mcp_servers, permissions, propagation, users
+from gatelodge.core import authorizations, connections, keys, permissions, propagation, users
 from gatelodge.core.apps import registry
 from gatelodge.core.operation import announce, execute
 from tests.gateway.speaking import SERVER, Client, claims, token
 from tests.house import House
+from tests.oauth.scenes import activate
 from tests.people import OAuthClient, Person
 from tests.requirements import requirement
 
@@ -144,10 +145,10 @@ def test_a_user_who_loses_the_permission_is_refused_and_one_who_gets_it_is_let_i
 def test_a_deactivated_server_is_no_longer_there_and_comes_back_when_it_is_activated(house_on: House):
     client = Client(house_on, token(house_on))
     assert client.modern("tools/list").status_code == 200
-    house_on.write(mcp_servers.set_active, house_on.org.id, SERVER, is_active=False)
+    activate(house_on, SERVER, is_active=False)
     house_on.catch_up()
     refused(client, 404, SERVER)
-    house_on.write(mcp_servers.set_active, house_on.org.id, SERVER, is_active=True)
+    activate(house_on, SERVER, is_active=True)
     house_on.catch_up()
     assert client.modern("tools/list").status_code == 200
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from gatelodge.cli import seeding
-from gatelodge.core import mcp_servers, orgs
+from gatelodge.core import mcp_servers, orgs, server_kinds
 from gatelodge.core.ids import MCP_SERVER
 from gatelodge.core.secrets import new_id
 from tests.gateway.speaking import SERVER, Client
 from tests.house import House
+from tests.oauth.scenes import activate
 from tests.requirements import requirement
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -21,11 +22,11 @@ def second_org(house: House) -> orgs.Org:
     """An org at /o/acme-two with a records server of its own."""
     made = house.run(seeding.make_org(house.site, name="acme-two", label="Acme Two", kind=orgs.SANDBOX))
     server = mcp_servers.McpServer(
-        id=new_id(MCP_SERVER), org_id=made.id, name=SERVER, label="Reads", kind=mcp_servers.RECORDS,
+        id=new_id(MCP_SERVER), org_id=made.id, name=SERVER, label="Reads", kind=server_kinds.RECORDS, variant=SERVER,
         source="sample:nowhere.db", is_active=False,
     )  # fmt: skip
-    house.write(mcp_servers.register, server)
-    house.write(mcp_servers.set_active, made.id, SERVER, is_active=True)
+    house.write(mcp_servers.register, server, actor="a test", now_ms=house.site.clock.now_ms())
+    activate(house, SERVER, is_active=True, org=made)
     house.catch_up()
     found = house.site.live.org_at("acme-two")
     assert found is not None
@@ -89,7 +90,7 @@ def test_a_server_that_there_is_not_has_no_metadata_and_no_challenge(org: House,
 @requirement("gateway:no-metadata-for-unknown-servers")
 def test_a_server_of_another_org_has_no_metadata_here(estate: tuple[House, str]):
     house, path = estate
-    house.write(mcp_servers.set_active, house.org.id, SERVER, is_active=False)
+    activate(house, SERVER, is_active=False)
     house.catch_up()
     try:
         front = house.client()
@@ -97,7 +98,7 @@ def test_a_server_of_another_org_has_no_metadata_here(estate: tuple[House, str])
         assert front.get(f"http://localhost:8765{WELL_KNOWN}{path}/o/acme-two/mcp/{SERVER}").status_code == 200
         assert front.get(f"http://localhost:8765{WELL_KNOWN}{path}/o/nobody/mcp/{SERVER}").status_code == 404
     finally:
-        house.write(mcp_servers.set_active, house.org.id, SERVER, is_active=True)
+        activate(house, SERVER, is_active=True)
         house.catch_up()
 
 
@@ -105,7 +106,7 @@ def test_a_server_of_another_org_has_no_metadata_here(estate: tuple[House, str])
 def test_a_deactivated_server_has_no_metadata(house_on: House):
     url = f"{house_on.issuer}{WELL_KNOWN}/mcp/{SERVER}"
     assert house_on.client().get(url).status_code == 200
-    house_on.write(mcp_servers.set_active, house_on.org.id, SERVER, is_active=False)
+    activate(house_on, SERVER, is_active=False)
     house_on.catch_up()
     assert house_on.client().get(url).status_code == 404
 

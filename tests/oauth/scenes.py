@@ -134,12 +134,19 @@ def add_server(house: House, name: str, org: Org | None = None, *, is_active: bo
     at = org or house.org
     made = mcp_servers.McpServer(
         id=secrets.new_id(MCP_SERVER), org_id=at.id, name=name, label=f"Server {name}", kind="records",
-        source=f"sample:{house.config.data}/sample.db", is_active=False,
+        variant="sobject-reads", source=f"sample:{house.config.data}/sample.db", is_active=False,
     )  # fmt: skip
-    house.write(mcp_servers.register, made)
-    house.write(mcp_servers.set_active, at.id, name, is_active=is_active)
+    told = {"actor": "a test", "now_ms": house.site.clock.now_ms()}
+    house.write(mcp_servers.register, made, **told)
+    house.write(mcp_servers.set_active, at.id, name, is_active=is_active, **told)
     house.catch_up()
     return mcp_servers.resource(at, name)
+
+
+def activate(house: House, name: str, *, is_active: bool, org: Org | None = None) -> None:
+    """An administrator activates or deactivates a server; nodes learn of it when they read the feed."""
+    at, now_ms = org or house.org, house.site.clock.now_ms()
+    house.write(mcp_servers.set_active, at.id, name, is_active=is_active, actor="a test", now_ms=now_ms)
 
 
 def add_org(house: House, name: str) -> Org:

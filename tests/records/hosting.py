@@ -8,7 +8,12 @@ from typing import Any
 
 import httpx2
 
+from gatelodge.core.apps.policies import Policies
+from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.permissions import ADMINISTRATOR, Access
+from gatelodge.core.permitting import Permitted, Who
+from gatelodge.core.server_items import with_hosted
+from gatelodge.core.server_kinds import RECORDS
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records.server import RecordsServer
 from tests.gateway.speaking import ACCEPT, META, MODERN
@@ -19,9 +24,16 @@ from tests.house import House
 def hosted(org: House, database: Path, **options: Any) -> Iterator[Callable[[str], Any]]:
     """Ask SOQL of this database; an answer that is an error is its list of errors."""
     server = RecordsServer("own", "Own", str(database), now=lambda: org.time, **options)
+    access, scopes = Access((ADMINISTRATOR,)), ("mcp_api",)
+    own = McpServer(
+        id="1g1", org_id=org.org.id, name="own", label="Own", kind=RECORDS, source=str(database), is_active=True,
+        variant="sobject-reads",
+    )  # fmt: skip
+    who = Who(app="An_App", policies=Policies(), user="u@x", access=access, scopes=scopes)
     caller = Caller(
         org_id=org.org.id, user_id="005", username="u@x", user_label="U", email="u@x", time_zone="UTC",
-        client_id="c", scopes=("mcp_api",), server="own", access=Access((ADMINISTRATOR,)),
+        client_id="c", app_id="0xI", authorization_id="0uA", connection_id="0uC", scopes=scopes, server="own",
+        access=access, permitted=Permitted(who, own, with_hosted(own, [])),
     )  # fmt: skip
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -93,9 +93,14 @@ def refused_password(page: Page, dev: Dev) -> None:
     page.get_by_role("button", name="Change password").click()
 
 
-def open_menu(page: Page, dev: Dev) -> None:
-    page.goto(f"{dev.issuer}/setup")
-    page.locator(".account > summary").click()
+def menu(which: str) -> GO:
+    """Home, with one of the top bar's menus open."""
+
+    def go(page: Page, dev: Dev) -> None:
+        page.goto(f"{dev.issuer}/setup")
+        page.locator(f"{which} > summary").click()
+
+    return go
 
 
 def refused_org(page: Page, dev: Dev) -> None:
@@ -179,6 +184,8 @@ BY_ROW: dict[str, GO] = {
     "/setup/password": at("/setup/password"),
     "/setup/connections": at("/setup/connections"),
     "/setup/sessions": at("/setup/sessions"),
+    "/setup/preferences": at("/setup/preferences"),
+    "/setup/search": at("/setup/search?q=cur"),
     "/setup/verify": at("/setup/verify"),
     "/setup/second-factors": at("/setup/second-factors"),
     "/setup/second-factors/totp": authenticator_app,
@@ -203,7 +210,11 @@ BY_STATE: dict[str, GO] = {
     "an app that there isn't": at("/setup/apps/0xI000000000000AAA"),
     "Quick Find": at("/setup?find=external+client"),
     "Quick Find in vain": at("/setup?find=nothing+of+the+kind"),
-    "the account menu": open_menu,
+    "a search in vain": at("/setup/search?q=nothing+of+the+kind"),
+    "preferences that were saved": at("/setup/preferences?saved=1"),
+    "the account menu": menu(".account"),
+    "the menu of colours": menu("#theme"),
+    "the help": menu("#help"),
     "a query that can't be read": at("/setup/apps?after=%ff"),
     "a refused callback": refused_callback,
     "an unknown client": unknown_client,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from gatelodge.core import mcp_servers
 from gatelodge.core.apps.settings import FIELDS, FLOWS, LABELS, SECURITY
 from tests.house import House
+from tests.oauth.scenes import activate
 from tests.people import Person
 from tests.requirements import requirement
 from tests.setup import offices
@@ -242,7 +242,7 @@ def test_the_form_of_a_new_app_says_what_it_still_needs(house: House):
     assert "OAuth is off" in shown and "There is no callback URL that can be used" in shown
     ready = send(robin, "/setup/apps/new", preset="claude", use_preset="1")
     assert "9 of 9" in words(ready)
-    house.write(mcp_servers.set_active, house.org.id, "sobject-reads", is_active=False)
+    activate(house, "sobject-reads", is_active=False)
     house.catch_up()
     assert "No MCP server is active for this app" in words(robin.front.get("/setup/apps/new"))
 

@@ -19,13 +19,15 @@ APP_ID = re.compile(r"/setup/apps/(0xI\w{15})")
 FOR_EVERYBODY = (
     "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/verify",
     "/setup/second-factors", "/setup/second-factors/totp", "/setup/second-factors/passkey", "/setup/connect",
-    "/setup/connect/{user_code}",
+    "/setup/connect/{user_code}", "/setup/preferences", "/setup/search",
 )  # fmt: skip
 """Rows of Setup that need no permission."""
 FOR_STRANGERS = ("/setup/first", "/setup/connect", "/setup/connect/{user_code}")
 """Rows below /setup that are looked at before signing in: a device's code grants nothing by itself."""
 SIGN_IN = ("/login", "/login/factor", "/login/callback", "/login/upstream/{provider}")
 """Rows whose page may load the script for passkeys, and no other."""
+OURS = ["htmx-4.0.1.min.js", "setup.js"]
+"""The scripts of Setup's pages."""
 SIGN_OUT = places.SIGN_OUT
 """The one form that another site may post, by OpenID Connect RP-Initiated Logout 1.0 §2: without a form's token, it is
 an app's request. It becomes a GET with that standard's parameters, and nothing has happened yet.
@@ -74,10 +76,10 @@ def allowed_scripts(house: House, path: str, text: str) -> str:
     """What a page with these scripts may say of them: Setup's pages load our own files, the flow's none, and of those
     the pages of signing in one, which they name by its whole URL.
     """
-    loaded = re.findall(r'<script type="module" src="/static/([a-z]+\.js)\?v=[0-9a-f]{12}"></script>', text)
+    loaded = re.findall(r'<script type="module" src="/static/([a-z0-9.-]+\.js)\?v=[0-9a-f]{12}"></script>', text)
     assert len(loaded) == text.count("<script"), path
     if 'class="flow"' not in text:
-        assert loaded in (["setup.js"], ["setup.js", "passkeys.js"]), path
+        assert loaded in (OURS, [*OURS, "passkeys.js"]), path
         return "'self'"
     if not loaded:
         return "'none'"

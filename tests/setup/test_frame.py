@@ -15,7 +15,7 @@ MANAGER = "External Client App Manager"
 
 
 def tree(page: Page) -> Any:
-    return page.get_by_role("navigation", name="Setup").get_by_role("link")
+    return page.locator("#tree").get_by_role("link")
 
 
 @pytest.mark.slow
@@ -77,22 +77,42 @@ def background(page: Page) -> str:
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
+def choose(page: Page, colours: str) -> None:
+    page.locator("#theme > summary").click()
+    page.locator("#theme").get_by_role("button", name=colours).click()
+    page.locator("#theme").get_by_role("button", name=colours, pressed=True).wait_for()
+
+
 @pytest.mark.slow
 @requirement("setup:theme")
 def test_the_colour_scheme_changes_in_place_so_that_a_half_filled_form_stays(page: Page, org: Dev):
     page.goto(f"{org.issuer}/setup/apps/new")
     page.get_by_label("External Client App Name").fill("Half")
     before = background(page)
-    page.get_by_role("button", name=re.compile("^Colour scheme: same as system; switch to dark")).click()
-    page.get_by_role("button", name=re.compile("^Colour scheme: dark; switch to light")).wait_for()
+    choose(page, "Dark")
     assert background(page) != before
     expect(page.get_by_label("External Client App Name")).to_have_value("Half")
     page.goto(f"{org.issuer}/setup/users")
     assert background(page) != before
-    page.get_by_role("button", name=re.compile("^Colour scheme: dark")).click()
-    page.get_by_role("button", name=re.compile("^Colour scheme: light; switch to same as system")).click()
-    page.get_by_role("button", name=re.compile("^Colour scheme: same as system")).wait_for()
+    choose(page, "System")
     assert background(page) == before
+
+
+@pytest.mark.slow
+@requirement("setup:theme")
+def test_the_colours_follow_the_user_to_every_browser_and_the_browser_to_its_sign_in_page(browser: Browser, org: Dev):
+    with browsing.window(browser) as page:
+        browsing.sign_in(page, org, 1)
+        choose(page, "Dark")
+        dark = background(page)
+        page.locator(".account > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(f"{org.issuer}/login")
+        assert background(page) == dark
+    with browsing.window(browser) as other:
+        browsing.sign_in(other, org, 1)
+        assert background(other) == dark
+        choose(other, "System")
 
 
 @pytest.mark.slow
@@ -100,9 +120,12 @@ def test_the_colour_scheme_changes_in_place_so_that_a_half_filled_form_stays(pag
 def test_without_javascript_the_colour_scheme_changes_and_one_stays_on_the_page(plain: Page, org: Dev):
     plain.goto(f"{org.issuer}/setup/users")
     before = background(plain)
-    plain.get_by_role("button", name=re.compile("^Colour scheme")).click()
+    plain.locator("#theme > summary").click()
+    plain.get_by_role("button", name="Dark").click()
     expect(plain).to_have_url(f"{org.issuer}/setup/users")
     assert background(plain) != before
+    plain.locator("#theme > summary").click()
+    plain.get_by_role("button", name="System").click()
 
 
 @pytest.mark.slow
@@ -204,8 +227,7 @@ def test_under_a_path_of_the_public_url_setup_is_whole(browser: Browser, tmp_pat
         page.get_by_role("button", name="Create", exact=True).click()
         page.get_by_role("link", name="Policies").click()
         page.get_by_role("button", name="Save policies").click()
-        page.get_by_role("button", name=re.compile("^Colour scheme")).click()
-        page.get_by_role("button", name=re.compile("^Colour scheme: dark")).wait_for()
+        choose(page, "Dark")
         page.locator(".account > summary").click()
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(f"{org.issuer}/login")
@@ -218,7 +240,8 @@ def test_whoever_was_signed_out_elsewhere_signs_in_and_goes_on_where_they_were(b
         browsing.sign_in(page, org)
         page.goto(f"{org.issuer}/setup/users")
         page.context.clear_cookies()
-        page.get_by_role("button", name=re.compile("^Colour scheme")).click()
+        page.locator("#theme > summary").click()
+        page.get_by_role("button", name="Dark").click()
         browsing.fill_sign_in(page, org.user(0))
         expect(page.get_by_role("heading", level=1)).to_have_text("Acme")
         page.goto(f"{org.issuer}/setup/password")

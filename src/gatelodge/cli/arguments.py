@@ -97,7 +97,7 @@ def _app(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"Lists are written with commas; mcp_servers=* means every active one. Names: {', '.join(LABELS)}.",
+        help=f"Lists are written with commas; mcp_servers=* means every active one, mcp_tools=* every one that is on. Names: {', '.join(LABELS)}.",
     )
     connected = _of_a_deployment(
         verbs.add_parser(

@@ -6,7 +6,18 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.core import keys, mcp_servers, orgs, permissions, propagation, refresh, secrets, setup_links, users
+from gatelodge.core import (
+    keys,
+    mcp_servers,
+    orgs,
+    permissions,
+    propagation,
+    refresh,
+    secrets,
+    server_kinds,
+    setup_links,
+    users,
+)
 from gatelodge.core.apps import policies, presets, registry, settings
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import APP, MCP_SERVER, ORG, PERMISSION_SET, USER
@@ -141,7 +152,7 @@ async def development(site: Site) -> Told:
 def _everything(site: Site, org_id: str, hashes: list[str]) -> Operation[None]:
     """All of it in one transaction: a start that was cut off leaves nothing half made."""
     yield from _people(org_id, hashes, site.clock.now())
-    yield from _records(org_id, Path(site.config.data) / "sample.db")
+    yield from _records(org_id, Path(site.config.data) / "sample.db", site.clock.now_ms())
     for name in CLIENTS:
         made = _app_for(site, org_id, presets.BY_NAME[name])
         yield from propagation.create_app(made, now_ms=site.clock.now_ms(), delay=0)
@@ -164,19 +175,21 @@ def _people(org_id: str, hashes: list[str], now: int) -> Operation[None]:
         )
 
 
-def _records(org_id: str, sample: Path) -> Operation[None]:
+def _records(org_id: str, sample: Path, now_ms: int) -> Operation[None]:
     """Register the records server; the sample database behind it is made at its first call, from the same seed."""
     made = mcp_servers.McpServer(
         id=secrets.new_id(MCP_SERVER),
         org_id=org_id,
         name=SERVER,
         label="SObject Reads",
-        kind=mcp_servers.RECORDS,
+        kind=server_kinds.RECORDS,
+        variant=SERVER,
         source=f"sample:{sample.resolve()}",
         is_active=False,
     )
-    yield from mcp_servers.register(made)
-    yield from mcp_servers.set_active(org_id, SERVER, is_active=True)
+    actor = PEOPLE[0][0]
+    yield from mcp_servers.register(made, actor=actor, now_ms=now_ms)
+    yield from mcp_servers.set_active(org_id, SERVER, is_active=True, actor=actor, now_ms=now_ms)
 
 
 def _app_for(site: Site, org_id: str, preset: presets.Preset) -> registry.ExternalClientApp:

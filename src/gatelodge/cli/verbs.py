@@ -22,6 +22,8 @@ from gatelodge.web.site import Site
 
 MOST_LISTED = 1000
 SHORTEST_PASSWORD = 12
+EVERY = ("mcp_servers", "mcp_tools")
+"""Policies whose None means every one."""
 
 
 def answering(site: Site) -> Callable[[str, dict[str, Any]], Awaitable[object]]:
@@ -107,8 +109,7 @@ def changed_policies(policies: Policies, changes: list[str]) -> Policies:
             raise Refused(f"--set {change!r:.80} must be NAME=VALUE; the names are {', '.join(fields)}", "set")
         texts.setdefault(name, []).append(value)
     values = {name: from_text(fields[name], _parts(fields[name], sent)) for name, sent in texts.items()}
-    if values.get("mcp_servers") == ("*",):
-        values["mcp_servers"] = None
+    values |= {name: None for name in EVERY if values.get(name) == ("*",)}
     return msgspec.structs.replace(policies, **values)
 
 
@@ -180,8 +181,8 @@ def _app(app: registry.ExternalClientApp) -> dict[str, Any]:
 
 
 def _policies(policies: Policies) -> dict[str, Any]:
-    """As ``--set`` takes them: every active MCP server is written ``*``."""
-    return msgspec.structs.asdict(policies) | ({"mcp_servers": "*"} if policies.mcp_servers is None else {})
+    """As ``--set`` takes them: every MCP server and every tool are written ``*``."""
+    return msgspec.structs.asdict(policies) | {name: "*" for name in EVERY if getattr(policies, name) is None}
 
 
 def _user(user: users.User) -> dict[str, Any]:

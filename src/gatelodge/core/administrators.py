@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from gatelodge.core import audit, deactivation, identity_providers, orgs, permissions, users
+from gatelodge.core import audit, deactivation, identity_providers, mcp_servers, orgs, permissions, users
 from gatelodge.core.apps import registry
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.operation import Operation
@@ -116,9 +116,11 @@ def remove_set(org_id: str, api_name: str, *, by: Actor, now_ms: int) -> Operati
 
 
 def named_by(org_id: str, api_name: str) -> Operation[list[str]]:
-    """What lets somebody in by this permission set: policies of apps, and identity providers."""
+    """What lets somebody in by this permission set: policies of apps, MCP servers and identity providers."""
     apps = yield from registry.naming_permission_set(org_id, api_name)
     found = [f"the policies of {app.settings.label}" for app in apps]
+    servers = yield from mcp_servers.of_org(org_id)
+    found += [f"the MCP server {server.label}" for server in servers if api_name in server.permission_sets]
     providers = yield from identity_providers.of_org(org_id)
     naming = (each for each in providers if api_name in (*each.rules.permission_sets, *each.rules.mapping.values()))
     return [*found, *(f"the identity provider {each.label}" for each in naming)]

@@ -6,7 +6,7 @@ once, or after the delay that a development org imitates.
 
 import msgspec
 
-from gatelodge.core import audit, credentials, mcp_servers, org_options, orgs, permissions, users
+from gatelodge.core import audit, credentials, mcp_servers, org_options, orgs, permissions, server_items, users
 from gatelodge.core.apps import policies as app_policies
 from gatelodge.core.apps import registry
 from gatelodge.core.apps import settings as app_settings
@@ -163,10 +163,12 @@ def known_to(org_id: str, policies: Policies) -> Operation[app_policies.Known]:
     """What the org has of that which these policies may name."""
     servers = yield from mcp_servers.of_org(org_id)
     sets = yield from permissions.of_org(org_id)
+    tools = (yield from server_items.tools_of(servers)) if policies.mcp_tools else frozenset[str]()
     runs_as = (yield from users.find_by_username(org_id, policies.run_as)) if policies.run_as else None
     return app_policies.Known(
         servers=tuple(server.name for server in servers),
         permission_sets=tuple(each.api_name for each in sets),
+        tools=tools,
         run_as_exists=runs_as is not None and runs_as.is_active,
     )
 

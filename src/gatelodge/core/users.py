@@ -13,7 +13,11 @@ USERNAME_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,63}")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person with a name of their own. ``password_is_seeded``: the password was derived, its owner never set one."""
+    """A person with a name of their own. ``password_is_seeded``: the password was derived, its owner never set one.
+
+    ``time_zone`` is IANA's name; ``language`` (BCP 47) and ``theme`` ("light", "dark") are "" where the browser decides.
+    ``has_shortcuts``: single keys of the keyboard act on Setup's pages (WCAG 2.1.4).
+    """
 
     id: str
     org_id: str
@@ -24,6 +28,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     password_is_seeded: bool
     created_at: int
+    language: str = ""
+    theme: str = ""
+    has_shortcuts: bool = True
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -37,12 +44,19 @@ class Credential(msgspec.Struct, frozen=True):
         return f"Credential({self.user_id})"
 
 
-COLUMNS = "id, org_id, username, name, email, time_zone, is_active, password_is_seeded, created_at"
+COLUMNS = (
+    "id, org_id, username, name, email, time_zone, is_active, password_is_seeded, created_at, language, theme,"
+    " has_shortcuts"
+)
 
 
-def user(*, is_active: int, password_is_seeded: int, **columns: object) -> User:
+def user(*, is_active: int, password_is_seeded: int, has_shortcuts: int, **columns: object) -> User:
     """A ``User`` from its row."""
-    flags = {"is_active": bool(is_active), "password_is_seeded": bool(password_is_seeded)}
+    flags = {
+        "is_active": bool(is_active),
+        "password_is_seeded": bool(password_is_seeded),
+        "has_shortcuts": bool(has_shortcuts),
+    }
     return msgspec.convert({**columns, **flags}, User)
 
 
@@ -272,6 +286,37 @@ def rename(org_id: str, user_id: str, name: str) -> Operation[None]:
         user_id=user_id,
     )
     yield from announce(org_id, "user", user_id)
+
+
+def prefer(
+    org_id: str, user_id: str, *, language: str, theme: str, time_zone: str, has_shortcuts: bool
+) -> Operation[None]:
+    """What the person chose for their own pages; "" leaves language and theme to the browser."""
+    yield from execute(
+        "UPDATE users SET language = :language, theme = :theme, time_zone = :time_zone, has_shortcuts = :has_shortcuts"
+        " WHERE org_id = :org_id AND id = :user_id",
+        language=language,
+        theme=theme,
+        time_zone=time_zone,
+        has_shortcuts=int(has_shortcuts),
+        org_id=org_id,
+        user_id=user_id,
+    )
+
+
+def matching(org_id: str, text: str, *, limit: int) -> Operation[list[User]]:
+    """The first users whose username or name holds this text, in any case, by username."""
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND (username_key LIKE :pattern ESCAPE '\\'"
+            " OR lower(name) LIKE :pattern ESCAPE '\\') ORDER BY username_key LIMIT :limit",
+            user,
+            org_id=org_id,
+            pattern=f"%{escaped}%",
+            limit=limit,
+        )
+    )
 
 
 def set_active(org_id: str, user_id: str, *, is_active: bool) -> Operation[None]:

@@ -15,7 +15,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.protected_resource import document, turned_away
+from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest, answer_for
 from gatelodge.web.routes import Route, shared_with
@@ -35,6 +35,7 @@ class Gateway:
         self._site = site
         self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
+        self._gate = Gate(site)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -56,7 +57,8 @@ class Gateway:
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
         """One request of an MCP client to one server; a web page may read the answer where its origin is allowed."""
         name = request.path_params["server"]
-        server = (await site.live.servers(org.id)).get(name)
+        live = (await site.live.servers(org.id)).get(name)
+        server = live.server if live else None
         try:
             origin = protected_resource.check_origin(org, server, request)
         except NotAccepted as turned:
@@ -73,7 +75,7 @@ class Gateway:
         return _Shared(served, origin) if origin else served
 
     async def _called(self, site: Site, org: Org, request: Request, server: McpServer | None) -> ASGIApp:
-        caller = await protected_resource.check(site, org, request, request.path_params["server"])
+        caller = await self._gate.check(org, request, request.path_params["server"])
         assert server is not None  # the check has passed
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
@@ -83,10 +85,10 @@ class Gateway:
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
         name = request.path_params["server"]
-        server = (await site.live.servers(org.id)).get(name)
-        if server is None:
+        live = (await site.live.servers(org.id)).get(name)
+        if live is None:
             return PlainTextResponse(f"This org has no active MCP server named {name:.60}\n", 404)
-        body = document(org, resource(org, name), server.label, [MCP_API])
+        body = document(org, resource(org, name), live.server.label, [MCP_API])
         return Response(body, headers=CACHED, media_type="application/json")
 
     async def _records(self, server: McpServer) -> "RecordsServer":

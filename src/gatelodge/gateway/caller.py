@@ -3,10 +3,13 @@
 import msgspec
 
 from gatelodge.core.permissions import Access
+from gatelodge.core.permitting import Permitted
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """A named user, through a named app, at one MCP server of one org."""
+    """A named user, through a named app, at one MCP server of one org. ``permitted`` says what they may list and call
+    there: every server asks it, hosted or relayed.
+    """
 
     org_id: str
     user_id: str
@@ -15,6 +18,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     time_zone: str
     client_id: str
+    app_id: str
+    authorization_id: str
+    connection_id: str
     scopes: tuple[str, ...]
     server: str
     access: Access
+    permitted: Permitted

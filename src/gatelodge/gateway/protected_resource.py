@@ -1,6 +1,7 @@
 """The checks in front of every MCP server: what a client must bring, and what it is told when it doesn't (RFC 9728).
 
-In order: Origin, the server, the token, what it stands for, the method, the policies. A token is checked before a method
+In order: Origin, the server, the token, what it stands for, the method, the scope, what the policies and the server allow
+this user through this app (``core.permitting``), and how often. A token is checked before a method
 is refused, since clients find the authorization server by a GET without one.
 """
 
@@ -12,40 +13,99 @@ from starlette.responses import Response
 
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import USE_MCP_SERVERS
+from gatelodge.core.permitting import Permitted, Who
+from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway.caller import Caller
+from gatelodge.live import LiveServer, LiveUser
 from gatelodge.web import routes
 from gatelodge.web.access_tokens import Accepted, NotAccepted, challenges
+from gatelodge.web.errors import TooMany
 from gatelodge.web.site import Site
 
 MOST_LISTED = 10
+MOST_KNOWN = 10_000
+"""Callers whose permissions a node remembers; one more costs working them out anew."""
 PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 
 
 class Turned(NotAccepted):
-    """The caller is turned away: ``status``, the OAuth code (RFC 6750 §3.1, "" for none) and why."""
+    """The caller is turned away: ``status``, the OAuth code (RFC 6750 §3.1, "" for none) and why; ``retry_after`` are
+    the seconds after which the same may pass (RFC 6585 §4).
+    """
+
+    def __init__(self, status: int, error: str, why: str, *, retry_after: int = 0) -> None:
+        super().__init__(status, error, why)
+        self.retry_after = retry_after
 
 
-async def check(site: Site, org: Org, request: Request, server: str) -> Caller:
-    """The caller of this request, whose Origin was checked before. Raises ``NotAccepted``."""
-    if server not in await site.live.servers(org.id):
-        raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
-    accepted = await site.access.check(org, request, audience=resource(org, server))
-    if request.method != "POST":
-        raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
-    return _admitted(org, server, accepted)
+class Gate:
+    """Lets callers through, or turns them away. What a caller may do is worked out once for as long as their app, their
+    permissions, the server and their scopes stay the same.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._known: dict[tuple[str, ...], Known] = {}
+
+    async def check(self, org: Org, request: Request, server: str) -> Caller:
+        """The caller of this request, whose Origin was checked before. Raises ``NotAccepted``."""
+        live = (await self._site.live.servers(org.id)).get(server)
+        if live is None:
+            raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
+        accepted = await self._site.access.check(org, request, audience=resource(org, server))
+        if request.method != "POST":
+            raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
+        if MCP_API not in accepted.scopes:
+            raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
+        permitted = self._permitted(accepted, live)
+        if permitted.refusal:
+            raise Turned(403, "", permitted.refusal)
+        self._count(org, accepted, permitted.calls_per_minute)
+        return _caller(org, server, accepted, permitted)
+
+    def _permitted(self, accepted: Accepted, live: LiveServer) -> Permitted:
+        client, user, scopes = accepted.client, accepted.user, accepted.scopes
+        key = (live.server.id, client.client_id, user.user.id, *scopes)
+        known = self._known.get(key)
+        if known is None or known.client is not client or known.user is not user or known.live is not live:
+            who = Who(
+                app=client.api_name,
+                policies=client.policies,
+                user=user.user.username,
+                access=user.access,
+                scopes=scopes,
+            )
+            known = Known(client, user, live, Permitted(who, live.server, live.items))
+            if len(self._known) >= MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = known
+        return known.permitted
+
+    def _count(self, org: Org, accepted: Accepted, per_minute: int) -> None:
+        """Count one call of this user through this app. Raises ``Turned`` (429) for one too many."""
+        key = (org.id, accepted.client.app_id, accepted.user.user.id)
+        try:
+            self._site.limits.check_calls(key, per_minute, self._site.clock.now_ms())
+        except TooMany as error:
+            why = (
+                f"{accepted.user.user.username} has used up the {per_minute} calls a minute that the policies of"
+                f" {accepted.client.api_name} allow; try again in {error.retry_after} s"
+            )
+            raise Turned(429, "", why, retry_after=error.retry_after) from None
 
 
-def _admitted(org: Org, server: str, accepted: Accepted) -> Caller:
-    """The caller, if the scopes, the app's policies and the user's permission sets allow this server."""
-    client, live_user = accepted.client, accepted.user
-    if MCP_API not in accepted.scopes:
-        raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
-    if client.policies.mcp_servers is not None and server not in client.policies.mcp_servers:
-        raise Turned(403, "", f"the policies of {client.api_name} do not allow the MCP server {server}")
-    if not live_user.access.may(USE_MCP_SERVERS):
-        raise Turned(403, "", f"{live_user.user.username} has no permission set that allows MCP servers")
+class Known(msgspec.Struct, frozen=True):
+    """What a caller may do, and what that was worked out from."""
+
+    client: LiveClient
+    user: LiveUser
+    live: LiveServer
+    permitted: Permitted
+
+
+def _caller(org: Org, server: str, accepted: Accepted, permitted: Permitted) -> Caller:
+    client, live_user, claims = accepted.client, accepted.user, accepted.claims
     return Caller(
         org_id=org.id,
         user_id=live_user.user.id,
@@ -54,9 +114,13 @@ def _admitted(org: Org, server: str, accepted: Accepted) -> Caller:
         email=live_user.user.email,
         time_zone=live_user.user.time_zone,
         client_id=client.client_id,
+        app_id=client.app_id,
+        authorization_id=claims.authorization_id,
+        connection_id=claims.connection_id,
         scopes=accepted.scopes,
         server=server,
         access=live_user.access,
+        permitted=permitted,
     )
 
 
@@ -93,6 +157,8 @@ def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:
     if turned.status == 401 or turned.error:  # noqa: PLR2004 - what a client can mend with another token
         where = f'resource_metadata="{metadata_url(org, server)}", scope="{MCP_API}"'
         headers["WWW-Authenticate"] = challenges(turned, where)
+    if isinstance(turned, Turned) and turned.retry_after:
+        headers["Retry-After"] = str(turned.retry_after)
     if turned.status == 405:  # noqa: PLR2004
         headers["Allow"] = "POST"
     body = {"error": turned.error or "refused", "error_description": turned.why}

@@ -21,6 +21,7 @@ from gatelodge.core import (
     orgs,
     permissions,
     propagation,
+    server_items,
     tokens,
     users,
 )
@@ -32,6 +33,7 @@ from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient, Received, Release
 from gatelodge.core.secrets import KeyRing
+from gatelodge.core.server_items import Items
 from gatelodge.live.cache import Cache
 from gatelodge.store import Store
 
@@ -58,6 +60,13 @@ class LiveUser(msgspec.Struct, frozen=True):
 
     user: users.User
     access: permissions.Access
+
+
+class LiveServer(msgspec.Struct, frozen=True):
+    """An active MCP server with what it offers."""
+
+    server: McpServer
+    items: Items
 
 
 class Signer(msgspec.Struct, frozen=True):
@@ -103,7 +112,7 @@ class LiveNode:
         self._ended: dict[str, int] = {}
         self._clients = Cache[tuple[str, str], list[Release]](self._read_releases)
         self._users = Cache[tuple[str, str], LiveUser | None](self._read_user)
-        self._servers = Cache[str, dict[str, McpServer]](self._read_servers)
+        self._servers = Cache[str, dict[str, LiveServer]](self._read_servers)
         self._keys = Cache[str, OrgKeys](self._read_keys)
         self._told: list[Callable[[], None]] = []
 
@@ -160,7 +169,7 @@ class LiveNode:
         await self._be_fresh()
         return await self._users.get((org_id, user_id))
 
-    async def servers(self, org_id: str) -> dict[str, McpServer]:
+    async def servers(self, org_id: str) -> dict[str, LiveServer]:
         """The org's active MCP servers by name."""
         await self._be_fresh()
         return await self._servers.get(org_id)
@@ -342,9 +351,8 @@ class LiveNode:
     async def _read_user(self, key: tuple[str, str]) -> LiveUser | None:
         return await self._store.read(read_user, *key)
 
-    async def _read_servers(self, org_id: str) -> dict[str, McpServer]:
-        servers = await self._store.read(mcp_servers.of_org, org_id)
-        return {server.name: server for server in servers if server.is_active}
+    async def _read_servers(self, org_id: str) -> dict[str, LiveServer]:
+        return {live.server.name: live for live in await self._store.read(read_servers, org_id)}
 
     async def _read_keys(self, org_id: str) -> OrgKeys:
         now = self._clock.now()
@@ -366,3 +374,11 @@ def read_user(org_id: str, user_id: str) -> Operation[LiveUser | None]:
     if user is None or not user.is_active:
         return None
     return LiveUser(user, (yield from permissions.access_of(org_id, user_id)))
+
+
+def read_servers(org_id: str) -> Operation[list[LiveServer]]:
+    """The org's active MCP servers by name, with what they offer."""
+    servers = yield from mcp_servers.of_org(org_id)
+    items = yield from server_items.of_org(org_id)
+    active = (server for server in servers if server.is_active)
+    return [LiveServer(each, server_items.with_hosted(each, items.get(each.id, []))) for each in active]

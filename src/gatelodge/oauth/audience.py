@@ -1,22 +1,23 @@
 """Which MCP server a token will open: one canonical string, decided when the user is asked (RFC 8707)."""
 
-from gatelodge.core.mcp_servers import McpServer, canonical, resource
+from gatelodge.core.mcp_servers import canonical, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
+from gatelodge.live import LiveServer
 from gatelodge.oauth.errors import OAuthError
 
 MOST_LISTED = 20
 
 
-def servers_for(client: LiveClient, active: dict[str, McpServer]) -> dict[str, McpServer]:
+def servers_for(client: LiveClient, active: dict[str, LiveServer]) -> dict[str, LiveServer]:
     """The active MCP servers that the app's policies let it use, by name."""
     allowed = client.policies.mcp_servers
     return {name: server for name, server in active.items() if allowed is None or name in allowed}
 
 
 def decide(
-    asked: str | None, *, org: Org, client: LiveClient, scopes: tuple[str, ...], active: dict[str, McpServer]
+    asked: str | None, *, org: Org, client: LiveClient, scopes: tuple[str, ...], active: dict[str, LiveServer]
 ) -> str:
     """The ``aud`` of the tokens of this request. Raises ``OAuthError`` (invalid_target, RFC 8707 §2)."""
     usable = servers_for(client, active) if MCP_API in scopes else {}

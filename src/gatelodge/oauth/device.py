@@ -160,8 +160,8 @@ def _code_page(
 
 
 async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, visitor: Visitor) -> Response:
-    servers = audience.servers_for(found.client, await site.live.servers(org.id)).values()
-    labels = {resource(org, server.name): server.label for server in servers}
+    servers = audience.servers_for(found.client, await site.live.servers(org.id))
+    labels = {resource(org, name): live.server.label for name, live in servers.items()}
     at = dt.datetime.fromtimestamp(found.device.created_at, dt.UTC)
     return pages.render(
         site,

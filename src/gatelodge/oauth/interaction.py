@@ -192,7 +192,7 @@ def _consent_page(
 ) -> Response:
     assert stands.session is not None  # the step was AskConsent
     asked = waiting.asked
-    labels = {resource(org, server.name): server.label for server in asked.servers.values()}
+    labels = {resource(org, name): live.server.label for name, live in asked.servers.items()}
     return pages.render(
         site,
         org,

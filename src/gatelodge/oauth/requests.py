@@ -6,10 +6,10 @@ import msgspec
 
 from gatelodge.core import scopes as scope_words
 from gatelodge.core.apps import callbacks
-from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
+from gatelodge.live import LiveServer
 from gatelodge.oauth import audience, pkce
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 
@@ -62,7 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     adds_refresh: bool
     org: Org
-    servers: dict[str, McpServer]
+    servers: dict[str, LiveServer]
 
     @property
     def returns_token(self) -> bool:

@@ -9,17 +9,19 @@ from gatelodge.setup import (
     access,
     app_form,
     apps,
+    home,
     identity,
     org_pages,
     org_settings,
     people,
     policies,
+    search,
     secrets,
     signing_in,
 )
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
-from gatelodge.setup.personal import connections, passwords, second_factors, sessions, verifying
+from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
@@ -52,7 +54,7 @@ ROUTES = (
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
-    _setup("GET", "", org_pages.home),
+    _setup("GET", "", home.show),
     _setup("GET", "/apps", apps.show_list, *APPS.permissions),
     _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
     _setup("POST", "/apps/new", app_form.create, MANAGE_APPS),
@@ -85,5 +87,8 @@ ROUTES = (
     _setup("POST", "/second-factors/passkey", second_factors.add_passkey, needs_verification=True),
     _setup("GET", "/password", passwords.show),
     _setup("POST", "/password", passwords.change),
-    _setup("POST", "/theme", org_pages.change_theme),
+    _setup("GET", "/preferences", preferences.show),
+    _setup("POST", "/preferences", preferences.change),
+    _setup("POST", "/theme", preferences.change_theme),
+    _setup("GET", "/search", search.show),
 )

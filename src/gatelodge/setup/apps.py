@@ -21,7 +21,15 @@ from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
 
 A_PAGE = 50
-CODES = ("callback_urls", "logout_urls", "public_keys", "trusted_ranges", "custom_attributes", "mcp_servers")
+CODES = (
+    "callback_urls",
+    "logout_urls",
+    "public_keys",
+    "trusted_ranges",
+    "custom_attributes",
+    "mcp_servers",
+    "mcp_tools",
+)
 """Fields whose values are written in the typewriter's letters."""
 WAITS = 20
 """How often, 25 ms apart, a page just saved asks whether every node has the change before it is shown."""

@@ -1,4 +1,4 @@
-"""The frame of every Setup page: who may see it, the tree on its left, and Quick Find, which works without script."""
+"""The frame of every Setup page: who may see it, and the tree on its left (``finding`` narrows it)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, Org
+from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
     EDIT_POLICIES,
     MANAGE_APPS,
@@ -18,9 +18,12 @@ from gatelodge.core.permissions import (
     Access,
 )
 from gatelodge.core.sessions import Session
+from gatelodge.setup import finding
+from gatelodge.setup.finding import Page
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
+from gatelodge.words import _, mark
 
 LABELS = {
     MANAGE_APPS: "Create, edit, and delete External Client Apps",
@@ -29,7 +32,13 @@ LABELS = {
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
 }
-NEXT_THEME = {"": "dark", "dark": "light", "light": ""}
+KINDS = {
+    DEVELOPER_HUB: mark("Developer hub"),
+    PRODUCTION: mark("Production"),
+    SANDBOX: mark("Sandbox"),
+    SCRATCH: mark("Scratch org"),
+}
+"""What each kind of org is called in its chip."""
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,37 +85,6 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One leaf of the tree. ``words`` are what Quick Find knows it by besides its title; ``permissions`` are those of
-    which one is needed to see it, none for a page of everybody's own; ``tab`` "" has no tab.
-    """
-
-    path: str
-    title: str
-    tab: str
-    group: str
-    words: str
-    permissions: tuple[str, ...]
-
-
-class Leaf(msgspec.Struct, frozen=True, kw_only=True):
-    """A leaf as it is drawn: its title cut at the match."""
-
-    path: str
-    words: str
-    before: str
-    match: str
-    after: str
-    is_here: bool
-
-
-class Group(msgspec.Struct, frozen=True):
-    """A branch of the tree."""
-
-    label: str
-    leaves: list[Leaf]
-
-
 APPS = Page(
     path="/setup/apps",
     title="External Client App Manager",
@@ -114,6 +92,8 @@ APPS = Page(
     group="External Client Apps",
     words="connected app oauth client redirect uri callback url consumer key client id",
     permissions=(MANAGE_APPS, EDIT_POLICIES),
+    help="An External Client App is a third-party client that may ask your users for access.\n"
+    "Its Settings say what it is, its Policies who may use it; the consumer key is what it calls its client id.",
 )
 SERVERS = Page(
     path="/setup/mcp-servers",
@@ -122,6 +102,8 @@ SERVERS = Page(
     group="Integrations",
     words="sobject-reads tools resource server url",
     permissions=(MANAGE_MCP_SERVERS,),
+    help="An MCP server is something that apps may call once it is active.\n"
+    "Copy its URL into the client; the app's Policies say which servers and tools it may use.",
 )
 USERS = Page(
     path="/setup/users",
@@ -130,6 +112,8 @@ USERS = Page(
     group="Users",
     words="people permission set profile",
     permissions=(MANAGE_USERS,),
+    help="Users sign in and say yes or no to apps.\n"
+    "What each may do is the sum of their permission sets. Deactivating a user ends their sessions and connections.",
 )
 ORG = Page(
     path="/setup/org",
@@ -139,6 +123,7 @@ ORG = Page(
     words="company information org name label refresh window trusted ip ranges network access signing algorithm es256"
     " rs256 keys",
     permissions=(MANAGE_ORG,),
+    help="What holds for the whole org: its name, the networks it trusts, and how its tokens are signed.",
 )
 CONNECTIONS = Page(
     path="/setup/connections",
@@ -147,6 +132,8 @@ CONNECTIONS = Page(
     group="My Account",
     words="authorized apps oauth usage revoke consent third party",
     permissions=(),
+    help="The apps that you allowed to work as you.\n"
+    "Revoking one ends everything it holds, everywhere, within a second.",
 )
 SECOND_FACTORS = Page(
     path="/setup/second-factors",
@@ -155,6 +142,8 @@ SECOND_FACTORS = Page(
     group="My Account",
     words="mfa 2fa totp authenticator app passkey security key recovery codes",
     permissions=(),
+    help="A second factor proves that it is you when somebody else has your password.\n"
+    "A passkey is the easiest; an authenticator app works everywhere. Keep the recovery codes somewhere else.",
 )
 SESSIONS = Page(
     path="/setup/sessions",
@@ -163,6 +152,7 @@ SESSIONS = Page(
     group="My Account",
     words="signed in browsers devices sign out everywhere",
     permissions=(),
+    help="Every browser in which you are signed in. End those that you don't know, then change your password.",
 )
 PASSWORD = Page(
     path="/setup/password",
@@ -171,8 +161,22 @@ PASSWORD = Page(
     group="My Account",
     words="credentials reset",
     permissions=(),
+    help="A long sentence of your own is stronger than a short word with signs in it.",
 )
-TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD)
+PREFERENCES = Page(
+    path="/setup/preferences",
+    title="Language & Time Zone",
+    tab="",
+    group="My Account",
+    words="locale german deutsch english theme dark light colour color scheme appearance display clock",
+    permissions=(),
+    help="The language of every page for you, the time zone of the times on them, and their colours.",
+)
+TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD, PREFERENCES)
+HOME_HELP = mark(
+    "Home shows what is connected, what needs a look, and what to do next.\n"
+    "Quick Find on the left knows every page by its name and by other words for it."
+)
 
 THEME = "/setup/theme"
 
@@ -196,14 +200,14 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
             forms.check_readable(request.scope["query_string"])
             if request.method == "POST":
                 visit = msgspec.structs.replace(visit, fields=await _posted(visit))
-            if not _may(access, permissions):
-                missing = [LABELS[permission] for permission in permissions]
-                return visit.page("forbidden.html", title="No permission", status=403, missing=missing)
+            if not may(access, permissions):
+                missing = [_(LABELS[permission]) for permission in permissions]
+                return visit.page("forbidden.html", title=_("No permission"), status=403, missing=missing)
             if needs_verification and not session.is_verified(site.clock.now()):
                 return visit.go(f"/setup/verify?next={quote(_here(org, request))}")
             return await answer(visit)
         except BadRequest as error:
-            return visit.page("problem.html", title="Not accepted", status=error.status, why=str(error))
+            return visit.page("problem.html", title=_("Not accepted"), status=error.status, why=str(error))
 
     return endpoint
 
@@ -227,29 +231,31 @@ async def _posted(visit: Visit) -> list[tuple[str, str]]:
     return fields
 
 
-def _may(access: Access, permissions: tuple[str, ...]) -> bool:
+def may(access: Access, permissions: tuple[str, ...]) -> bool:
+    """Whether somebody has one of these permissions; none named: anybody."""
     return not permissions or any(access.may(permission) for permission in permissions)
 
 
 def _frame(visit: Visit) -> dict[str, Any]:
     below = visit.request.scope["path"].removeprefix(visit.org.path)
     find = _wanted(visit.request)
-    seen = [page for page in TREE if _may(visit.access, page.permissions)]
-    tree = _tree(seen, find, below)
-    theme = visit.request.cookies.get(pages.THEME_COOKIE, "")
+    seen = [page for page in TREE if may(visit.access, page.permissions)]
+    groups, here = finding.tree(seen, find, below), finding.page_at(seen, below)
     return {
         "find": find,
-        "found": sum(len(group.leaves) for group in tree),
-        "tree": tree,
+        "found": sum(len(group.leaves) for group in groups),
+        "tree": groups,
         "tabs": [
-            {"path": "/setup", "label": "Home", "is_here": below == "/setup"},
+            {"path": "/setup", "label": _("Home"), "is_here": below == "/setup"},
             *(
-                {"path": page.path, "label": page.tab, "is_here": below.startswith(page.path)}
+                {"path": page.path, "label": _(page.tab), "is_here": below.startswith(page.path)}
                 for page in seen
                 if page.tab
             ),
         ],
-        "next_theme": NEXT_THEME.get(theme, "dark"),
+        "theme_now": visit.session.user.theme,
+        "help_of_page": _(here.help if here else HOME_HELP).splitlines(),
+        "org_kind": _(KINDS.get(visit.org.kind, visit.org.kind)),
         "org_class": {DEVELOPER_HUB: "dev", PRODUCTION: "production"}.get(visit.org.kind, ""),
     }
 
@@ -260,24 +266,3 @@ def _wanted(request: Request) -> str:
         return dict(forms.parse(request.scope["query_string"])).get("find", "")[:80]
     except BadRequest:
         return ""
-
-
-def _tree(seen: list[Page], find: str, here: str) -> list[Group]:
-    wanted = " ".join(find.lower().split())
-    groups: dict[str, list[Leaf]] = {}
-    for page in seen:
-        at = page.title.lower().find(wanted) if wanted else -1
-        if wanted and at < 0 and wanted not in page.words:
-            continue
-        end = at + len(wanted)
-        cut = (page.title[:at], page.title[at:end], page.title[end:]) if at >= 0 else (page.title, "", "")
-        leaf = Leaf(
-            path=page.path,
-            words=page.words,
-            before=cut[0],
-            match=cut[1],
-            after=cut[2],
-            is_here=here.startswith(page.path),
-        )
-        groups.setdefault(page.group, []).append(leaf)
-    return [Group(label, leaves) for label, leaves in groups.items()]

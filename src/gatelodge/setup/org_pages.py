@@ -1,28 +1,13 @@
-"""Setup's other pages: home, MCP servers, users, and the colour scheme."""
+"""Setup's other pages: MCP servers and users."""
 
 from starlette.responses import Response
 
 from gatelodge.core import mcp_servers, permissions, users
-from gatelodge.core.apps import presets
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup.frame import Visit
-from gatelodge.web import forms, pages
+from gatelodge.web import forms
 from gatelodge.web.errors import BadRequest
 
 A_PAGE = 50
-
-
-async def home(visit: Visit) -> Response:
-    """What this org is, and the next step."""
-    servers = await visit.site.live.servers(visit.org.id)
-    return visit.page(
-        "home.html",
-        title="Home",
-        sees_apps=visit.access.may(MANAGE_APPS) or visit.access.may(EDIT_POLICIES),
-        may_create=visit.access.may(MANAGE_APPS),
-        presets=presets.PRESETS,
-        server_urls=[mcp_servers.resource(visit.org, name) for name in servers],
-    )
 
 
 async def show_servers(visit: Visit) -> Response:
@@ -37,7 +22,11 @@ async def change_server(visit: Visit) -> Response:
     act, name = visit.field("act"), visit.field("name")
     if act not in ("activate", "deactivate"):
         raise BadRequest(f"{act!r:.40} can't be done with an MCP server; it is activated or deactivated")
-    if not await visit.site.store.run(mcp_servers.set_active, visit.org.id, name, is_active=act == "activate"):
+    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    is_active = act == "activate"
+    if not await visit.site.store.run(
+        mcp_servers.set_active, visit.org.id, name, is_active=is_active, actor=actor, now_ms=now_ms
+    ):
         raise BadRequest(f"this org has no MCP server {name!r:.60}", 404)
     return visit.go("/setup/mcp-servers")
 
@@ -52,18 +41,3 @@ async def show_users(visit: Visit) -> Response:
         rows.append({"user": user, "sets": [each.label for each in access.sets]})
     next_page = found[A_PAGE - 1].username if len(found) > A_PAGE else ""
     return visit.page("users.html", title="Users", rows=rows, next_page=next_page)
-
-
-async def change_theme(visit: Visit) -> Response:
-    """Keep the colour scheme in this browser, and go back to the page."""
-    theme = visit.field("theme")
-    here = visit.field("next").removeprefix(visit.org.path)
-    response = visit.go(here if here.startswith("/setup") and "\\" not in here else "/setup")
-    if theme in pages.THEMES:
-        secure = visit.site.config.public_url.startswith("https:")
-        response.set_cookie(
-            pages.THEME_COOKIE, theme, max_age=31536000, path="/", secure=secure, httponly=True, samesite="lax"
-        )
-    else:
-        response.delete_cookie(pages.THEME_COOKIE)
-    return response

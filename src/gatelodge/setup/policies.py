@@ -5,18 +5,38 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, permissions, propagation
+from gatelodge.core import mcp_servers, permissions, propagation, server_items
 from gatelodge.core.apps import policies
 from gatelodge.core.apps.fields import Field, from_text
 from gatelodge.core.apps.policies import FIELDS, SECTIONS, Policies
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.errors import Invalid, Refused
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.operation import Operation
 from gatelodge.core.permissions import EDIT_POLICIES
+from gatelodge.core.server_items import TOOL, Item, Items
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.apps import app_page, row_of
 from gatelodge.setup.frame import LABELS, Visit
 
-EVERY = "Every active one"
+EVERY = {"mcp_servers": "Every active one", "mcp_tools": "Every tool that is on"}
+"""What stands for a list that was not chosen from."""
+WHICH = {"mcp_servers": "which_servers", "mcp_tools": "which_tools"}
+"""The form's field that says whether such a list was chosen from."""
+
+
+class ToolBox(msgspec.Struct, frozen=True):
+    """A tool to choose, as policies name it; None: there is no such tool any more."""
+
+    value: str
+    item: Item | None
+
+
+class ToolsOf(msgspec.Struct, frozen=True):
+    """The tools of one server."""
+
+    label: str
+    boxes: list[ToolBox]
 
 
 async def show(visit: Visit, app: ExternalClientApp) -> Response:
@@ -68,8 +88,7 @@ def read(visit: Visit) -> tuple[Policies, dict[str, str]]:
         except Refused as refused:
             errors[field.name] = refused.message
             values[field.name] = field.default
-    if visit.field("which_servers") != "selected":
-        values["mcp_servers"] = None
+    values |= {name: None for name, which in WHICH.items() if visit.field(which) != "selected"}
     return Policies(**values), errors
 
 
@@ -95,6 +114,9 @@ async def _form(visit: Visit, app: ExternalClientApp, values: dict[str, Any], er
         values=values,
         errors=errors,
         offered=await _offered(visit, values),
+        every=EVERY,
+        which=WHICH,
+        tools=await _tools(visit, values["mcp_tools"] or ()),
         delay=visit.site.config.delay,
     )
 
@@ -112,10 +134,29 @@ async def _offered(visit: Visit, values: dict[str, Any]) -> dict[str, list[tuple
     return found | {"default_mcp_server": found["mcp_servers"]}
 
 
+async def _tools(visit: Visit, chosen: tuple[str, ...]) -> list[ToolsOf]:
+    """The org's tools by server, and those that were chosen and are there no more."""
+    servers, items = await visit.site.store.read(servers_with_items, visit.org.id)
+    groups = [
+        ToolsOf(server.label, [ToolBox(f"{server.name}/{each.name}", each) for each in items[server.id].of_kind(TOOL)])
+        for server in servers
+    ]
+    known = {box.value for group in groups for box in group.boxes}
+    lost = [ToolBox(value, None) for value in chosen if value not in known]
+    return [group for group in (*groups, ToolsOf("Not in this org", lost)) if group.boxes]
+
+
+def servers_with_items(org_id: str) -> Operation[tuple[list[McpServer], dict[str, Items]]]:
+    """Every server of the org by name, and what each offers by its id."""
+    servers = yield from mcp_servers.of_org(org_id)
+    stored = yield from server_items.of_org(org_id)
+    return servers, {each.id: server_items.with_hosted(each, stored.get(each.id, [])) for each in servers}
+
+
 def _rows(section: str, values: Policies) -> list[dict[str, Any]]:
     return [_row(field, getattr(values, field.name)) for field in FIELDS if field.section == section]
 
 
 def _row(field: Field, value: Any) -> dict[str, Any]:
     row = row_of(field, value)
-    return row | {"lines": (EVERY,), "is_code": False} if field.name == "mcp_servers" and value is None else row
+    return row | {"lines": (EVERY[field.name],), "is_code": False} if value is None else row

@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge import words
 from gatelodge.core import secrets, sessions
 from gatelodge.core.apps.policies import STANDARD
 from gatelodge.core.errors import Unavailable
@@ -45,12 +46,14 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def session_of(site: Site, org: Org, request: Request) -> Session | None:
-    """The signed-in person of this browser at this org."""
+    """The signed-in person of this browser at this org; from now on this request is answered in their language."""
     value = cookie(site, org, request, SESSION)
     if not value:
         return None
     now = site.clock.now()
     session = await site.store.read(sessions.find, org.id, secrets.digest(value), sessions.terms_of(org), now)
+    if session is not None:
+        words.speak(session.user.language, session.user.time_zone)
     if session is not None and now - session.seen_at >= SEEN_EVERY and site.noted.is_due(f"session {session.id}", now):
         with contextlib.suppress(Unavailable):  # a page that can be read is not refused for a note
             await site.store.run(sessions.see, org.id, session.digest, now)

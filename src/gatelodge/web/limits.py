@@ -1,4 +1,5 @@
-"""How much one caller may send: a bucket for each app at each address, and one for each address, on each node.
+"""How much one caller may send: a bucket for each app at each address, one for each address, and one for each user's
+calls through an app, on each node.
 
 In memory: to count in the database would cost what the limit is there to save. A bucket holds a minute's worth, so that
 a burst passes, and fills up evenly.
@@ -36,6 +37,11 @@ class RateLimits:
         caller = network_of(address)
         self._take((org_id, caller), self._per_minute * APPS_PER_ADDRESS, now_ms)
         self._take((org_id, caller, client_id[:LONGEST_KEY]), self._per_minute, now_ms)
+
+    def check_calls(self, caller: Key, per_minute: int, now_ms: int) -> None:
+        """Count one call of this org, app and user, whose app's policies say how many; 0 is no limit. Raises ``TooMany``."""
+        if per_minute:
+            self._take(("calls", *caller), per_minute, now_ms)
 
     def _take(self, key: Key, per_minute: int, now_ms: int) -> None:
         level, at = self._buckets.pop(key, (float(per_minute), now_ms))

@@ -1,5 +1,6 @@
-"""The one client for URLs that come from outside: it resolves a name once, checks every address, and connects to those
-that it checked. No redirects, little time, little text, https. What can't be checked is not fetched.
+"""Foreign URLs: a name is resolved once, every address is checked (``place_of``), and only those that were checked are
+connected to. The one client for documents follows no redirects and takes little time and little text. What can't be
+checked is not fetched.
 """
 
 import asyncio
@@ -40,6 +41,44 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign URL that may be asked, and the addresses where it may be: connect to one of these, whatever the name says
+    by then, and verify the certificate for ``host``.
+    """
+
+    parts: SplitResult
+    host: str
+    port: int
+    addresses: tuple[Address, ...]
+
+    def at(self, address: Address) -> str:
+        """The URL with an address in the place of its host, without a fragment."""
+        host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+        return self.parts._replace(netloc=f"{host}:{self.port}", fragment="").geturl()
+
+
+async def place_of(url: str, *, allows_private: bool, resolve: Resolve = resolve) -> Place:
+    """Where a URL may be asked: its name resolved once, and every address checked. ``allows_private``: an administrator
+    named this place and said that it stands in a private network or on this machine; only then may a loopback address
+    be asked by http. Raises ``NotFetched``.
+    """
+    parts, port = _parts(url)
+    host = parts.hostname or ""
+    try:
+        found = [ipaddress.ip_address(each) for each in [*_literal(host)] or await resolve(host, port)]
+    except (OSError, ValueError, UnicodeError):
+        raise NotFetched(f"the name {host!r:.80} has no address") from None
+    for address in found:
+        if not is_allowed(address, allows_private=allows_private):
+            raise NotFetched(
+                f"{_shown(url)} is at {address}, which is no public address; an administrator can allow private"
+                " ones for a place that they name"
+            )
+    if parts.scheme == "http" and not (allows_private and all(each.is_loopback for each in found)):
+        raise NotFetched(f"{_shown(url)} must be https; http is for this machine alone, where private is allowed")
+    return Place(parts=parts, host=host, port=port, addresses=tuple(found[:MOST_ADDRESSES]))
+
+
 class Outbound:
     """Fetches foreign URLs. ``resolve`` and ``tls`` are given by tests: a name server and a certificate of their own."""
 
@@ -69,24 +108,23 @@ class Outbound:
     ) -> Fetched:
         import httpx2  # noqa: PLC0415 - after readiness alone
 
-        parts, port = _parts(url)
-        addresses = await self._checked(url, parts, port, allows_private=allows_private)
-        tls = (self._tls or default_tls()) if parts.scheme == "https" else False
+        place = await place_of(url, allows_private=allows_private, resolve=self._resolve)
+        tls = (self._tls or default_tls()) if place.parts.scheme == "https" else False
         refusal = ""
-        for address in addresses[:MOST_ADDRESSES]:
+        for address in place.addresses:
             # One client per request: a kept connection would be found again by its address, whatever name it is for.
             async with httpx2.AsyncClient(verify=tls, trust_env=False, timeout=self._seconds) as client:
                 request = client.build_request(
                     method,
-                    _at(parts, address, port),
+                    place.at(address),
                     headers={
                         "Accept": "application/json",
                         "Accept-Encoding": "identity",
                         **headers,
-                        "Host": parts.netloc,
+                        "Host": place.parts.netloc,
                     },
                     content=body or None,
-                    extensions={"sni_hostname": parts.hostname},
+                    extensions={"sni_hostname": place.host},
                 )
                 try:
                     return await _answer(await client.send(request, stream=True, follow_redirects=False), url)
@@ -95,22 +133,6 @@ class Outbound:
                 except httpx2.HTTPError as error:
                     raise NotFetched(f"{_shown(url)} broke off: {type(error).__name__}") from None
         raise NotFetched(f"{_shown(url)} can't be reached: {refusal or 'no address'}")
-
-    async def _checked(self, url: str, parts: SplitResult, port: int, *, allows_private: bool) -> list[Address]:
-        host = parts.hostname or ""
-        try:
-            found = [ipaddress.ip_address(each) for each in [*_literal(host)] or await self._resolve(host, port)]
-        except (OSError, ValueError, UnicodeError):
-            raise NotFetched(f"the name {host!r:.80} has no address") from None
-        for address in found:
-            if not is_allowed(address, allows_private=allows_private):
-                raise NotFetched(
-                    f"{_shown(url)} is at {address}, which is no public address; an administrator can allow private"
-                    " ones for a place that they name"
-                )
-        if parts.scheme == "http" and not (allows_private and all(each.is_loopback for each in found)):
-            raise NotFetched(f"{_shown(url)} must be https; http is for this machine alone, where private is allowed")
-        return found
 
 
 def is_allowed(address: Address, *, allows_private: bool) -> bool:
@@ -160,11 +182,6 @@ def _literal(host: str) -> list[str]:
         return [str(ipaddress.ip_address(host.partition("%")[0]))]
     except ValueError:
         return []
-
-
-def _at(parts: SplitResult, address: Address, port: int) -> str:
-    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
-    return parts._replace(netloc=f"{host}:{port}", fragment="").geturl()
 
 
 async def _answer(response, url: str) -> Fetched:  # noqa: ANN001 - httpx2's own type, imported on use

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from gatelodge import words
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
-from gatelodge.web import browser
+from gatelodge.web import browser, moments
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Site
 
@@ -39,20 +39,14 @@ def render(
     """A page of this org. ``is_flow``: a page of sign-in and consent, with no script at all, or only the one for
     passkeys; ``form_action`` names where the browser may be sent after its form besides ourselves.
     """
-    tie, theme = browser.tie_of(site, org, request), request.cookies.get(THEME_COOKIE, "")
+    tie = browser.tie_of(site, org, request)
     body = (
         environment()
         .get_template(template)
         .render(
-            org=org,
-            base=org.path,
-            session=session,
-            theme=theme if theme in THEMES else "",
-            here=request.scope["path"],
+            **_of_every_page(site, org, request, session),
             form_token=browser.form_token(site, org, request, tie),
-            is_development=site.config.is_development,
             has_passkeys=has_passkeys,
-            static=lambda name: f"{org.path}/static/{name}?v={_version(name)}",
             **context,
         )
     )
@@ -63,10 +57,27 @@ def render(
     return response
 
 
+def _of_every_page(site: Site, org: Org, request: Request, session: Session | None) -> dict[str, Any]:
+    now = site.clock.now()
+    return {
+        "org": org,
+        "base": org.path,
+        "session": session,
+        "theme": _theme(request, session),
+        "language": words.reader().language,
+        "moment": lambda at: moments.moment(at, now),
+        "zone_in_words": moments.zone_in_words(now),
+        "here": request.scope["path"],
+        "is_development": site.config.is_development,
+        "static": lambda name: f"{org.path}/static/{name}?v={_version(name)}",
+    }
+
+
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The templates of all faces, each under its face's name. A name that a page doesn't give is an error."""
     made = Environment(
+        extensions=["jinja2.ext.i18n"],
         loader=PrefixLoader(
             {
                 "oauth": PackageLoader("gatelodge.oauth"),
@@ -81,9 +92,15 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters["parted"] = parted
-    made.globals["_"] = words._
-    made.globals["ngettext"] = words.ngettext
+    made.globals |= {"_": words._, "gettext": words._, "ngettext": words.ngettext}
+    made.filters |= {"day": moments.day, "in_full": moments.in_full, "number": moments.number, "spark": moments.spark}
     return made
+
+
+def _theme(request: Request, session: Session | None) -> str:
+    """The colour scheme that the person chose; before anybody is signed in, the one this browser had last."""
+    theme = session.user.theme if session else request.cookies.get(THEME_COOKIE, "")
+    return theme if theme in THEMES else ""
 
 
 def parted(text: str, other: str) -> tuple[str, str, str]:

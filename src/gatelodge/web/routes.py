@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatelodge import words
 from gatelodge.core.orgs import Org
 from gatelodge.web.errors import answer_for
 from gatelodge.web.forms import check_readable
@@ -91,6 +92,7 @@ class Dispatcher:
             allowed = (*place, "HEAD") if "GET" in place else tuple(place)
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = names
+        words.speak(words.language_of(request.headers.get("accept-language", "")))
         try:
             if not route.refuses_unreadable:
                 check_readable(request.scope["query_string"])

@@ -34,6 +34,9 @@ STEP_UP = "StepUpMFA"
 
 HOUR = 3600
 LONGEST_ACCESS = 720
+MOST_CALLS = 100_000
+MOST_NAMED = 10
+"""Unknown names that one sentence lists."""
 LONGEST_REFRESH = 3650 * 86_400
 MOST_ATTRIBUTES = 128
 ATTRIBUTE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -47,7 +50,7 @@ SOURCES = (
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
     """Who may use the app, from where and for how long, and which MCP servers it may call.
 
-    ``mcp_servers`` None: every active one.
+    ``mcp_servers`` None: every active one; ``mcp_tools`` None: every tool that is on.
     """
 
     is_enabled: Annotated[
@@ -175,6 +178,31 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None,
         option("MCP servers this app may use", section=MCP, help="Asked at every call."),
     ] = None
+    mcp_tools: Annotated[
+        tuple[str, ...] | None,
+        option(
+            "Tools this app may use",
+            section=MCP,
+            help="Each as server/tool. A tool that isn't among them is neither listed nor called. Asked at every call.",
+        ),
+    ] = None
+    mcp_read_only: Annotated[
+        bool,
+        option(
+            "Read only",
+            section=MCP,
+            help="Tools marked as writing or destructive are neither listed nor called through this app.",
+        ),
+    ] = False
+    mcp_calls_per_minute: Annotated[
+        int,
+        option(
+            "Calls per minute of each user",
+            section=MCP,
+            help="0 to 100000; 0 is no limit. Counts every request to an MCP server, on each node; one too many is"
+            " answered with 429 and the seconds to wait.",
+        ),
+    ] = 0
     default_mcp_server: Annotated[
         str,
         option(
@@ -195,6 +223,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: tuple[str, ...]
     permission_sets: tuple[str, ...]
+    tools: frozenset[str] = frozenset()
     run_as_exists: bool = True
 
 
@@ -226,6 +255,12 @@ def _server_problems(policies: Policies, known: Known) -> dict[str, str]:
         found["default_mcp_server"] = (
             f"{policies.default_mcp_server} is not among the servers this app may use: {', '.join(allowed) or 'none'}."
         )
+    if lost := [name for name in policies.mcp_tools or () if name not in known.tools]:
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        listed = ", ".join(f"{name:.100}" for name in lost[:MOST_NAMED])
+        found["mcp_tools"] = f"{listed}{more}: no such tool; write server/tool as MCP Servers lists them."
+    if not 0 <= policies.mcp_calls_per_minute <= MOST_CALLS:
+        found["mcp_calls_per_minute"] = f"{policies.mcp_calls_per_minute} is not allowed: choose 0 to {MOST_CALLS}."
     return found
 
 

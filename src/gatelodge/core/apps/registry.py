@@ -150,5 +150,22 @@ def advance(org_id: str, app_id: str) -> Operation[ExternalClientApp]:
     return advanced
 
 
+def matching(org_id: str, text: str, *, limit: int) -> Operation[list[ExternalClientApp]]:
+    """The first apps whose name or API Name holds this text in any case, or whose consumer key or id it is."""
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM apps WHERE org_id = :org_id AND (label_key LIKE :pattern ESCAPE '\\'"
+            " OR api_name_key LIKE :pattern ESCAPE '\\' OR consumer_key = :text OR id = :text)"
+            " ORDER BY api_name_key LIMIT :limit",
+            app,
+            org_id=org_id,
+            pattern=f"%{escaped}%",
+            text=text,
+            limit=limit,
+        )
+    )
+
+
 def _json(value: msgspec.Struct) -> str:
     return msgspec.json.encode(value).decode()

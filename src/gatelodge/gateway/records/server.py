@@ -100,16 +100,18 @@ class RecordsServer:
     async def _list_tools(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=DESCRIBED)
+        caller = _caller(context)
+        return types.ListToolsResult(tools=[each for each in DESCRIBED if caller.permitted.tool(each.name).is_allowed])
 
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        tool = BY_NAME.get(params.name)
+        caller, tool = _caller(context), BY_NAME.get(params.name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name:.80}")
-        assert context.request is not None  # the Streamable HTTP transport always has one
-        caller: Caller = context.request.scope[CALLER]
+        verdict = caller.permitted.tool(params.name)
+        if not verdict.is_allowed:
+            raise MCPError(types.INVALID_PARAMS, verdict.why)
         query = ""
         try:
             arguments = tool.read(dict(params.arguments or {}))
@@ -147,6 +149,12 @@ class RecordsServer:
 
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._now(), dt.UTC).date()
+
+
+def _caller(context: ServerRequestContext[Any]) -> Caller:
+    assert context.request is not None  # the Streamable HTTP transport always has one
+    caller: Caller = context.request.scope[CALLER]
+    return caller
 
 
 def _described(tool: Tool) -> types.Tool:

@@ -9,41 +9,72 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   const label = button.querySelector("[data-says]");
-  const before = label.textContent;
+  const before = label.dataset.before ??= label.textContent;
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
     said.textContent = label.textContent = label.dataset.says;
   } catch {
-    said.textContent = label.textContent = "Not copied: select it by hand";
+    said.textContent = label.textContent = label.dataset.fails;
   }
   setTimeout(() => { label.textContent = before; said.textContent = ""; }, 2000);
 });
 
-// The account menu closes when one goes elsewhere.
-const account = document.querySelector(".account");
-document.addEventListener("click", (event) => { if (!account?.contains(event.target)) account?.removeAttribute("open"); });
-account?.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  account.removeAttribute("open");
-  account.querySelector("summary").focus();
+// A menu closes when one goes elsewhere, and by Escape, which gives the focus back.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".menu-of[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.activeElement.closest(".menu-of[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
 });
 
-// The colour scheme changes without a reload, so that a half-filled form stays as it is.
-const theme = document.getElementById("theme");
+// The colours change without a reload, so that a half-filled form stays as it is.
+const theme = document.querySelector("#theme form");
 theme?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = theme.querySelector("button");
-  const chosen = button.value;
-  const body = new URLSearchParams(new FormData(theme, button));
-  const answer = await fetch(theme.action, { method: "POST", body });
-  if (!answer.ok || new URL(answer.url).pathname.endsWith("/login")) return theme.submit();
-  if (chosen) document.documentElement.dataset.theme = chosen;
+  const chosen = event.submitter;
+  const body = new URLSearchParams(new FormData(theme, chosen));
+  const answer = await fetch(theme.action, { method: "POST", body }).catch(() => null);
+  if (!answer?.ok || new URL(answer.url).pathname.endsWith("/login")) return theme.submit();
+  if (chosen.value) document.documentElement.dataset.theme = chosen.value;
   else delete document.documentElement.dataset.theme;
-  button.value = { "": "dark", dark: "light", light: "" }[chosen];
-  const label = `Colour scheme: ${chosen || "same as system"}; switch to ${button.value || "same as system"}`;
-  button.setAttribute("aria-label", label);
-  said.textContent = label;
+  for (const button of theme.querySelectorAll("button")) button.setAttribute("aria-pressed", button === chosen);
+  said.textContent = `${document.getElementById("theme-says").textContent}: ${chosen.textContent.trim()}`;
 });
+
+// The search: "/" and Ctrl+K lead to it, what it found opens below it (htmx brings it), the arrow keys lead through.
+const search = document.getElementById("search");
+const isTyping = (at) => at.matches("input, textarea, select, [contenteditable]");
+document.addEventListener("keydown", (event) => {
+  const isSlash = event.key === "/" && "shortcuts" in document.body.dataset && !isTyping(event.target);
+  const isControlK = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+  if (!search || event.altKey || !(isSlash || isControlK)) return;
+  event.preventDefault();
+  if (search.offsetParent) search.focus();
+  else document.querySelector(".to-search").click();
+});
+const hits = () => [...document.querySelectorAll("#search-found a")];
+search?.form.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const found = document.getElementById("search-found");
+  if (event.key === "Escape" && found.childElementCount) {
+    event.preventDefault();
+    found.replaceChildren();
+    search.focus();
+  }
+  if (!step) return;
+  const stops = [search, ...hits()];
+  const next = stops[stops.indexOf(document.activeElement) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+});
+search?.form.addEventListener("focusout", (event) => {
+  if (event.relatedTarget && !search.form.contains(event.relatedTarget)) document.getElementById("search-found").replaceChildren();
+});
+search?.addEventListener("input", () => { if (!search.value.trim()) document.getElementById("search-found").replaceChildren(); });
 
 // Quick Find: the tree narrows while one types.
 const find = document.getElementById("find");
@@ -64,11 +95,18 @@ find?.addEventListener("input", () => {
   for (const group of document.querySelectorAll("#tree > li")) {
     group.hidden = !group.querySelector("[data-words]:not([hidden])");
   }
-  document.getElementById("find-count").textContent = wanted ? `${count} ${count === 1 ? "match" : "matches"}` : "";
+  const says = document.getElementById("find-count");
+  says.textContent = wanted ? (count === 1 ? says.dataset.one : says.dataset.several).replace("{n}", count) : "";
 });
 
-// The arrow keys lead from Quick Find to what it found.
+// The arrow keys lead from Quick Find to what it found, and Escape empties it.
 document.querySelector(".nav")?.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && find.value) {
+    event.preventDefault();
+    find.value = "";
+    find.dispatchEvent(new Event("input"));
+    find.focus();
+  }
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step) return;
   const stops = [find, ...document.querySelectorAll("#tree [data-words]:not([hidden]) a")];
@@ -77,6 +115,14 @@ document.querySelector(".nav")?.addEventListener("keydown", (event) => {
   event.preventDefault();
   next.focus();
 });
+
+// What is destructive waits for the name.
+for (const typed of document.querySelectorAll("[data-confirms]")) {
+  const button = typed.closest(".confirming").querySelector("button");
+  const follow = () => { button.disabled = typed.value !== typed.dataset.confirms; };
+  typed.addEventListener("input", follow);
+  follow();
+}
 
 // A tile that is pointed at fills the form as the button does. The arrow keys only choose, since they pass over others.
 const tiles = document.querySelector("fieldset.presets");

@@ -1,0 +1,73 @@
+"""How upstreams are: what the last look at each found, and whose turn it is to look again.
+
+A look is taken once for the whole deployment and not by every node: one statement decides which of them has the turn.
+"""
+
+import msgspec
+
+from gatelodge.core.mcp_servers import MOST_SERVERS
+from gatelodge.core.operation import Operation, execute, many, one, text
+
+EVERY = 60
+"""Seconds between two looks at one server, and up to so many more by chance: not all at once."""
+SPREAD = 12
+LONGEST_WHY = 400
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last look found: when (epoch seconds, 0 for never), in how many milliseconds, why it failed ("" when it
+    didn't), and which protocol version the server speaks.
+    """
+
+    server_id: str
+    checked_at: int
+    milliseconds: int
+    why: str
+    speaks: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the server answered."""
+        return bool(self.checked_at) and not self.why
+
+
+def take_turn(org_id: str, server_id: str, *, chance: int, now: int) -> Operation[bool]:
+    """True for exactly one caller each time a look is due. ``chance`` is any number that chance made."""
+    taken = yield from one(
+        "INSERT INTO server_health (server_id, org_id, next_at, checked_at, milliseconds, why, speaks)"
+        " VALUES (:server_id, :org_id, :next_at, 0, 0, '', '')"
+        " ON CONFLICT (server_id) DO UPDATE SET next_at = excluded.next_at WHERE server_health.next_at <= :now"
+        " AND server_health.org_id = excluded.org_id RETURNING server_id AS value",
+        text,
+        server_id=server_id,
+        org_id=org_id,
+        next_at=now + EVERY + chance % SPREAD,
+        now=now,
+    )
+    return taken is not None
+
+
+def note(org_id: str, found: Health) -> Operation[None]:
+    """Keep what a look found, and nothing when the server has been removed meanwhile."""
+    yield from execute(
+        "UPDATE server_health SET checked_at = :checked_at, milliseconds = :milliseconds, why = :why, speaks = :speaks"
+        " WHERE org_id = :org_id AND server_id = :server_id",
+        org_id=org_id,
+        server_id=found.server_id,
+        checked_at=found.checked_at,
+        milliseconds=found.milliseconds,
+        why=found.why[:LONGEST_WHY],
+        speaks=found.speaks,
+    )
+
+
+def of_org(org_id: str) -> Operation[dict[str, Health]]:
+    """What the last look at each of the org's servers found, by its id."""
+    found = yield from many(
+        "SELECT server_id, checked_at, milliseconds, why, speaks FROM server_health WHERE org_id = :org_id"
+        " ORDER BY server_id LIMIT :limit",
+        Health,
+        org_id=org_id,
+        limit=MOST_SERVERS,
+    )
+    return {each.server_id: each for each in found}

@@ -1,0 +1,77 @@
+"""The kinds of MCP servers, and what each one's source must be."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gatelodge.core import hosted
+
+RECORDS, UPSTREAM, OPENAPI, STDIO = "records", "upstream", "openapi", "stdio"
+KINDS = {
+    RECORDS: "Records of a database",
+    UPSTREAM: "Remote MCP server",
+    OPENAPI: "REST API (OpenAPI)",
+    STDIO: "Local command (stdio)",
+}
+SOURCES = {
+    RECORDS: "Database URL",
+    UPSTREAM: "MCP URL",
+    OPENAPI: "Base URL of the API",
+    STDIO: "Command line",
+}
+"""What the source of each kind is called."""
+DATABASES = ("sample:", "sqlite:///", "postgresql://", "mysql://")
+LONGEST_SOURCE = 2000
+MOST_WORDS = 100
+
+
+def source_problem(kind: str, source: str, *, allows_private: bool) -> str:
+    """The sentence against a source of this kind, "" for none. Addresses are checked when it is asked, not here."""
+    if not source.strip() or len(source) > LONGEST_SOURCE:
+        return f"{SOURCES.get(kind, 'The source')} has {len(source)} characters; enter 1 to {LONGEST_SOURCE}."
+    match kind:
+        case "records":
+            return "" if source.startswith(DATABASES) else _no_database(source)
+        case "stdio":
+            return "" if command_line(source) else "A command line is a JSON list of texts: write it in quotes and [ ]."
+        case _:
+            return url_problem(source, allows_private=allows_private)
+
+
+def variant_problem(kind: str, variant: str) -> str:
+    """The sentence against the variant of a server of this kind."""
+    if kind != RECORDS:
+        return f"Only a records server has a variant; this one is {variant!r:.40}." if variant else ""
+    known = ", ".join(hosted.TOOLS)
+    return "" if variant in hosted.TOOLS else f"{variant!r:.40} is not a choice of tools; choose from {known}."
+
+
+def command_line(source: str) -> tuple[str, ...]:
+    """The words of a command line that is written as a JSON list; none when it is no such list."""
+    try:
+        words = msgspec.json.decode(source, type=tuple[str, ...])
+    except msgspec.MsgspecError:
+        return ()
+    return words if words and words[0] and len(words) <= MOST_WORDS else ()
+
+
+def url_problem(url: str, *, allows_private: bool) -> str:
+    """The sentence against a URL that this server shall ask: its text alone, not where it leads."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return f"{url!r:.120} is not a URL."
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        return f"{url!r:.120} must begin with https:// and name a host."
+    if parts.scheme == "http" and not allows_private:
+        return f"{url!r:.120} must be https. Only a server on this machine may be http: allow private addresses for it."
+    if "@" in parts.netloc or "#" in url:
+        return f"{url!r:.120} must hold no user, no password and no fragment."
+    if not url.isascii() or any(ord(letter) <= 0x20 or letter == "\\" for letter in url):  # noqa: PLR2004 - blanks and controls
+        return f"{url!r:.120} must hold no blank, no backslash and only ASCII; write the host in its xn-- form."
+    return ""
+
+
+def _no_database(source: str) -> str:
+    return f"{source.partition(':')[0]!r:.40} is no database that is known: begin with one of {', '.join(DATABASES)}"
