@@ -33,6 +33,7 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
 from gatelodge.gateway import Gateway
+from gatelodge.gateway.records import row_filters
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
@@ -175,5 +176,6 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            rows_problem=row_filters.problem,
         )
         return App(site, held.pop_all())

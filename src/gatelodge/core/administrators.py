@@ -3,6 +3,7 @@ and the org never loses the last one who can let others in (decision 0045).
 """
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -124,6 +125,64 @@ def named_by(org_id: str, api_name: str) -> Operation[list[str]]:
     providers = yield from identity_providers.of_org(org_id)
     naming = (each for each in providers if api_name in (*each.rules.permission_sets, *each.rules.mapping.values()))
     return [*found, *(f"the identity provider {each.label}" for each in naming)]
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an administrator lets in. Nobody knows a password of theirs: they set one by a link, or come by a provider."""
+
+    id: str
+    username: str
+    name: str
+    email: str
+    time_zone: str
+    permission_sets: tuple[str, ...]
+
+
+def create_user(org_id: str, made: NewUser, *, by: Actor, now_ms: int) -> Operation[users.User]:
+    """Make a user with these permission sets. Raises ``Refused``."""
+    for each in (yield from permissions.of_org(org_id)):
+        if each.api_name in made.permission_sets:
+            _check_gives(by, each.system)
+    created = yield from users.create(
+        id=made.id,
+        org_id=org_id,
+        username=made.username,
+        name=made.name,
+        email=made.email,
+        time_zone=made.time_zone,
+        password_hash="",
+        permission_sets=made.permission_sets,
+        now=now_ms // 1000,
+    )
+    details: dict[str, object] = {"username": made.username, "permission_sets": made.permission_sets}
+    yield from audit.record(org_id, now_ms, by.name, "user:account:create", made.id, details)
+    return created
+
+
+def change_user(
+    before: users.User, *, name: str, email: str, time_zone: str, by: Actor, now_ms: int
+) -> Operation[None]:
+    """Write what is known of a person, and down what it was."""
+    yield from users.change(before.org_id, before.id, name=name, email=email, time_zone=time_zone)
+    now = {"name": name, "email": email, "time_zone": time_zone}
+    details: dict[str, object] = {
+        field: {"from": getattr(before, field), "to": value}
+        for field, value in now.items()
+        if getattr(before, field) != value
+    }
+    yield from audit.record(before.org_id, now_ms, by.name, "user:account:change", before.id, details)
+
+
+def check_person(name: str, email: str, time_zone: str, zones: Sequence[str]) -> dict[str, str]:
+    """A sentence for each thing said of a person that breaks a rule."""
+    found: dict[str, str] = {}
+    if not name or len(name) > LONGEST_LABEL or not name.isprintable():
+        found["name"] = f"The name is 1 to {LONGEST_LABEL} characters of plain text."
+    if not users.USERNAME_SHAPE.fullmatch(email):
+        found["email"] = f"{email!r:.80} must have the form of an e-mail address."
+    if time_zone not in zones:
+        found["time_zone"] = f"{time_zone!r:.60} is not a time zone; choose one of the list."
+    return found
 
 
 def assign(org_id: str, user_id: str, api_name: str, *, by: Actor, now_ms: int) -> Operation[None]:

@@ -268,6 +268,24 @@ def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Opera
     return True
 
 
+def end_by_administrator(org_id: str, user_id: str, authorization_id: str, *, actor: str, now: int) -> Operation[bool]:
+    """An administrator takes back what this user allowed an app. True for exactly one caller; another user's is not
+    found.
+    """
+    owner = yield from one(
+        "SELECT user_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+        text,
+        org_id=org_id,
+        id=authorization_id,
+        user_id=user_id,
+    )
+    if owner is None or not (yield from end(org_id, authorization_id, now)):
+        return False
+    details: dict[str, object] = {"user": user_id}
+    yield from audit.record(org_id, now * 1000, actor, "setup:authorization:end", authorization_id, details)
+    return True
+
+
 def ended_since(then: int) -> Operation[list[str]]:
     """The authorizations of every org that ended at or after ``then``: a node loads them before it is ready."""
     return (

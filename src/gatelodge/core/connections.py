@@ -281,3 +281,19 @@ def end_own(org_id: str, user_id: str, connection_id: str, now: int) -> Operatio
         user_id=user_id,
     )
     return owner is not None and (yield from end(org_id, connection_id, now, "ended by its user"))
+
+
+def end_by_administrator(org_id: str, user_id: str, connection_id: str, *, actor: str, now: int) -> Operation[bool]:
+    """An administrator ends one connection of this user. True for exactly one caller; another user's is not found."""
+    owner = yield from one(
+        "SELECT user_id AS value FROM connections WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+        text,
+        org_id=org_id,
+        id=connection_id,
+        user_id=user_id,
+    )
+    if owner is None or not (yield from end(org_id, connection_id, now, "ended by an administrator")):
+        return False
+    details: dict[str, object] = {"user": user_id}
+    yield from audit.record(org_id, now * 1000, actor, "setup:connection:end", connection_id, details)
+    return True

@@ -1,5 +1,6 @@
 """What an org decides once for all of its people and all of its apps: how long sessions last, and what apps may be."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,6 @@ RULES = "External Client App Settings"
 
 LONGEST_SESSION = 720
 SHORTEST_IDLE, LONGEST_IDLE = 5, 1440
-ZONE_LENGTH = 64
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class AppRules(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
-def check(preferences: Preferences, zones: frozenset[str]) -> None:
+def check(preferences: Preferences, zones: Sequence[str]) -> None:
     """Raises ``Invalid`` with one sentence for each field that breaks a rule. ``zones`` are the time zones that exist."""
     found: dict[str, str] = {}
     if not 1 <= preferences.session_hours <= LONGEST_SESSION:

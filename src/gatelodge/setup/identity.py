@@ -57,7 +57,12 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
             raise NotVouched("the identity provider was removed meanwhile")
         came = await upstream.vouched(site, org, via, start, returned)
         user = await site.store.run(
-            identity_providers.arrive, via, came.who, fresh_id=secrets.new_id(USER), now=site.clock.now()
+            identity_providers.arrive,
+            via,
+            came.who,
+            fresh_id=secrets.new_id(USER),
+            now=site.clock.now(),
+            time_zone=org.preferences.time_zone,
         )
         return await _signed_in(site, org, request, start, came, user.id, via.id)
     except (NotVouched, Refused) as error:

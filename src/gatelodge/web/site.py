@@ -20,7 +20,11 @@ from gatelodge.web.passwords import Passwords
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """One running node: its configuration, its database, its keys, its time, and what is live on it."""
+    """One running node: its configuration, its database, its keys, its time, and what is live on it.
+
+    ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
+    keeps one (decision 0046).
+    """
 
     config: Config
     store: Store
@@ -32,6 +36,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     limits: RateLimits
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
+    rows_problem: Callable[[str], str]
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

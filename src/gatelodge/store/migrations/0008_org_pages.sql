@@ -27,3 +27,6 @@ CREATE INDEX authorizations_by_app ON authorizations (org_id, app_id, created_at
 CREATE INDEX connections_by_app ON connections (org_id, app_id, authorization_id) WHERE ended_at IS NULL;
 
 CREATE INDEX sessions_by_provider ON sessions (org_id, provider_id) WHERE provider_id <> '';
+
+-- How often a family was refreshed; n counts only those that replaced its token.
+ALTER TABLE refresh_families ADD COLUMN uses BIGINT NOT NULL DEFAULT 0;
