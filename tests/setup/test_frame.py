@@ -19,7 +19,9 @@ def tree(page: Page) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["external client app m", "EXTERNAL  Client app M", "connected app", "redirect uri", "client id"])
+@pytest.mark.parametrize(
+    "words", ["external client app m", "EXTERNAL  Client app M", "connected app", "redirect uri", "client id"]
+)
 @requirement("setup:quick-find")
 def test_quick_find_narrows_the_tree_while_one_types_and_the_arrow_keys_lead_into_it(page: Page, org: Dev, words: str):
     page.goto(f"{org.issuer}/setup")

@@ -17,6 +17,7 @@ from gatelodge.web.limits import RateLimits
 from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
+from gatelodge.web.recording import Calls
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords
     access: AccessTokens
     limits: RateLimits
+    calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
     rows_problem: Callable[[str], str]

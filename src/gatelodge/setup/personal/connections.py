@@ -11,12 +11,13 @@ from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
     """What one allowed."""
     rows = await rows_of(visit, visit.session.user.id)
-    return visit.page("personal/connections.html", title="My Connections", rows=rows)
+    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
 
 
 async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "id": each.id,
-                "name": app.settings.label if app else "An app that was removed",
+                "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
@@ -54,9 +55,9 @@ async def change(visit: Visit) -> Response:
         case "end":
             was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with connections")
+            raise BadRequest(_("{other!r:.40} can't be done with connections").format(other=other))
     if not was_there:
-        raise BadRequest("you have no such connection; it may have ended already", 404)
+        raise BadRequest(_("you have no such connection; it may have ended already"), 404)
     return visit.go("/setup/connections")
 
 

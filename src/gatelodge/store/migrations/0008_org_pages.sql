@@ -22,9 +22,9 @@ CREATE INDEX passkeys_by_user ON passkeys (org_id, user_id);
 
 CREATE INDEX permission_set_assignments_by_set ON permission_set_assignments (permission_set_id, user_id);
 
-CREATE INDEX authorizations_by_app ON authorizations (org_id, app_id, created_at, id) WHERE ended_at IS NULL;
+CREATE INDEX authorizations_of_app ON authorizations (org_id, app_id, created_at, id) WHERE ended_at IS NULL;
 
-CREATE INDEX connections_by_app ON connections (org_id, app_id, authorization_id) WHERE ended_at IS NULL;
+CREATE INDEX connections_live_of_app ON connections (org_id, app_id, authorization_id) WHERE ended_at IS NULL;
 
 CREATE INDEX sessions_by_provider ON sessions (org_id, provider_id) WHERE provider_id <> '';
 
