@@ -251,44 +251,6 @@ def of_app(
     )
 
 
-class Users(msgspec.Struct, frozen=True):
-    """How many users let an app act."""
-
-    app_id: str
-    users: int
-
-
-def users_of(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, int]]:
-    """How many users let each of these apps act."""
-    values: dict[str, Value] = {f"app_{n}": app_id for n, app_id in enumerate(app_ids)}
-    found = yield from many(
-        "SELECT app_id, COUNT(*) AS users FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL AND app_id IN"
-        f" ({', '.join(f':{name}' for name in values) or 'NULL'}) GROUP BY app_id ORDER BY app_id LIMIT :limit",
-        Users,
-        org_id=org_id,
-        limit=max(1, len(values)),
-        **values,
-    )
-    return {each.app_id: each.users for each in found}
-
-
-def end_some(org_id: str, app_id: str, now: int) -> Operation[int]:
-    """End a page of what users let this app do, each of them announced. How many ended; none: nothing is left."""
-    ended = yield from many(
-        "UPDATE authorizations SET ended_at = :now WHERE id IN (SELECT id FROM authorizations WHERE org_id = :org_id"
-        " AND app_id = :app_id AND ended_at IS NULL ORDER BY created_at, id LIMIT :limit) AND ended_at IS NULL"
-        " RETURNING id AS value",
-        text,
-        org_id=org_id,
-        app_id=app_id,
-        now=now,
-        limit=PAGE,
-    )
-    for authorization_id in ended:
-        yield from announce(org_id, "authorization", authorization_id)
-    return len(ended)
-
-
 def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
     """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
     owner = yield from one(

@@ -26,7 +26,7 @@ async def show_list(visit: Visit) -> Response:
     found = await store.read(registry.in_order, org_id, after=query.get("after", ""), limit=A_PAGE + 1)
     apps = found[:A_PAGE]
     ids = tuple(each.id for each in apps)
-    counts = await store.read(authorizations.users_of, org_id, ids)
+    counts = await store.read(authorizations.count_by_app, org_id, ids)
     used = await store.read(connections.usage, org_id, ids)
     base = f"{visit.org.path}/setup/oauth-usage"
     return visit.page(
@@ -78,10 +78,11 @@ async def _revoke_all(visit: Visit, app: ExternalClientApp) -> Response:
         error = _("Type the API Name {name} to sign everybody out of it.").format(name=app.settings.api_name)
         return await _page(visit, app, {"confirm": error})
     store, org_id, now = visit.site.store, visit.org.id, visit.site.clock.now()
-    total = 0
-    while ended := await store.run(authorizations.end_some, org_id, app.id, now):
-        total += ended
-    details: dict[str, object] = {"users": total}
+    details: dict[str, object] = {
+        "users": (await store.read(authorizations.count_by_app, org_id, (app.id,))).get(app.id, 0)
+    }
+    while await store.run(authorizations.end_of_app, org_id, app.id, now):
+        pass
     actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
     await store.run(audit.record, org_id, now_ms, actor, "app:usage:revoke_all", app.id, details)
     return _back(visit, app)
@@ -118,7 +119,7 @@ async def _page(visit: Visit, app: ExternalClientApp, errors: dict[str, str] | N
     if person is not None or not asked:
         user_id = person.id if person else ""
         found = await store.read(authorizations.of_app, org_id, app.id, user_id=user_id, after=after, limit=A_PAGE + 1)
-    counts = await store.read(authorizations.users_of, org_id, (app.id,))
+    counts = await store.read(authorizations.count_by_app, org_id, (app.id,))
     used = await store.read(connections.usage, org_id, (app.id,))
     base = f"{visit.org.path}/setup/apps/{app.id}/usage"
     last = found[A_PAGE - 1] if len(found) > A_PAGE else None
