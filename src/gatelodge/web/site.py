@@ -26,7 +26,11 @@ ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """One running node: its configuration, its database, its keys, its time, and what is live on it."""
+    """One running node: its configuration, its database, its keys, its time, and what is live on it.
+
+    ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
+    keeps one (decision 0046).
+    """
 
     config: Config
     store: Store
@@ -40,6 +44,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
+    rows_problem: Callable[[str], str]
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

@@ -16,7 +16,13 @@ from gatelodge.words import _
 
 async def show(visit: Visit) -> Response:
     """What one allowed."""
-    store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    rows = await rows_of(visit, visit.session.user.id)
+    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+
+
+async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    """What a user allowed, app by app, with the connections under it."""
+    store, org = visit.site.store, visit.org
     allowed = await store.read(authorizations.of_user, org.id, user_id)
     begun = await store.read(connections.of_user, org.id, user_id)
     servers = await store.read(mcp_servers.of_org, org.id)
@@ -33,10 +39,11 @@ async def show(visit: Visit) -> Response:
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
                 "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "used_at": max((row.used_at for row in under), default=each.created_at),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+    return rows
 
 
 async def change(visit: Visit) -> Response:
