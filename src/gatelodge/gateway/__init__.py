@@ -13,7 +13,7 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
-from gatelodge.gateway import protected_resource
+from gatelodge.gateway import credentials, protected_resource
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.web.access_tokens import NotAccepted
@@ -52,6 +52,7 @@ class Gateway:
             Route(
                 path="/.well-known/oauth-protected-resource", methods=("GET",), answer=issuer_metadata, any_origin=True
             ),
+            *credentials.ROUTES,
         )
 
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:

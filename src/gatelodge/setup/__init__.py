@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, USE_MCP_SERVERS
 from gatelodge.setup import (
     access,
     app_form,
@@ -18,10 +18,11 @@ from gatelodge.setup import (
     search,
     secrets,
     signing_in,
+    upstream_credential,
 )
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
-from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
@@ -68,6 +69,14 @@ ROUTES = (
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{name}/credential", upstream_credential.show, *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{name}/credential",
+        upstream_credential.change,
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
     _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
@@ -75,6 +84,9 @@ ROUTES = (
     _setup("POST", "/org", org_settings.save, *ORG.permissions),
     _setup("GET", "/connections", connections.show),
     _setup("POST", "/connections", connections.change),
+    _setup("GET", "/upstreams/{server}", upstreams.show, USE_MCP_SERVERS),
+    _setup("POST", "/upstreams/{server}", upstreams.connect, USE_MCP_SERVERS),
+    _setup("GET", "/upstreams/{server}/callback", upstreams.come_back, USE_MCP_SERVERS),
     _setup("GET", "/sessions", sessions.show),
     _setup("POST", "/sessions", sessions.change),
     _setup("GET", "/verify", verifying.show),

@@ -15,6 +15,7 @@ from gatelodge.core.permissions import (
     MANAGE_MCP_SERVERS,
     MANAGE_ORG,
     MANAGE_USERS,
+    USE_MCP_SERVERS,
     Access,
 )
 from gatelodge.core.sessions import Session
@@ -31,6 +32,7 @@ LABELS = {
     MANAGE_MCP_SERVERS: "Manage MCP servers",
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
+    USE_MCP_SERVERS: "Use MCP servers",
 }
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),

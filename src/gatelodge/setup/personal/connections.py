@@ -1,15 +1,19 @@
 """My Connections: the apps that one lets act, what each may do, and taking it back."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from gatelodge.core import authorizations, connections, mcp_servers
+from gatelodge.core import authorizations, connections, mcp_servers, upstream_grants
 from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
+from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.upstream_grants import Grant
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
+from gatelodge.setup.personal import upstreams
 from gatelodge.web.errors import BadRequest
 
 
@@ -35,7 +39,14 @@ async def show(visit: Visit) -> Response:
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title="My Connections", rows=rows)
+    accounts = await store.read(upstream_grants.of_user, org.id, user_id)
+    by_id = {server.id: server for server in servers}
+    return visit.page(
+        "personal/connections.html",
+        title="My Connections",
+        rows=rows,
+        accounts=[_account(each, by_id[each.server_id]) for each in accounts if each.server_id in by_id],
+    )
 
 
 async def change(visit: Visit) -> Response:
@@ -46,6 +57,8 @@ async def change(visit: Visit) -> Response:
             was_there = await store.run(authorizations.end_own, org_id, user_id, visit.field("id"), now)
         case "end":
             was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
+        case "disconnect":
+            was_there = await upstreams.disconnect(visit, visit.field("id"))
         case other:
             raise BadRequest(f"{other!r:.40} can't be done with connections")
     if not was_there:
@@ -55,6 +68,16 @@ async def change(visit: Visit) -> Response:
 
 def _scopes(names: tuple[str, ...]) -> list[str]:
     return [BY_NAME[name].label if name in BY_NAME else name for name in names]
+
+
+def _account(held: Grant, server: McpServer) -> dict[str, Any]:
+    return {
+        "id": server.id,
+        "server": server.label,
+        "host": urlsplit(held.place.url).netloc,
+        "since": in_words(held.created_at),
+        "refreshed": in_words(held.refreshed_at),
+    }
 
 
 def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:
