@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
+    approvals,
     authorizations,
     connections,
     device_codes,
@@ -50,6 +51,7 @@ log = structlog.get_logger()
 CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
+    approvals.forget_old,
     authorizations.forget_held,
     connections.forget_old_codes,
     device_codes.forget_old,

@@ -23,6 +23,9 @@ MANAGE_MCP_SERVERS = "manage_mcp_servers"
 MANAGE_ORG = "manage_org"
 """Change the org's own settings: its name, trusted IP ranges, refresh window and signing algorithm."""
 
+APPROVE_CALLS = "approve_calls"
+"""See every call that waits for a person, and approve those for which no permission set is named."""
+
 
 class ObjectGrant(msgspec.Struct, frozen=True, kw_only=True):
     """What a permission set grants on one object: to read it, every field but those named in ``without``, and of its
@@ -112,7 +115,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
 ADMINISTRATOR = PermissionSet(
     api_name="Administrator",
     label="Administrator",
-    system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG),
+    system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG, APPROVE_CALLS),
     objects={"*": ObjectGrant(create=True, edit=True, delete=True)},
 )
 

@@ -14,6 +14,8 @@ from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.gateway import credentials, protected_resource
+from gatelodge.gateway.approvals import Approvals
+from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.web.access_tokens import NotAccepted
@@ -36,6 +38,7 @@ class Gateway:
         self._started: dict[str, RecordsServer] = {}
         self._starting = asyncio.Lock()
         self._gate = Gate(site)
+        self._approvals = Approvals(site)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -81,7 +84,8 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-        return _Served(await self._records(server), caller)
+        served: ASGIApp = _Served(await self._records(server), caller)
+        return BeforeCalls(self._approvals, org, server, caller, served) if caller.permitted.has_conditions else served
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""

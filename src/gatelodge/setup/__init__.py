@@ -8,6 +8,8 @@ from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, USE_MCP_SERVE
 from gatelodge.setup import (
     access,
     app_form,
+    approval_rules,
+    approvals,
     apps,
     home,
     identity,
@@ -21,7 +23,7 @@ from gatelodge.setup import (
     upstream_credential,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.frame import APPROVALS, APPS, ORG, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
@@ -69,6 +71,12 @@ ROUTES = (
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/approvals", approvals.show_list, *APPROVALS.permissions),
+    _setup("GET", "/approvals/{id}", approvals.show),
+    _setup("POST", "/approvals/{id}", approvals.decide),
+    _setup("GET", "/my-approvals", approvals.show_own),
+    _setup("GET", "/mcp-servers/{name}/approval", approval_rules.show, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{name}/approval", approval_rules.change, *SERVERS.permissions),
     _setup("GET", "/mcp-servers/{name}/credential", upstream_credential.show, *SERVERS.permissions),
     _setup(
         "POST",

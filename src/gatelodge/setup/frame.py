@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
+    APPROVE_CALLS,
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
@@ -33,6 +34,7 @@ LABELS = {
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
     USE_MCP_SERVERS: "Use MCP servers",
+    APPROVE_CALLS: "Approve calls of MCP tools that ask a person first",
 }
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),
@@ -174,7 +176,38 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
-TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD, PREFERENCES)
+APPROVALS = Page(
+    path="/setup/approvals",
+    title="Approvals",
+    tab="",
+    group="Integrations",
+    words="human in the loop waiting calls approve decline four eyes tools ask a person first",
+    permissions=(APPROVE_CALLS,),
+    help="Calls of tools that ask a person first, with the exact arguments.\n"
+    "A yes is for that one call, once and for a time; who may say it is set at the MCP server.",
+)
+MY_APPROVALS = Page(
+    path="/setup/my-approvals",
+    title="My Approvals",
+    tab="",
+    group="My Account",
+    words="waiting calls approve decline tools ask first confirm",
+    permissions=(),
+    help="Calls that your apps want to make and that wait for a person.\nApprove only what you asked an app to do.",
+)
+TREE = (
+    APPS,
+    SERVERS,
+    APPROVALS,
+    USERS,
+    ORG,
+    CONNECTIONS,
+    MY_APPROVALS,
+    SECOND_FACTORS,
+    SESSIONS,
+    PASSWORD,
+    PREFERENCES,
+)
 HOME_HELP = mark(
     "Home shows what is connected, what needs a look, and what to do next.\n"
     "Quick Find on the left knows every page by its name and by other words for it."
