@@ -168,6 +168,21 @@ def new_password(page: Page, dev: Dev) -> None:
     page.goto(page.locator("#reset-link").inner_text())
 
 
+def foreign_form(page: Page, dev: Dev) -> None:
+    """A form that was shown before the browser forgot everything."""
+    page.goto(f"{dev.issuer}/setup/connect")
+    page.locator("input[name=form_token]").evaluate("node => { node.value = 'x'; }")
+    page.get_by_label("Code").fill("BCDF-GHJK")
+    page.get_by_role("button", name="Continue").click()
+
+
+def told(page: Page, dev: Dev) -> None:
+    """What stands under the reference of a refusal."""
+    refused_callback(page, dev)
+    reference = page.locator("dl.reference code").last.inner_text()
+    page.goto(f"{dev.issuer}/setup/errors/{reference}")
+
+
 BY_ROW: dict[str, GO] = {
     "/setup": at("/setup"),
     "/setup/apps": at("/setup/apps"),
@@ -193,6 +208,9 @@ BY_ROW: dict[str, GO] = {
     "/setup/sessions": at("/setup/sessions"),
     "/setup/preferences": at("/setup/preferences"),
     "/setup/search": at("/setup/search?q=cur"),
+    "/errors": at("/errors"),
+    "/errors/{code}": at("/errors/GL-3012"),
+    "/setup/errors/{trace_id}": told,
     "/setup/verify": at("/setup/verify"),
     "/setup/second-factors": at("/setup/second-factors"),
     "/setup/second-factors/totp": authenticator_app,
@@ -222,6 +240,9 @@ BY_STATE: dict[str, GO] = {
     "the account menu": menu(".account"),
     "the menu of colours": menu("#theme"),
     "the help": menu("#help"),
+    "an error code that there isn't": at("/errors/GL-1"),
+    "a reference that nothing stands under": at("/setup/errors/none"),
+    "a form of another browser": foreign_form,
     "a query that can't be read": at("/setup/apps?after=%ff"),
     "a refused callback": refused_callback,
     "an unknown client": unknown_client,

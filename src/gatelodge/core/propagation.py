@@ -234,6 +234,23 @@ def releases(org_id: str, client_id: str) -> Operation[list[Release]]:
     )
 
 
+def waiting(org_id: str, client_ids: tuple[str, ...], now_ms: int) -> Operation[set[str]]:
+    """Those of these clients whose newest revision is held back by the org's propagation delay."""
+    found: set[str] = set()
+    for client_id in client_ids:
+        held = yield from one(
+            "SELECT COUNT(*) AS n FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
+            " AND live_from > :now",
+            number,
+            org_id=org_id,
+            client_id=client_id,
+            now=now_ms,
+        )
+        if held:
+            found.add(client_id)
+    return found
+
+
 def release(revision: int, live_from: int, document: str) -> Release:
     """A ``Release`` from its row."""
     return Release(revision, live_from, msgspec.json.decode(document, type=LiveClient))

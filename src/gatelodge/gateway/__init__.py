@@ -18,8 +18,10 @@ from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
+from gatelodge.gateway.writing_down import WrittenDown
 from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest, answer_for
+from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.routes import Route, shared_with
 from gatelodge.web.site import Site
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from gatelodge.gateway.records.server import RecordsServer
 
 CREDENTIALS = (b"authorization", b"cookie")
+BAD_REQUEST = 400
 CACHED = {"Cache-Control": "public, max-age=300"}
 
 
@@ -60,13 +63,16 @@ class Gateway:
 
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
         """One request of an MCP client to one server; a web page may read the answer where its origin is allowed."""
+        request.scope[TRACE_ID] = trace_of(request.headers.get("traceparent", ""))
         name = request.path_params["server"]
-        live = (await site.live.servers(org.id)).get(name)
-        server = live.server if live else None
         try:
+            live = (await site.live.servers(org.id)).get(name)
+            server = live.server if live else None
             origin = protected_resource.check_origin(org, server, request)
         except NotAccepted as turned:
-            return turned_away(org, name, turned)
+            return _Traced(turned_away(org, name, turned))
+        except Unavailable as error:
+            return _Traced(answer_for(error, request))
         answer = protected_resource.preflight(request, origin)
         if answer is not None:
             return answer
@@ -76,7 +82,7 @@ class Gateway:
             served = turned_away(org, name, turned)
         except (BadRequest, Unavailable) as error:
             served = answer_for(error, request)
-        return _Shared(served, origin) if origin else served
+        return _Traced(_Shared(served, origin) if origin else served)
 
     async def _called(self, site: Site, org: Org, request: Request, server: McpServer | None) -> ASGIApp:
         caller = await self._gate.check(org, request, request.path_params["server"])
@@ -84,8 +90,11 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
+        site.calls.admit_read(org.id)
         served: ASGIApp = _Served(await self._records(server), caller)
-        return BeforeCalls(self._approvals, org, server, caller, served) if caller.permitted.has_conditions else served
+        if caller.permitted.has_conditions:
+            served = BeforeCalls(self._approvals, org, server, caller, served)
+        return WrittenDown(site, server, caller, served)
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
@@ -126,6 +135,22 @@ class _Served:
         headers = [(name, value) for name, value in scope["headers"] if name not in CREDENTIALS]
         with contextlib.suppress(ClientDisconnect):  # nobody is left to be told
             await self._server.serve({**scope, "headers": headers}, receive, send, self._caller)
+
+
+class _Traced:
+    """An answer that says, where it is an error, under which trace id its request is found."""
+
+    def __init__(self, answer: ASGIApp) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= BAD_REQUEST:
+                header = (b"trace-id", scope[TRACE_ID].encode())
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        await self._answer(scope, receive, told)
 
 
 class _Shared:

@@ -49,6 +49,7 @@ class Answered(msgspec.Struct, frozen=True):
 
     result: dict[str, object] | None = None
     error: str = ""
+    approval_id: str = ""
 
 
 class Approvals:
@@ -160,15 +161,17 @@ def _waiting(org: Org, server: McpServer, asking: Asking, asked: Approval, state
     if asking.is_modern and asking.opens_urls:
         message = f"{tool} of {server.label} needs the approval of {whom}, by {until}. Look at its arguments first."
         request = {"method": "elicitation/create", "params": {"mode": "url", "message": message, "url": url}}
-        return Answered({"resultType": "input_required", "inputRequests": {REQUEST: request}, "requestState": state})
+        result = {"resultType": "input_required", "inputRequests": {REQUEST: request}, "requestState": state}
+        return Answered(result, approval_id=asked.id)
     return _told(
         f"Nothing was done yet: {tool} of {server.label} needs the approval of {whom}. Open {url} to decide, by {until};"
         " then make the same call again, with the same arguments.",
         asking,
+        asked.id,
     )
 
 
-def _told(why: str, asking: Asking) -> Answered:
+def _told(why: str, asking: Asking, approval_id: str = "") -> Answered:
     """A tool's error, which models and people read."""
     result: dict[str, object] = {"content": [{"type": "text", "text": why}], "isError": True}
-    return Answered(({"resultType": "complete"} if asking.is_modern else {}) | result)
+    return Answered(({"resultType": "complete"} if asking.is_modern else {}) | result, approval_id=approval_id)

@@ -18,6 +18,7 @@ from gatelodge.core.permitting import Verdict
 from gatelodge.gateway import step_up
 from gatelodge.gateway.approvals import REQUEST, STATE, Answered, Approvals, Asking
 from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.writing_down import NOTED, Noted
 
 LARGEST_BODY = 1024 * 1024
 TOO_LARGE = 413
@@ -79,7 +80,8 @@ class BeforeCalls:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         sent = read(body)
         # What we can't read is not passed on: another parser might find a call in it that nobody was asked about.
-        answer = await self._answer(sent, headers) if sent else _error(NULL, PARSE_ERROR, "Parse error")
+        noted: Noted = scope.get(NOTED) or Noted()
+        answer = await self._answer(sent, headers, noted) if sent else _error(NULL, PARSE_ERROR, "Parse error")
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return
@@ -87,18 +89,21 @@ class BeforeCalls:
         others = [each for each in scope["headers"] if each[0] not in (b"content-length", b"transfer-encoding")]
         await self._served({**scope, "headers": [*others, length]}, _again(answer, receive), send)
 
-    async def _answer(self, sent: Sent, headers: Mapping[bytes, str]) -> Response | bytes:
-        """The answer, or the body that goes on."""
+    async def _answer(self, sent: Sent, headers: Mapping[bytes, str], noted: Noted) -> Response | bytes:
+        """The answer, or the body that goes on; ``noted`` is told what the record of the call says of it."""
         verdict = self._verdict(sent)
         if not verdict.is_allowed:
             return _body_of(sent)  # refused by the server's own face, in the words of its era
         if verdict.missing_scopes:
+            noted.outcome = "needs_scope"
             what = f"{sent.method} of {visible(sent.name):.100}"
             return step_up.challenge(self._org, self._caller, verdict.missing_scopes, what, sent.id)
         if sent.method != CALL or not verdict.asks_first:
             return _body_of(sent)
         found = await self._approvals.ask_first(self._org, self._server, self._caller, _asking(sent, headers))
+        noted.approval_id = found.approval_id
         if isinstance(found, Answered):
+            noted.outcome = "needs_approval"
             return _answer(sent, found)
         return _body_of(sent, without_ours=True)
 

@@ -4,13 +4,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, USE_MCP_SERVERS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG, USE_MCP_SERVERS
 from gatelodge.setup import (
     access,
     app_form,
+    app_life,
+    app_list,
     approval_rules,
     approvals,
     apps,
+    connect,
+    errors,
     home,
     identity,
     org_pages,
@@ -25,12 +29,13 @@ from gatelodge.setup import (
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPROVALS, APPS, ORG, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
+from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
-    return Route(path=path, methods=(method,), answer=answer, is_page=True)
+    return Route(path=path, methods=(method,), answer=on_a_page(answer), is_page=True, refuses_unreadable=True)
 
 
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
@@ -54,16 +59,26 @@ ROUTES = (
     _row("POST", "/login/reset", passwords.use_reset),
     _row("GET", "/login/upstream/{provider}", identity.begin),
     _row("GET", "/login/callback", identity.come_back),
+    _row("GET", "/connect/{token}", connect.show_to_users),
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
+    _row("GET", "/errors", errors.show_all),
+    _row("GET", "/errors/{code}", errors.show_code),
     _setup("GET", "", home.show),
-    _setup("GET", "/apps", apps.show_list, *APPS.permissions),
+    _setup("GET", "/apps", app_list.show, *APPS.permissions),
     _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
     _setup("POST", "/apps/new", app_form.create, MANAGE_APPS),
+    _setup("GET", "/apps/deleted", app_life.show_deleted, *APPS.permissions),
+    _setup("POST", "/apps/deleted", app_life.restore, MANAGE_APPS),
     _setup("GET", "/apps/{app_id}", of_app(apps.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/edit", of_app(app_form.edit), MANAGE_APPS),
     _setup("POST", "/apps/{app_id}/edit", of_app(app_form.save), MANAGE_APPS),
+    _setup("POST", "/apps/{app_id}/state", of_app(app_life.change_state), EDIT_POLICIES),
+    _setup("GET", "/apps/{app_id}/delete", of_app(app_life.show_delete), MANAGE_APPS),
+    _setup("POST", "/apps/{app_id}/delete", of_app(app_life.delete), MANAGE_APPS),
+    _setup("GET", "/apps/{app_id}/connect", of_app(connect.show), *APPS.permissions),
+    _setup("POST", "/apps/{app_id}/connect", of_app(connect.change), MANAGE_APPS),
     _setup("GET", "/apps/{app_id}/policies", of_app(policies.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/policies", of_app(policies.save), EDIT_POLICIES),
     _setup("GET", "/apps/{app_id}/users", of_app(access.show), *APPS.permissions),
@@ -111,4 +126,5 @@ ROUTES = (
     _setup("POST", "/preferences", preferences.change),
     _setup("POST", "/theme", preferences.change_theme),
     _setup("GET", "/search", search.show),
+    _setup("GET", "/errors/{trace_id}", errors.show_trace, MANAGE_APPS, EDIT_POLICIES, MANAGE_ORG),
 )

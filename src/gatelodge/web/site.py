@@ -17,6 +17,7 @@ from gatelodge.web.limits import RateLimits
 from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
+from gatelodge.web.recording import Calls
 from gatelodge.web.token_cache import TokenCache
 
 
@@ -31,6 +32,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords
     access: AccessTokens
     limits: RateLimits
+    calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
     upstream_tokens: TokenCache = msgspec.field(default_factory=TokenCache)

@@ -25,6 +25,7 @@ from gatelodge.gateway.records import database, sample
 from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, UNKNOWN_EXCEPTION, RecordError, pointed
 from gatelodge.gateway.records.schema import Catalogue
 from gatelodge.gateway.records.tools import BY_NAME, TOOLS, Tool, Work
+from gatelodge.gateway.writing_down import NOTED
 
 log = structlog.get_logger()
 CALLER = "gatelodge.caller"
@@ -34,6 +35,8 @@ SECONDS = 5.0
 THREADS = 4
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request, counted before anything parses it."""
+RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
+"""Where a tool's answer holds records."""
 INSTRUCTIONS = (
     "Reads the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
     " writing a soqlQuery; find searches text in all of them."
@@ -124,6 +127,8 @@ class RecordsServer:
             log.exception("incident", incident=incident, server=self._name, tool=tool.name)
             message = f"something went wrong on our side. Incident {incident}"
             return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
+        if context.request is not None and (noted := context.request.scope.get(NOTED)):
+            noted.rows = _rows(found)
         return _answer(found, is_error=False)
 
     def _work(self, tool: Tool, arguments: dict[str, Any], caller: Caller) -> Any:
@@ -149,6 +154,12 @@ class RecordsServer:
 
     def _today(self) -> dt.date:
         return dt.datetime.fromtimestamp(self._now(), dt.UTC).date()
+
+
+def _rows(found: Any) -> int:
+    """How many records a tool has found, for the record of its call."""
+    lists = (found.get(name) for name in RECORDS_OF_A_TOOL) if isinstance(found, dict) else ()
+    return sum(len(each) for each in lists if isinstance(each, list))
 
 
 def _caller(context: ServerRequestContext[Any]) -> Caller:

@@ -15,6 +15,7 @@ from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.setup.personal import upstreams
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
@@ -31,7 +32,7 @@ async def show(visit: Visit) -> Response:
         rows.append(
             {
                 "id": each.id,
-                "name": app.settings.label if app else "An app that was removed",
+                "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
@@ -43,7 +44,7 @@ async def show(visit: Visit) -> Response:
     by_id = {server.id: server for server in servers}
     return visit.page(
         "personal/connections.html",
-        title="My Connections",
+        title=_("My Connections"),
         rows=rows,
         accounts=[_account(each, by_id[each.server_id]) for each in accounts if each.server_id in by_id],
     )
@@ -60,9 +61,9 @@ async def change(visit: Visit) -> Response:
         case "disconnect":
             was_there = await upstreams.disconnect(visit, visit.field("id"))
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with connections")
+            raise BadRequest(_("{other!r:.40} can't be done with connections").format(other=other))
     if not was_there:
-        raise BadRequest("you have no such connection; it may have ended already", 404)
+        raise BadRequest(_("you have no such connection; it may have ended already"), 404)
     return visit.go("/setup/connections")
 
 
