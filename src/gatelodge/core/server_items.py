@@ -62,6 +62,10 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     protocol_version: str = ""
 
 
+class NotRead(Exception):
+    """What a server offers couldn't be read; the message says why, for administrators."""
+
+
 class ReadIn(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a server brought, as names: new, changed and held, taken as they changed, gone, back as they were,
     and left out with the reason.
