@@ -6,7 +6,7 @@ once, or after the delay that a development org imitates.
 
 import msgspec
 
-from gatelodge.core import audit, credentials, mcp_servers, permissions, server_items, users
+from gatelodge.core import audit, credentials, mcp_servers, orgs, permissions, server_items, users
 from gatelodge.core.apps import policies as app_policies
 from gatelodge.core.apps import registry
 from gatelodge.core.apps import settings as app_settings
@@ -104,7 +104,7 @@ class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
 
 def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
-    app_settings.check(made.settings)
+    app_settings.check(made.settings, (yield from orgs.own_scopes(made.org_id)))
     stored = yield from registry.create(made)
     yield from credentials.add(
         Credential(
@@ -137,7 +137,7 @@ def change_app(
 
     Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
     """
-    app_settings.check(settings)
+    app_settings.check(settings, (yield from orgs.own_scopes(before.org_id)))
     # Policies that are left as they are may name a user, server or permission set that has gone since. That is nothing
     # to whoever saves the Settings, and must not stand in the way of disabling the app.
     if msgspec.structs.replace(policies, is_enabled=before.policies.is_enabled) != before.policies:

@@ -15,7 +15,7 @@ from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
-from gatelodge.core.scopes import MCP_API
+from gatelodge.core.scopes import MCP_API, with_included
 from gatelodge.gateway.caller import Caller
 from gatelodge.live import LiveServer, LiveUser
 from gatelodge.web import routes
@@ -58,14 +58,14 @@ class Gate:
             raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
         if MCP_API not in accepted.scopes:
             raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
-        permitted = self._permitted(accepted, live)
+        permitted = self._permitted(org, accepted, live)
         if permitted.refusal:
             raise Turned(403, "", permitted.refusal)
         self._count(org, accepted, permitted.calls_per_minute)
         return _caller(org, server, accepted, permitted)
 
-    def _permitted(self, accepted: Accepted, live: LiveServer) -> Permitted:
-        client, user, scopes = accepted.client, accepted.user, accepted.scopes
+    def _permitted(self, org: Org, accepted: Accepted, live: LiveServer) -> Permitted:
+        client, user, scopes = accepted.client, accepted.user, with_included(accepted.scopes, org.custom_scopes)
         key = (live.server.id, client.client_id, user.user.id, *scopes)
         known = self._known.get(key)
         if known is None or known.client is not client or known.user is not user or known.live is not live:

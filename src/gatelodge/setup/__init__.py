@@ -14,6 +14,7 @@ from gatelodge.setup import (
     approvals,
     apps,
     connect,
+    custom_scopes,
     errors,
     home,
     identity,
@@ -24,10 +25,11 @@ from gatelodge.setup import (
     search,
     secrets,
     signing_in,
+    step_up,
     upstream_credential,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import APPROVALS, APPS, ORG, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.frame import APPROVALS, APPS, ORG, SCOPES, SERVERS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
@@ -86,6 +88,10 @@ ROUTES = (
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/scopes", custom_scopes.show, *SCOPES.permissions),
+    _setup("POST", "/scopes", custom_scopes.change, *SCOPES.permissions),
+    _setup("GET", "/step-up", step_up.show),
+    _setup("POST", "/step-up", step_up.allow),
     _setup("GET", "/approvals", approvals.show_list, *APPROVALS.permissions),
     _setup("GET", "/approvals/{id}", approvals.show),
     _setup("POST", "/approvals/{id}", approvals.decide),
