@@ -10,7 +10,8 @@ from gatelodge.core import addresses, audit, keys
 from gatelodge.core import scopes as scope_words
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, SigningKey
-from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
+from gatelodge.core.org_options import AppRules, Preferences
 
 PRODUCTION = "production"
 DEVELOPER_HUB = "developer hub"
@@ -22,11 +23,15 @@ NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 MOST_ORGS = 1000
 LONGEST_WINDOW = 120
 LONGEST_LABEL = 80
+CHANGED_MEANWHILE = (
+    "The org's settings were changed by someone else since you opened them. Reload to see their version."
+)
 
 
 class Org(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. ``name`` is "" for the first org; ``refresh_window`` is in seconds (decision 0006);
-    ``trusted_ranges`` are networks from which the apps that enforce IP restrictions may be used.
+    ``trusted_ranges`` are networks from which the apps that enforce IP restrictions may be used. ``revision`` counts the
+    changes that administrators made to the org's own settings.
 
     ``issuer`` is a plain string, compared byte for byte (RFC 8414 §3.3); ``path`` is the part of it after the host,
     with no slash at its end.
@@ -39,6 +44,9 @@ class Org(msgspec.Struct, frozen=True, kw_only=True):
     refresh_window: int
     signing_algorithm: str = "ES256"
     trusted_ranges: tuple[str, ...] = ()
+    preferences: Preferences = Preferences()
+    app_rules: AppRules = AppRules()
+    revision: int = 1
     issuer: str
     path: str
     custom_scopes: scope_words.Custom = ()
@@ -48,14 +56,17 @@ def make(public_url: str) -> Callable[..., Org]:
     """The maker of ``Org`` values for a deployment whose public URL this is."""
     base = public_url.rstrip("/")
 
-    def made(*, name: str, trusted_ranges: str, custom_scopes: str, **columns: object) -> Org:
+    def made(
+        *, name: str, trusted_ranges: str, preferences: str, app_rules: str, custom_scopes: str, **columns: object
+    ) -> Org:
         issuer = f"{base}/o/{name}" if name else base
-        own = msgspec.json.decode(custom_scopes, type=scope_words.Custom)
         made_here = {
-            "custom_scopes": own,
+            "custom_scopes": msgspec.json.decode(custom_scopes),
             "issuer": issuer,
             "path": urlsplit(issuer).path,
             "trusted_ranges": trusted_ranges.split(),
+            "preferences": msgspec.json.decode(preferences),
+            "app_rules": msgspec.json.decode(app_rules),
         }
         return msgspec.convert({"name": name, **made_here, **columns}, Org)
 
@@ -66,8 +77,8 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     """Every org of the deployment, the first one first."""
     return (
         yield from many(
-            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, custom_scopes FROM orgs ORDER BY name"
-            " LIMIT :limit",
+            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, preferences, app_rules,"
+            " custom_scopes, revision FROM orgs ORDER BY name LIMIT :limit",
             make(public_url),
             limit=MOST_ORGS,
         )
@@ -130,7 +141,7 @@ def rotate_key(org: Org, fresh: SigningKey, *, longest_token: int, actor: str, n
     if fresh.algorithm != org.signing_algorithm:
         # This one column: ``org`` may be older than what an administrator saved just now.
         yield from execute(
-            "UPDATE orgs SET signing_algorithm = :algorithm WHERE id = :org_id",
+            "UPDATE orgs SET signing_algorithm = :algorithm, revision = revision + 1 WHERE id = :org_id",
             algorithm=fresh.algorithm,
             org_id=org.id,
         )
@@ -157,20 +168,28 @@ def check(org: Org) -> None:
 
 
 def change(changed: Org) -> Operation[None]:
-    """Write an org's own settings: its label, windows, ranges and algorithm (decision 0006: 0 to 120 seconds).
+    """Write an org's own settings: its label, windows, ranges, algorithm, preferences and rules for apps (decision 0006:
+    0 to 120 seconds). One UPDATE decides between two administrators: ``changed.revision`` is the one that was read.
 
-    Raises ``Invalid``.
+    Raises ``Invalid``, and ``Refused`` when the settings were changed meanwhile.
     """
     check(changed)
-    yield from execute(
+    saved = yield from one(
         "UPDATE orgs SET label = :label, refresh_window = :refresh_window, signing_algorithm = :signing_algorithm,"
-        " trusted_ranges = :trusted_ranges WHERE id = :org_id",
+        " trusted_ranges = :trusted_ranges, preferences = :preferences, app_rules = :app_rules,"
+        " revision = revision + 1 WHERE id = :org_id AND revision = :revision RETURNING id",
+        str_id,
         label=changed.label,
         refresh_window=changed.refresh_window,
         signing_algorithm=changed.signing_algorithm,
         trusted_ranges="\n".join(changed.trusted_ranges),
+        preferences=msgspec.json.encode(changed.preferences).decode(),
+        app_rules=msgspec.json.encode(changed.app_rules).decode(),
         org_id=changed.id,
+        revision=changed.revision,
     )
+    if saved is None:
+        raise Refused(CHANGED_MEANWHILE)
     yield from announce(changed.id, "org", changed.id)
 
 
@@ -198,3 +217,18 @@ def change_scopes(
     told: dict[str, object] = {"from": [each.name for each in before], "to": [each.name for each in after]}
     yield from audit.record(org_id, now_ms, actor, "org:scopes:change", org_id, told)
     yield from announce(org_id, "org", org_id)
+
+
+def app_rules(org_id: str) -> Operation[AppRules]:
+    """What holds for every app of the org, as it is written now."""
+    found = yield from one("SELECT app_rules AS value FROM orgs WHERE id = :org_id", text, org_id=org_id)
+    return msgspec.json.decode(found or "{}", type=AppRules)
+
+
+def take_turn(org_id: str) -> Operation[None]:
+    """Whoever asks here goes on after the one who asked before has finished: a rule about what is left in the org as a
+    whole can be looked at, and is still so when this transaction ends.
+    """
+    _ = yield from one(
+        "UPDATE orgs SET revision = revision WHERE id = :org_id RETURNING revision AS n", number, org_id=org_id
+    )

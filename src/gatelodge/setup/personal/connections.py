@@ -19,8 +19,21 @@ from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
-    """What one allowed."""
+    """What one allowed, and one's own accounts at upstreams."""
     store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    accounts = await store.read(upstream_grants.of_user, org.id, user_id)
+    by_id = {server.id: server for server in await store.read(mcp_servers.of_org, org.id)}
+    return visit.page(
+        "personal/connections.html",
+        title=_("My Connections"),
+        rows=await rows_of(visit, user_id),
+        accounts=[_account(each, by_id[each.server_id]) for each in accounts if each.server_id in by_id],
+    )
+
+
+async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    """What a user allowed, app by app, with the connections under it."""
+    store, org = visit.site.store, visit.org
     allowed = await store.read(authorizations.of_user, org.id, user_id)
     begun = await store.read(connections.of_user, org.id, user_id)
     servers = await store.read(mcp_servers.of_org, org.id)
@@ -37,17 +50,11 @@ async def show(visit: Visit) -> Response:
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
                 "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "used_at": max((row.used_at for row in under), default=each.created_at),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    accounts = await store.read(upstream_grants.of_user, org.id, user_id)
-    by_id = {server.id: server for server in servers}
-    return visit.page(
-        "personal/connections.html",
-        title=_("My Connections"),
-        rows=rows,
-        accounts=[_account(each, by_id[each.server_id]) for each in accounts if each.server_id in by_id],
-    )
+    return rows
 
 
 async def change(visit: Visit) -> Response:
