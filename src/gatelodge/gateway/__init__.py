@@ -94,7 +94,10 @@ class Gateway:
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
         if live.server.kind == UPSTREAM:
-            return await self._relaying.to(org, live, caller)
+            relayed = await self._relaying.to(org, live, caller)
+            if request.method != "POST" or not caller.permitted.has_conditions:
+                return relayed
+            return BeforeCalls(self._approvals, org, live.server, caller, relayed, records=site)
         site.calls.admit_read(org.id)
         try:
             records = await self._records.get(live.server)
