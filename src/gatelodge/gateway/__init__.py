@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.core.errors import Refused, Unavailable
-from gatelodge.core.mcp_servers import McpServer, resource
+from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.server_kinds import UPSTREAM
@@ -40,7 +40,7 @@ class Gateway:
         self._site = site
         self._records = Started(site)
         self._gate = Gate(site)
-        self._relaying = Relaying(site, self._gate)
+        self.relaying = Relaying(site, self._gate)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -90,7 +90,7 @@ class Gateway:
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
         if live.server.kind == UPSTREAM:
-            return await self._relaying.to(org, live, caller)
+            return await self.relaying.to(org, live, caller)
         site.calls.admit_read(org.id)
         try:
             records = await self._records.get(live.server)
@@ -109,7 +109,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop the servers that were started."""
-        await self._relaying.stop()
+        await self.relaying.stop()
         await self._records.stop()
 
 
