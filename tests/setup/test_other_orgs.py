@@ -28,7 +28,11 @@ def test_our_apps_and_users_are_not_found_from_another_org(house_on: House):
     for row in RECORDS:
         sam = house_on.told.users[1]["username"]
         path = "/o/other" + row.path.format(
-            app_id=app.id, user_id=user_id(house_on, sam), set_name="Standard_User", server_name="sobject-reads"
+            app_id=app.id,
+            user_id=user_id(house_on, sam),
+            set_name="Standard_User",
+            server_name="sobject-reads",
+            name="sobject-reads",
         )
         if "GET" in row.methods:
             answer = eve.front.get(path)
