@@ -33,6 +33,8 @@ def test_our_apps_and_users_are_not_found_from_another_org(house_on: House):
             set_name="Standard_User",
             server_name="sobject-reads",
             name="sobject-reads",
+            id="none",
+            server="sobject-reads",
         )
         if "GET" in row.methods:
             answer = eve.front.get(path)
