@@ -34,6 +34,7 @@ def test_our_apps_and_users_are_not_found_from_another_org(house_on: House):
             server_name="sobject-reads",
             name="sobject-reads",
             id="none",
+            trace_id="01KB0000000000000000000000",
             server="sobject-reads",
         )
         if "GET" in row.methods:
