@@ -13,7 +13,7 @@ from gatelodge.core.calls import Call, recorded
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import TOOL
+from gatelodge.core.server_items import TOOL, Catalogue, NotRead
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.credentials import NoCredential, headers_for
 from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
@@ -43,6 +43,16 @@ class Relaying:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
         return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+
+    async def catalogue(self, server: McpServer) -> Catalogue:
+        """All that an upstream offers now, without a user's credential. Raises ``NotRead``."""
+        relay = self._relay or await self._loaded()
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await relay.catalogue(self._upstream(server), {})
+        except Failed as error:
+            raise NotRead(str(error)) from None
 
     async def _loaded(self) -> "Relay":
         async with self._loading:
