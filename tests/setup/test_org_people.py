@@ -26,7 +26,7 @@ SETS = "/setup/permission-sets"
 
 def names(page: httpx2.Response) -> list[str]:
     """The usernames of the list, in order."""
-    return re.findall(r"<td>(\S+@\S+?)</td>", page.text)
+    return re.findall(r'/setup/users/005\w{15}">(\S+@\S+?)</a></td>', page.text)
 
 
 def post(who: Person, path: str, **fields: Any) -> httpx2.Response:
