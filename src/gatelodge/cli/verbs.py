@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import apps, auditing, operating, people, rights
+from gatelodge.cli import apps, auditing, operating, people, rights, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -193,6 +193,7 @@ VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
     **rights.VERBS,
+    **servers.VERBS,
     **apps.VERBS,
     "user reset-link": people.reset_link,
     "identity-provider add": people.provider_add,

@@ -341,6 +341,21 @@ def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:
     if newest is None:
         return LiveOn(nodes=0, live_nodes=0, milliseconds=0, waits=0)
     live_from, released_at, seq = newest
+    return (yield from _applied_by(seq, live_from=live_from, released_at=released_at, now_ms=now_ms))
+
+
+def server_live_on(org_id: str, name: str, now_ms: int) -> Operation[LiveOn]:
+    """On how many of the living nodes the newest change of an MCP server is live."""
+    seq = yield from one(
+        "SELECT COALESCE(MAX(seq), 0) AS n FROM changes WHERE org_id = :org_id AND kind = 'server' AND key = :name",
+        number,
+        org_id=org_id,
+        name=name,
+    )
+    return (yield from _applied_by(seq or 0, live_from=0, released_at=now_ms, now_ms=now_ms))
+
+
+def _applied_by(seq: int, *, live_from: int, released_at: int, now_ms: int) -> Operation[LiveOn]:
     nodes = yield from many(
         "SELECT n.applied_seq AS seq, (SELECT MIN(a.at) FROM applied_changes a WHERE a.node_id = n.id AND a.seq >= :seq)"
         " AS at FROM nodes n WHERE n.seen_at > :then ORDER BY n.id LIMIT :limit",
