@@ -9,7 +9,6 @@ from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
 from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
@@ -31,8 +30,8 @@ async def show(visit: Visit) -> Response:
                 "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
-                "since": in_words(each.created_at),
-                "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "since": each.created_at,
+                "used": max((row.used_at for row in under), default=each.created_at),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
@@ -55,13 +54,13 @@ async def change(visit: Visit) -> Response:
 
 
 def _scopes(names: tuple[str, ...]) -> list[str]:
-    return [BY_NAME[name].label if name in BY_NAME else name for name in names]
+    return [_(BY_NAME[name].label) if name in BY_NAME else name for name in names]
 
 
 def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "server": labels.get(row.resource, row.resource),
-        "since": in_words(row.created_at),
-        "used": in_words(row.used_at),
+        "since": row.created_at,
+        "used": row.used_at,
     }
