@@ -124,6 +124,22 @@ def discard_staged(org_id: str, app_id: str) -> Operation[str | None]:
     )
 
 
+def take_all(org_id: str, app_id: str) -> Operation[list[Credential]]:
+    """Take every pair of an app away; those that there were."""
+    taken = yield from many(
+        f"SELECT {COLUMNS} FROM credentials WHERE org_id = :org_id AND app_id = :app_id ORDER BY made_at, client_id"
+        " LIMIT :limit",
+        Credential,
+        org_id=org_id,
+        app_id=app_id,
+        limit=MOST,
+    )
+    yield from execute(
+        "DELETE FROM credentials WHERE org_id = :org_id AND app_id = :app_id", org_id=org_id, app_id=app_id
+    )
+    return taken
+
+
 def note_use(org_id: str, client_id: str, now: int) -> Operation[None]:
     """Remember when a pair was last used, to the minute."""
     yield from execute(

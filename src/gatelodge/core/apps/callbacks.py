@@ -149,6 +149,25 @@ def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None
     return None
 
 
+TWINS = (("http://localhost", "http://127.0.0.1"), ("http://127.0.0.1", "http://localhost"))
+
+
+def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
+    """What looks like a slip in a callback URL of an app, as a sentence; "" for nothing. ``registered`` are all of the
+    app's, ``known`` those that known clients use.
+    """
+    if url in known or problem(url):
+        return ""
+    if near := near_miss(known, url):
+        return f"A known client uses {near[0]}; what differs is {near[1]}."
+    for host, twin in TWINS:
+        if is_loopback(url) and url.startswith(host):
+            other = twin + url[len(host) :]
+            if not any(matches(each, other) for each in registered):
+                return f"Stands for {host[7:]} alone: a client that returns to {other} is refused."
+    return ""
+
+
 def _difference(registered: str, asked: str) -> str:
     ours, theirs = _parts(registered), _parts(asked)
     if ours is None or theirs is None:

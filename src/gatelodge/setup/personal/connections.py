@@ -9,13 +9,20 @@ from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
 from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.frame import Visit
+from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
     """What one allowed."""
-    store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    rows = await rows_of(visit, visit.session.user.id)
+    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+
+
+async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    """What a user allowed, app by app, with the connections under it."""
+    store, org = visit.site.store, visit.org
     allowed = await store.read(authorizations.of_user, org.id, user_id)
     begun = await store.read(connections.of_user, org.id, user_id)
     servers = await store.read(mcp_servers.of_org, org.id)
@@ -30,12 +37,14 @@ async def show(visit: Visit) -> Response:
                 "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
-                "since": each.created_at,
-                "used": max((row.used_at for row in under), default=each.created_at),
+                "since": moments.in_full(each.created_at),
+                "since_at": each.created_at,
+                "used": moments.in_full(_used(each.created_at, under)),
+                "used_at": _used(each.created_at, under),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+    return rows
 
 
 async def change(visit: Visit) -> Response:
@@ -57,10 +66,16 @@ def _scopes(names: tuple[str, ...]) -> list[str]:
     return [_(BY_NAME[name].label) if name in BY_NAME else name for name in names]
 
 
+def _used(since: int, under: list[Shown]) -> int:
+    return max((row.used_at for row in under), default=since)
+
+
 def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "server": labels.get(row.resource, row.resource),
-        "since": row.created_at,
-        "used": row.used_at,
+        "since": moments.in_full(row.created_at),
+        "since_at": row.created_at,
+        "used": moments.in_full(row.used_at),
+        "used_at": row.used_at,
     }
