@@ -6,7 +6,6 @@ from gatelodge.core import passkeys, second_factors, sessions
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.web import factors
 from gatelodge.web import passkeys as asking
 from gatelodge.web.errors import BadRequest
@@ -142,14 +141,7 @@ async def _page(visit: Visit, codes: list[str] | None = None) -> Response:
         "personal/second_factors.html",
         title=_("Second Factors"),
         factors=await store.read(second_factors.of_user, org_id, user_id),
-        keys=[
-            {
-                "key": key,
-                "created": in_words(key.created_at),
-                "used": in_words(key.last_used_at) if key.last_used_at else "never",
-            }
-            for key in keys
-        ],
+        keys=keys,
         has_passkeys_here=asking.is_possible(visit.org),
         codes=codes or [],
     )

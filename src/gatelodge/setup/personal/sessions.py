@@ -8,7 +8,7 @@ from gatelodge.core import sessions
 from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.sessions import Session
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
+from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
@@ -52,8 +52,10 @@ def row_of(each: Session, own: str) -> dict[str, object]:
         "is_own": each.id == own,
         "browser": browser_in_words(each.agent),
         "address": each.address,
-        "since": in_words(each.signed_in_at),
-        "seen": in_words(each.seen_at),
+        "since": moments.in_full(each.signed_in_at),
+        "since_at": each.signed_in_at,
+        "seen": moments.in_full(each.seen_at),
+        "seen_at": each.seen_at,
         "is_high": each.level == HIGH,
     }
 
