@@ -15,7 +15,8 @@ from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
     authorizations,
-    connections,
+    calls,
+    codes,
     device_codes,
     keys,
     opaque,
@@ -33,16 +34,17 @@ from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
-from gatelodge.gateway import Gateway
+from gatelodge.gateway import Gateway, reading
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
 from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
-from gatelodge.web import pages
+from gatelodge.web import looking, pages
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
+from gatelodge.web.recording import Calls, purge
 from gatelodge.web.routes import Dispatcher
 from gatelodge.web.site import Site
 
@@ -52,7 +54,8 @@ CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     authorizations.forget_held,
-    connections.forget_old_codes,
+    calls.forget_counts,
+    codes.forget_old,
     deleted.forget_old,
     device_codes.forget_old,
     keys.forget_old,
@@ -78,6 +81,7 @@ class App:
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
         )
         self._cleaning: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
         self.is_draining = False
 
@@ -88,15 +92,19 @@ class App:
         except KeyMissing as error:
             path = self.site.config.master_key_path
             raise KeyRefused(f"{path} isn't the master key that this database was made with: {error}") from None
+        await self.site.calls.start()
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
         self._indexing = asyncio.create_task(self._index(), name="indexing")
+        self._looking = asyncio.create_task(looking.keep_looking(self.site), name="looking")
 
     async def stop(self) -> None:
         """Stop the servers, leave the nodes, close the database."""
-        for task in (self._cleaning, self._indexing):
+        for task in (self._cleaning, self._indexing, self._looking):
             if task is not None:
                 task.cancel()
+                await asyncio.wait({task})
         await self._gateway.stop()
+        await self.site.calls.stop()
         await self.site.live.stop()
         self.site.passwords.close()
         await self._held.aclose()
@@ -152,6 +160,15 @@ class App:
         for forget in FORGETTING:
             while await self.site.store.run(forget, self.site.clock.now()):
                 pass
+        for org in self.site.live.orgs():
+            await purge(self.site.store, self.site.calls.rules(org.id), self.site.clock.now_ms())
+
+
+def _rows_problem(text: str) -> str:
+    """What is wrong with a permission set's row filter: the gateway that obeys it says so, to Setup that keeps it."""
+    from gatelodge.gateway.records.soql import sight  # noqa: PLC0415 - the parser comes after readiness alone
+
+    return sight.problem(text)
 
 
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
@@ -168,14 +185,9 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
         known = await store.read(orgs.all_orgs, config.public_url)
         ring = load_or_make(config.master_key_path, database_has_orgs=bool(known))
         clock = Clock(read_clock)
-        live = LiveNode(
-            store,
-            clock,
-            ring,
-            node_id=secrets.new_token()[:16],
-            name=config.node_name or f"{socket.gethostname()}:{os.getpid()}",
-            public_url=config.public_url,
-        )
+        node_id, name = secrets.new_token()[:16], config.node_name or f"{socket.gethostname()}:{os.getpid()}"
+        live = LiveNode(store, clock, ring, node_id=node_id, name=name, public_url=config.public_url)
+        is_alone = not is_postgres(config.database_name)
         access = AccessTokens(store, clock, live, config)
         site = Site(
             config=config,
@@ -186,5 +198,8 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            read_catalogue=reading.read,
+            rows_problem=_rows_problem,
+            calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
         return App(site, held.pop_all())

@@ -1,6 +1,6 @@
 """Saving an app: what is asked before, the form's own lists, and what the form says beside itself."""
 
-import shlex
+import subprocess
 from typing import Any
 
 import msgspec
@@ -158,10 +158,8 @@ def test_the_command_says_exactly_the_app_of_the_form(made: Settings, preset: st
     except Invalid:
         made = msgspec.structs.replace(Settings(), label="Plain", api_name="Plain", contact_email="a@acme.example",
                                        callback_urls=made.callback_urls, scopes=made.scopes)  # fmt: skip
-    typed = as_command.as_command(made, preset=preset)
-    first, *rest = shlex.split(typed)
-    read = vars(arguments.parse(rest))
-    assert first == "gatelodge" and verbs.settings_of(read) == made
+    first, *rest = as_command.words(made, preset=preset, org="")
+    assert first == "gatelodge" and verbs.settings_of(vars(arguments.parse(rest))) == made
 
 
 @requirement("apps:command")
@@ -175,7 +173,8 @@ def test_the_command_of_the_form_makes_the_same_app(house: House):
     form = app_of(house, "By_hand")
     command = as_command.as_command(form.settings, preset=form.preset)
     assert command.splitlines()[0] == "gatelodge app create \\"
-    read = vars(arguments.parse(shlex.split(command)[1:]))
+    typed = f"gatelodge() {{ printf '%s\\0' \"$@\"; }}\n{command}"
+    read = vars(arguments.parse(subprocess.check_output(["/bin/sh", "-c", typed], text=True).split("\0")[:-1]))
     send(robin, f"/setup/apps/{form.id}/delete")
     house.run(verbs.perform(house.site, "app create", {n: v for n, v in read.items() if n not in ("command", "verb")}))
     again = app_of(house, "By_hand")

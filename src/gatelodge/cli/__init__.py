@@ -1,4 +1,4 @@
-"""The operator's and the app developer's face: ``gatelodge dev | serve | app | backup | keys | org | server | user``.
+"""The operator's and the app developer's face: ``gatelodge dev | serve | app | audit | backup | keys | org | server | user``.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found. Data goes to stdout, talk to stderr.
 """
@@ -27,6 +27,10 @@ def _run(command: str, arguments) -> int:  # noqa: ANN001 - argparse's own type
         from gatelodge.cli import backup  # noqa: PLC0415
 
         return backup.run(arguments)
+    if command == "audit":
+        from gatelodge.cli import audit_command  # noqa: PLC0415
+
+        return audit_command.run(arguments)
     from gatelodge.cli import commands  # noqa: PLC0415
 
     return commands.run(arguments)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +40,8 @@ CODES = {"NotFound": NOT_FOUND, "ValidationError": WRONG_USAGE}
 """Exit codes by the kind of a running server's refusal; any other is 1."""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Perform the verb and print its answer."""
-    try:
-        answer = asyncio.run(_perform(arguments))
-    except NotFound as error:
-        return _failed(error, NOT_FOUND)
-    except ControlRefused as error:
-        return _failed(error, CODES.get(error.kind, 1))
-    except msgspec.ValidationError as error:
-        return _failed(error, WRONG_USAGE)
-    except (Refused, Invalid, Unavailable, ConfigRefused, KeyRefused, StoreRefused, Locked) as error:
-        return _failed(error, 1)
-    print(msgspec.json.encode(answer).decode() if arguments.json else _as_text(answer))
-    return 0
-
-
-async def _perform(arguments: argparse.Namespace) -> object:
+async def answer_to(arguments: argparse.Namespace) -> object:
+    """The answer to the verb, from the server that holds the data folder or from here."""
     values = {name: value for name, value in vars(arguments).items() if name not in OF_THE_COMMAND}
     verb = f"{arguments.command} {arguments.verb}".strip()
     if verb == "user create":
@@ -64,7 +50,37 @@ async def _perform(arguments: argparse.Namespace) -> object:
         values |= _connected_app(values.pop("file"), values)
     if verb == "identity-provider add":
         values["client_secret"] = sys.stdin.readline().rstrip("\n") if arguments.client_secret_stdin else None
-    config = _configured(arguments)
+    return await _answer(_configured(arguments), verb, values)
+
+
+def run(
+    arguments: argparse.Namespace,
+    work: Callable[[argparse.Namespace], Awaitable[object]] = answer_to,
+    failed: Callable[[Any], bool] = lambda _: False,
+) -> int:
+    """Perform the verb and print its answer, None for one that printed it itself. ``failed``: whether the answer is of
+    something that failed.
+    """
+    try:
+        answer = asyncio.run(_awaited(work(arguments)))
+    except NotFound as error:
+        return _failed(error, NOT_FOUND)
+    except ControlRefused as error:
+        return _failed(error, CODES.get(error.kind, 1))
+    except msgspec.ValidationError as error:
+        return _failed(error, WRONG_USAGE)
+    except (Refused, Invalid, Unavailable, ConfigRefused, KeyRefused, StoreRefused, Locked) as error:
+        return _failed(error, 1)
+    if answer is not None:
+        print(msgspec.json.encode(answer).decode() if arguments.json else _as_text(answer))
+    return 1 if failed(answer) else 0
+
+
+async def _awaited(work: Awaitable[object]) -> object:
+    return await work
+
+
+async def _answer(config: Config, verb: str, values: dict[str, Any]) -> object:
     if not is_postgres(config.database_name) and not Path(config.database_name).exists():
         raise NotFound(
             f"there is no deployment at {config.database_name}: start gatelodge dev or gatelodge serve once, or name"

@@ -14,6 +14,9 @@ MOST = 10
 USED_EVERY = 60
 """Seconds between two notes of a pair's last use."""
 
+MOST_ENDING = 20
+"""Staged pairs that are told of at once."""
+
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """One consumer key, and the digest of its secret ("" for none). ``expires_at`` is set while it is staged."""
@@ -146,4 +149,19 @@ def note_use(org_id: str, client_id: str, now: int) -> Operation[None]:
         then=now - USED_EVERY,
         org_id=org_id,
         client_id=client_id,
+    )
+
+
+def ending(org_id: str, before: int, now: int) -> Operation[list[Credential]]:
+    """The org's staged pairs that end by then, the one that ends first in front."""
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM credentials WHERE org_id = :org_id AND expires_at > :now AND expires_at <= :before"
+            " ORDER BY expires_at, client_id LIMIT :limit",
+            Credential,
+            org_id=org_id,
+            now=now,
+            before=before,
+            limit=MOST_ENDING,
+        )
     )

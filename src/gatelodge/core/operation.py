@@ -5,7 +5,7 @@ started again by the store after a deadlock. This is the only module with a bare
 """
 
 from collections.abc import Callable, Generator
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -33,7 +33,17 @@ class Change(msgspec.Struct, frozen=True):
     key: str
 
 
-Operation: TypeAlias = Generator[Statement | Change, list[Row], T]
+class Deferred(msgspec.Struct, frozen=True):
+    """What is written at the end of the transaction, before the feed: ``write`` is given all that was deferred for it.
+
+    Rows that every transaction of an org takes are taken last, so that nobody waits in a ring for them.
+    """
+
+    write: "Callable[[list[Any]], Operation[None]]"
+    given: Any
+
+
+Operation: TypeAlias = Generator[Statement | Change | Deferred, list[Row], T]
 
 
 def one(sql: str, make: Callable[..., T], /, **values: Value) -> Operation[T | None]:
@@ -70,6 +80,11 @@ def remove_some(sql: str, /, **values: Value) -> Operation[bool]:
 def announce(org_id: str, kind: str, key: str) -> Operation[None]:
     """Tell every node, with this transaction, that ``key`` of ``kind`` changed (architecture: the feed)."""
     yield Change(org_id, kind, key)
+
+
+def defer(write: "Callable[[list[Any]], Operation[None]]", given: Any) -> Operation[None]:
+    """Have ``write`` called with this, and all else that was deferred for it, at the end of the transaction."""
+    yield Deferred(write, given)
 
 
 def number(n: int) -> int:

@@ -4,33 +4,56 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG
 from gatelodge.setup import (
     access,
     app_form,
     app_life,
     app_list,
+    app_rules,
     apps,
     connect,
+    errors,
     home,
     identity,
-    org_pages,
+    identity_providers,
+    org_sessions,
     org_settings,
     people,
+    permission_sets,
     policies,
     search,
     secrets,
     signing_in,
+    signing_keys,
+    usage,
+    users,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.frame import (
+    APP_SETTINGS,
+    APPS,
+    KEYS,
+    ORG,
+    ORG_SESSIONS,
+    PROVIDERS,
+    SERVERS,
+    SETS,
+    USAGE,
+    USERS,
+    Answer,
+    guarded,
+)
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.setup.servers import items, listing, making, page, settings
+from gatelodge.setup.servers.listing import of_server
+from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
-    return Route(path=path, methods=(method,), answer=answer, is_page=True)
+    return Route(path=path, methods=(method,), answer=on_a_page(answer), is_page=True, refuses_unreadable=True)
 
 
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
@@ -58,10 +81,12 @@ ROUTES = (
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
+    _row("GET", "/errors", errors.show_all),
+    _row("GET", "/errors/{code}", errors.show_code),
     _setup("GET", "", home.show),
     _setup("GET", "/apps", app_list.show, *APPS.permissions),
-    _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
-    _setup("POST", "/apps/new", app_form.create, MANAGE_APPS),
+    _setup("GET", "/apps/new", app_rules.where_apps_are_made(app_form.new), MANAGE_APPS),
+    _setup("POST", "/apps/new", app_rules.where_apps_are_made(app_form.create), MANAGE_APPS),
     _setup("GET", "/apps/deleted", app_life.show_deleted, *APPS.permissions),
     _setup("POST", "/apps/deleted", app_life.restore, MANAGE_APPS),
     _setup("GET", "/apps/{app_id}", of_app(apps.show), *APPS.permissions),
@@ -75,13 +100,45 @@ ROUTES = (
     _setup("GET", "/apps/{app_id}/policies", of_app(policies.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/policies", of_app(policies.save), EDIT_POLICIES),
     _setup("GET", "/apps/{app_id}/users", of_app(access.show), *APPS.permissions),
+    _setup("GET", "/apps/{app_id}/usage", of_app(usage.show), *APPS.permissions),
+    _setup("POST", "/apps/{app_id}/usage", of_app(usage.change), EDIT_POLICIES),
+    _setup("GET", "/oauth-usage", usage.show_list, *USAGE.permissions),
+    _setup("GET", "/app-settings", app_rules.show, *APP_SETTINGS.permissions),
+    _setup("POST", "/app-settings", app_rules.save, *APP_SETTINGS.permissions),
     _setup("GET", "/apps/{app_id}/credentials", of_app(secrets.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
-    _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
-    _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
-    _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
+    _setup("GET", "/mcp-servers", listing.show, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers", listing.change, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/new", making.new, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/new", making.create, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}", of_server(page.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}", of_server(page.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/items", of_server(items.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/items", of_server(items.save), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/item", of_server(items.show_one), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
+    _setup("GET", "/users", users.show, *USERS.permissions),
+    _setup("GET", "/users/new", users.show_new, *USERS.permissions, needs_verification=True),
+    _setup("POST", "/users/new", users.create, *USERS.permissions, needs_verification=True),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/permission-sets", permission_sets.show_list, *SETS.permissions),
+    _setup("GET", "/permission-sets/new", permission_sets.show_new, *SETS.permissions, needs_verification=True),
+    _setup("POST", "/permission-sets/new", permission_sets.create, *SETS.permissions, needs_verification=True),
+    _setup("GET", "/permission-sets/{set_name}", permission_sets.show, *SETS.permissions),
+    _setup("POST", "/permission-sets/{set_name}", permission_sets.change, *SETS.permissions, needs_verification=True),
+    _setup("GET", "/org-sessions", org_sessions.show, *ORG_SESSIONS.permissions),
+    _setup("POST", "/org-sessions", org_sessions.change, *ORG_SESSIONS.permissions, needs_verification=True),
+    _setup("GET", "/keys", signing_keys.show, *KEYS.permissions),
+    _setup("POST", "/keys", signing_keys.change, *KEYS.permissions, needs_verification=True),
+    _setup("GET", "/identity-providers", identity_providers.show_list, *PROVIDERS.permissions),
+    _setup("POST", "/identity-providers", identity_providers.change, *PROVIDERS.permissions, needs_verification=True),
+    _setup(
+        "GET", "/identity-providers/new", identity_providers.show_new, *PROVIDERS.permissions, needs_verification=True
+    ),
+    _setup("POST", "/identity-providers/new", identity_providers.add, *PROVIDERS.permissions, needs_verification=True),
     _setup("GET", "/org", org_settings.show, *ORG.permissions),
     _setup("POST", "/org", org_settings.save, *ORG.permissions),
     _setup("GET", "/connections", connections.show),
@@ -102,4 +159,5 @@ ROUTES = (
     _setup("POST", "/preferences", preferences.change),
     _setup("POST", "/theme", preferences.change_theme),
     _setup("GET", "/search", search.show),
+    _setup("GET", "/errors/{trace_id}", errors.show_trace, MANAGE_APPS, EDIT_POLICIES, MANAGE_ORG),
 )

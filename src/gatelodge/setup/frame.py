@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge.core import error_codes
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
     EDIT_POLICIES,
@@ -18,9 +19,10 @@ from gatelodge.core.permissions import (
     Access,
 )
 from gatelodge.core.sessions import Session
+from gatelodge.core.told_refusals import Told
 from gatelodge.setup import finding
 from gatelodge.setup.finding import Page
-from gatelodge.web import browser, forms, pages
+from gatelodge.web import browser, forms, pages, refusals
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
 from gatelodge.words import _, mark
@@ -32,6 +34,9 @@ LABELS = {
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
 }
+LARGEST_FORM = 512 * 1024
+MOST_FIELDS = 5000
+"""Of a signed-in person: an app's policies may name a thousand tools."""
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),
     PRODUCTION: mark("Production"),
@@ -110,10 +115,69 @@ USERS = Page(
     title="Users",
     tab="Users",
     group="Users",
-    words="people permission set profile",
+    words="people permission set profile accounts",
     permissions=(MANAGE_USERS,),
     help="Users sign in and say yes or no to apps.\n"
     "What each may do is the sum of their permission sets. Deactivating a user ends their sessions and connections.",
+)
+SETS = Page(
+    path="/setup/permission-sets",
+    title="Permission Sets",
+    tab="",
+    group="Users",
+    words="profile role access object field row level security admin rights grant",
+    permissions=(MANAGE_USERS,),
+    help="A permission set says what its users may do in Setup, and which objects, fields and rows they may read or change.\n"
+    "Permission sets only ever add. A change counts at once, for everybody who has the set.",
+)
+USAGE = Page(
+    path="/setup/oauth-usage",
+    title="OAuth Usage",
+    tab="",
+    group="External Client Apps",
+    words="tokens connections revoke block sign out everybody consent grants",
+    permissions=(MANAGE_APPS, EDIT_POLICIES),
+    help="Which apps act for your users now.\n"
+    "Revoking ends what was allowed, everywhere, within a second; the app has to ask again. A blocked app may not even ask.",
+)
+APP_SETTINGS = Page(
+    path="/setup/app-settings",
+    title="External Client App Settings",
+    tab="",
+    group="External Client Apps",
+    words="org wide rules allow creation scratch opaque tokens admin approved unsafe options block all",
+    permissions=(MANAGE_ORG,),
+    help="What holds for every app of the org, whatever its own Settings and Policies say.",
+)
+ORG_SESSIONS = Page(
+    path="/setup/org-sessions",
+    title="Sessions",
+    tab="",
+    group="Security",
+    words="session management signed in browsers sign out everybody end",
+    permissions=(MANAGE_USERS,),
+    help="Every browser that is signed in to this org. Ending a session signs that browser out; apps keep what they were"
+    " allowed.",
+)
+KEYS = Page(
+    path="/setup/keys",
+    title="Keys",
+    tab="",
+    group="Security",
+    words="signing key certificate jwks json web key set rotate rotation es256 rs256 algorithm kid",
+    permissions=(MANAGE_ORG,),
+    help="Tokens are signed with the org's newest key. A fresh one is published before it signs, so that nobody's copy of the"
+    " keys lacks it; an old one stays until its last token is over.",
+)
+PROVIDERS = Page(
+    path="/setup/identity-providers",
+    title="Identity Providers",
+    tab="",
+    group="Security",
+    words="single sign-on sso openid connect oidc auth provider okta entra google keycloak connect sign-in",
+    permissions=(MANAGE_ORG,),
+    help="OpenID providers whose users may sign in here. Their groups can give permission sets.\n"
+    "Removing a provider ends the sessions of those who came by it.",
 )
 ORG = Page(
     path="/setup/org",
@@ -121,7 +185,7 @@ ORG = Page(
     tab="",
     group="Company",
     words="company information org name label refresh window trusted ip ranges network access signing algorithm es256"
-    " rs256 keys",
+    " rs256 session lifetime timeout idle time zone",
     permissions=(MANAGE_ORG,),
     help="What holds for the whole org: its name, the networks it trusts, and how its tokens are signed.",
 )
@@ -172,7 +236,23 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
-TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD, PREFERENCES)
+TREE = (
+    APPS,
+    USAGE,
+    APP_SETTINGS,
+    SERVERS,
+    USERS,
+    SETS,
+    ORG,
+    PROVIDERS,
+    ORG_SESSIONS,
+    KEYS,
+    CONNECTIONS,
+    SECOND_FACTORS,
+    SESSIONS,
+    PASSWORD,
+    PREFERENCES,
+)
 HOME_HELP = mark(
     "Home shows what is connected, what needs a look, and what to do next.\n"
     "Quick Find on the left knows every page by its name and by other words for it."
@@ -201,15 +281,30 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
             if request.method == "POST":
                 visit = msgspec.structs.replace(visit, fields=await _posted(visit))
             if not may(access, permissions):
-                missing = [_(LABELS[permission]) for permission in permissions]
-                return visit.page("forbidden.html", title=_("No permission"), status=403, missing=missing)
+                return await _forbidden(visit, permissions)
             if needs_verification and not session.is_verified(site.clock.now()):
                 return visit.go(f"/setup/verify?next={quote(_here(org, request))}")
             return await answer(visit)
         except BadRequest as error:
-            return visit.page("problem.html", title=_("Not accepted"), status=error.status, why=str(error))
+            return await refuse(visit, refusals.of_status(error.status, str(error)), status=error.status)
 
     return endpoint
+
+
+async def refuse(visit: Visit, told: Told, *, status: int) -> Response:
+    """A page of Setup that says no, with its code and the reference under which it is written down."""
+    trace_id = await refusals.keep(visit.site, visit.org, visit.request, told, visit.session)
+    return visit.page("problem.html", title=told.title, status=status, told=told, trace_id=trace_id)
+
+
+async def _forbidden(visit: Visit, permissions: tuple[str, ...]) -> Response:
+    code = error_codes.CODES[error_codes.NO_PERMISSION]
+    missing = _(" or ").join(f"“{_(LABELS[permission])}”" for permission in permissions)
+    what = _("This page needs the permission {permissions}.").format(permissions=missing)
+    fix = _("An administrator of {org} gives it with a permission set.").format(org=visit.org.label)
+    return await refuse(
+        visit, Told(code=error_codes.NO_PERMISSION, title=_(code.title), what=what, fix=fix), status=403
+    )
 
 
 def _below(org: Org, request: Request) -> str:
@@ -226,7 +321,7 @@ def _here(org: Org, request: Request) -> str:
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
     """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
-    fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
+    fields = await forms.read_form(visit.request, LARGEST_FORM, most=MOST_FIELDS, largest=LARGEST_FORM)
     browser.check_form(visit.site, visit.org, visit.request, dict(fields))
     return fields
 
@@ -243,7 +338,7 @@ def _frame(visit: Visit) -> dict[str, Any]:
     groups, here = finding.tree(seen, find, below), finding.page_at(seen, below)
     return {
         "find": find,
-        "found": sum(len(group.leaves) for group in groups),
+        "pages_found": sum(len(group.leaves) for group in groups),
         "tree": groups,
         "tabs": [
             {"path": "/setup", "label": _("Home"), "is_here": below == "/setup"},

@@ -1,21 +1,24 @@
 """Signing in through another OpenID provider: the way there and back."""
 
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import identity_providers, secrets
+from gatelodge.core import error_codes, identity_providers, secrets
 from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
 from gatelodge.core.orgs import Org
+from gatelodge.core.told_refusals import Told
 from gatelodge.setup.signing_in import finish
-from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages, upstream
+from gatelodge.web import browser, forms, pages, refusals, sign_in, sign_in_pages, upstream
 from gatelodge.web.addresses import client_address
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import AskPassword
 from gatelodge.web.site import Site
 from gatelodge.web.upstream import NotVouched, Start, Vouched
+from gatelodge.words import _
 
 log = structlog.get_logger()
 
@@ -56,26 +59,35 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
             raise NotVouched("the identity provider was removed meanwhile")
         came = await upstream.vouched(site, org, via, start, returned)
         user = await site.store.run(
-            identity_providers.arrive, via, came.who, fresh_id=secrets.new_id(USER), now=site.clock.now()
+            identity_providers.arrive,
+            via,
+            came.who,
+            fresh_id=secrets.new_id(USER),
+            now=site.clock.now(),
+            time_zone=org.preferences.time_zone,
         )
-        return await _signed_in(site, org, request, start, came, user.id)
+        return await _signed_in(site, org, request, start, came, user.id, via.id)
     except (NotVouched, Refused) as error:
         return await _refused(site, org, request, target, name, str(error))
 
 
-async def _signed_in(site: Site, org: Org, request: Request, start: Start, came: Vouched, user_id: str) -> Response:
+async def _signed_in(
+    site: Site, org: Org, request: Request, start: Start, came: Vouched, user_id: str, provider_id: str
+) -> Response:
     """The end of the sign-in, or the page for the user's own second factor where the provider asked for none."""
-    answered = await sign_in.proved(site, org, request, user_id, came.methods)
+    answered = await sign_in.proved(site, org, request, user_id, came.methods, provider_id=provider_id)
     if isinstance(answered, SignedIn):
         level = HIGH if "mfa" in came.methods else answered.level
         # A provider that doesn't say when the person signed in there may have asked them nothing just now.
-        answered = SignedIn(user_id=user_id, level=level, methods=came.methods, verified_at=came.signed_in_at or 0)
+        answered = msgspec.structs.replace(answered, level=level, verified_at=came.signed_in_at or 0)
     return await finish(site, org, request, answered, start.target)
 
 
 async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
     log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
+    code = error_codes.CODES[error_codes.PROVIDER]
+    told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
     return pages.render(
         site,
         org,
@@ -84,5 +96,8 @@ async def _refused(site: Site, org: Org, request: Request, target: str, provider
         status=400,
         is_flow=True,
         why=why,
+        plain=_(code.plain),
+        code=error_codes.PROVIDER,
+        trace_id=await refusals.keep(site, org, request, told, None),
         back=f"{org.path}{target if target.startswith('/flow') else f'/login?next={target}' if target else '/login'}",
     )

@@ -18,7 +18,8 @@ log = structlog.get_logger()
 
 LONGEST = 1 << 20
 NAME = "control.sock"
-SECONDS = 30
+SECONDS = 600
+"""How long one command may take: a chain of millions of rows is checked in one."""
 LONGEST_ADDRESS = 100
 """Bytes of a path that the kernel takes for a socket (107 on Linux, 103 elsewhere)."""
 

@@ -1,8 +1,11 @@
 """How both databases drive an operation: send it its rows, collect what it announces, check what it says."""
 
 from collections.abc import Callable, Generator
+from typing import Any, cast
 
-from gatelodge.core.operation import Change, Row, Statement, Value
+import msgspec
+
+from gatelodge.core.operation import Change, Deferred, Operation, Row, Statement, Value
 
 ADVANCE_FEED = Statement("UPDATE feed SET seq = seq + 1 WHERE id = 1 RETURNING seq", {})
 INSERT_CHANGE = "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
@@ -27,13 +30,32 @@ def check_values(values: dict[str, Value]) -> None:
             raise ValueError(f"the value {name!r} is larger than a BIGINT")
 
 
-def refuse_changes(changes: list[Change]) -> None:
-    """A reading operation has nothing to announce: what it changed would never reach the feed.
+class Collected(msgspec.Struct):
+    """What an operation leaves for the end of its transaction: what it deferred, by who writes it, and its changes."""
+
+    deferred: dict[Callable[[list[Any]], Operation[None]], list[Any]] = {}
+    changes: list[Change] = []
+
+    def take(self, step: Change | Deferred) -> None:
+        """Keep one."""
+        if isinstance(step, Change):
+            self.changes.append(step)
+        else:
+            self.deferred.setdefault(step.write, []).append(step.given)
+
+    def endings(self) -> list[Operation[None]]:
+        """What is to be run before the feed is written."""
+        return [write(given) for write, given in self.deferred.items()]
+
+
+def refuse_changes(collected: Collected) -> None:
+    """A reading operation has nothing to announce and nothing to write down: it would never reach a row.
 
     Raises ``AssertionError``: the caller meant ``run``.
     """
-    if changes:
-        raise AssertionError(f"an operation that announces {changes[0].kind!r} must be run, not read")
+    if collected.changes or collected.deferred:
+        what = repr(collected.changes[0].kind) if collected.changes else "what it writes down"
+        raise AssertionError(f"an operation that announces {what} must be run, not read")
 
 
 def feed_statements(seq: int, changes: list[Change]) -> list[Statement]:
@@ -50,18 +72,20 @@ def feed_statements(seq: int, changes: list[Change]) -> list[Statement]:
 Answer = Callable[[Statement], list[Row]]
 
 
-def drive(steps: Generator[Statement | Change, list[Row], object], answer: Answer) -> tuple[object, list[Change]]:
+def drive(
+    steps: Generator[Statement | Change | Deferred, list[Row], object], answer: Answer
+) -> tuple[object, Collected]:
     """Run an operation to its end against a database that answers at once."""
-    changes: list[Change] = []
+    collected = Collected()
     rows: list[Row] = []
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Change):
-                changes.append(step)
-                rows = []
-            else:
+            if isinstance(step, Statement):
                 rows = answer(step)
+            else:
+                collected.take(step)
+                rows = []
             step = steps.send(rows)
     except StopIteration as stop:
-        return stop.value, changes
+        return cast("object", stop.value), collected

@@ -15,7 +15,7 @@ import structlog
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Change, Operation, Row, Statement
 from gatelodge.store import migrations
-from gatelodge.store.driving import ADVANCE_FEED, check_values, feed_statements, refuse_changes
+from gatelodge.store.driving import ADVANCE_FEED, Collected, check_values, feed_statements, refuse_changes
 from gatelodge.store.opening import StoreRefused
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ AWAY = (
     asyncpg.InsufficientResourcesError,
 )
 Answer = Callable[[Any, Statement], Awaitable[list[Row]]]
-Once = Callable[[Any, Operation[Any]], Awaitable[tuple[Any, list[Change]]]]
+Once = Callable[[Any, Operation[Any]], Awaitable[tuple[Any, Collected]]]
 
 
 class Connection(asyncpg.Connection):  # type: ignore[type-arg] - asyncpg's own generics
@@ -109,20 +109,20 @@ class PostgresStore:
     async def run(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.run``."""
         try:
-            value, changes = await self._again(lambda: operation(*args, **kwargs), _change)
+            value, collected = await self._again(lambda: operation(*args, **kwargs), _change)
         except asyncpg.ReadOnlySQLTransactionError:
             raise Unavailable("the database is a standby, which takes no changes") from None
-        if changes:
+        if collected.changes:
             self._changed()
         return value
 
     async def read(self, operation: Callable[P, Operation[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """See ``Store.read``."""
-        value, changes = await self._again(lambda: operation(*args, **kwargs), _look)
-        refuse_changes(changes)
+        value, collected = await self._again(lambda: operation(*args, **kwargs), _look)
+        refuse_changes(collected)
         return value
 
-    async def _again(self, make: Callable[[], Operation[T]], once: Once) -> tuple[T, list[Change]]:
+    async def _again(self, make: Callable[[], Operation[T]], once: Once) -> tuple[T, Collected]:
         """Run an operation, and a fresh one again while the database asks for that."""
         for restarts in range(RESTARTS + 1):
             try:
@@ -219,16 +219,18 @@ class PostgresStore:
         await lost.wait()
 
 
-async def _change(connection: Any, steps: Operation[Any]) -> tuple[Any, list[Change]]:
+async def _change(connection: Any, steps: Operation[Any]) -> tuple[Any, Collected]:
     """Run an operation to its end in a transaction, the feed last."""
     async with connection.transaction():
-        value, changes = await _drive(connection, steps, _fetch)
-        if changes:
-            await _feed(connection, changes)
-    return value, changes
+        value, collected = await _drive(connection, steps, _fetch)
+        for ending in collected.endings():
+            await _drive(connection, ending, _fetch)
+        if collected.changes:
+            await _feed(connection, collected.changes)
+    return value, collected
 
 
-async def _look(connection: Any, steps: Operation[Any]) -> tuple[Any, list[Change]]:
+async def _look(connection: Any, steps: Operation[Any]) -> tuple[Any, Collected]:
     """Run an operation that changes nothing to its end."""
     return await _drive(connection, steps, _select)
 
@@ -237,21 +239,21 @@ async def _time(connection: Any, _: None) -> float:
     return await connection.fetchval("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
 
 
-async def _drive(connection: Any, steps: Operation[Any], answer: Answer) -> tuple[Any, list[Change]]:
+async def _drive(connection: Any, steps: Operation[Any], answer: Answer) -> tuple[Any, Collected]:
     """Run an operation to its end, one statement after another."""
-    changes: list[Change] = []
+    collected = Collected()
     rows: list[Row] = []
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Change):
-                changes.append(step)
-                rows = []
-            else:
+            if isinstance(step, Statement):
                 rows = await answer(connection, step)
+            else:
+                collected.take(step)
+                rows = []
             step = steps.send(rows)
     except StopIteration as stop:
-        return stop.value, changes
+        return stop.value, collected
 
 
 async def _select(connection: Any, statement: Statement) -> list[Row]:

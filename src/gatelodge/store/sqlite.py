@@ -96,12 +96,12 @@ class SqliteStore:
         if self._is_closed:
             raise Unavailable("the database is closing")
         try:
-            value, changes = drive(operation(*args, **kwargs), self._reading)
+            value, collected = drive(operation(*args, **kwargs), self._reading)
         except sqlite3.Error as error:
             if _code(error) in AWAY - {sqlite3.SQLITE_READONLY}:
                 raise Unavailable(f"the database can't be read: {error}") from error
             raise
-        refuse_changes(changes)
+        refuse_changes(collected)
         return cast("T", value)
 
     async def database_time(self) -> None:
@@ -172,9 +172,11 @@ class SqliteStore:
         """One operation in its savepoint. Raises ``sqlite3.Error`` when the transaction around it is gone."""
         self._writer.execute("SAVEPOINT operation").close()
         try:
-            value, changes = drive(make(), self._writing)
-            if changes:
-                self._feed(changes)
+            value, collected = drive(make(), self._writing)
+            for ending in collected.endings():
+                drive(ending, self._writing)
+            if collected.changes:
+                self._feed(collected.changes)
             self._writer.execute("RELEASE operation").close()
         except Exception as error:
             if not self._writer.in_transaction:
@@ -184,7 +186,7 @@ class SqliteStore:
             if isinstance(error, sqlite3.Error) and _code(error) in AWAY:
                 return None, Unavailable(f"the database can't be written: {error}"), False
             return None, error, False
-        return value, None, bool(changes)
+        return value, None, bool(collected.changes)
 
     def _feed(self, changes: list[Change]) -> None:
         seq = self._writing(ADVANCE_FEED)[0]["seq"]

@@ -22,6 +22,7 @@ from gatelodge.web.addresses import client_address
 from gatelodge.web.cookies import cookie, set_cookie
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 SESSION = "gl"
 BROWSER = "gl-browser"
@@ -35,12 +36,14 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth.
 
     ``verified_at`` None: just now; another provider may have asked the person earlier, or (0) not have said when.
+    ``provider_id`` is the identity provider that vouched for them, "" for none.
     """
 
     user_id: str
     level: str = STANDARD
     methods: tuple[str, ...] = ("pwd",)
     verified_at: int | None = None
+    provider_id: str = ""
 
 
 async def session_of(site: Site, org: Org, request: Request) -> Session | None:
@@ -49,7 +52,7 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     if not value:
         return None
     now = site.clock.now()
-    session = await site.store.read(sessions.find, org.id, secrets.digest(value), now)
+    session = await site.store.read(sessions.find, org.id, secrets.digest(value), sessions.terms_of(org), now)
     if session is not None:
         words.speak(session.user.language, session.user.time_zone)
     if session is not None and now - session.seen_at >= SEEN_EVERY and site.noted.is_due(f"session {session.id}", now):
@@ -78,8 +81,9 @@ async def sign_in(site: Site, org: Org, request: Request, response: Response, si
         signed_in_at=now,
         verified_at=now if signed_in.verified_at is None else min(now, signed_in.verified_at),
         seen_at=now,
+        provider_id=signed_in.provider_id,
     )
-    await site.store.run(sessions.begin, begun, now)
+    await site.store.run(sessions.begin, begun, sessions.terms_of(org), now)
     set_cookie(site, org, response, SESSION, value)
     devices.remember(site, org, request, response, signed_in.user_id)
 
@@ -96,6 +100,7 @@ async def renew(
         digest=secrets.digest(value),
         level=level,
         methods=tuple(dict.fromkeys((*session.methods, *methods))),
+        terms=sessions.terms_of(org),
         now=site.clock.now(),
     )
     if was_renewed:
@@ -138,8 +143,15 @@ def check_form(site: Site, org: Org, request: Request, fields: dict[str, str]) -
     origin = request.headers.get("origin")
     here = org.issuer[: len(org.issuer) - len(org.path)]
     if origin is not None and origin != here:
-        raise BadRequest(f"this form was sent from {origin!r:.100}; open it at {here} and send it from there", 403)
+        raise BadRequest(
+            _("this form was sent from {origin!r:.100}; open it at {here} and send it from there").format(
+                origin=origin, here=here
+            ),
+            403,
+        )
     browser = browser_of(site, org, request)
     expected = form_token(site, org, request, browser)
     if not browser or not secrets.are_equal(fields.get(TOKEN_FIELD, ""), expected):
-        raise BadRequest("this form was made for another browser, another sign-in or another org: reload the page", 403)
+        raise BadRequest(
+            _("this form was made for another browser, another sign-in or another org: reload the page"), 403
+        )

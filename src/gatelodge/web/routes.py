@@ -26,7 +26,7 @@ CORS_HEADERS = (
     "MCP-Protocol-Version",
 )  # fmt: skip
 """What a page of another origin may send; ``Accept`` needs no leave."""
-EXPOSED = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
+EXPOSED = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, Trace-Id"
 """What such a page may read of an answer besides its body."""
 PREFLIGHT_SECONDS = 600
 

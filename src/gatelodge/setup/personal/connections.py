@@ -11,11 +11,18 @@ from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
     """What one allowed."""
-    store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    rows = await rows_of(visit, visit.session.user.id)
+    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+
+
+async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    """What a user allowed, app by app, with the connections under it."""
+    store, org = visit.site.store, visit.org
     allowed = await store.read(authorizations.of_user, org.id, user_id)
     begun = await store.read(connections.of_user, org.id, user_id)
     servers = await store.read(mcp_servers.of_org, org.id)
@@ -27,15 +34,16 @@ async def show(visit: Visit) -> Response:
         rows.append(
             {
                 "id": each.id,
-                "name": app.settings.label if app else "An app that was removed",
+                "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
                 "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "used_at": max((row.used_at for row in under), default=each.created_at),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title="My Connections", rows=rows)
+    return rows
 
 
 async def change(visit: Visit) -> Response:
@@ -47,9 +55,9 @@ async def change(visit: Visit) -> Response:
         case "end":
             was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with connections")
+            raise BadRequest(_("{other!r:.40} can't be done with connections").format(other=other))
     if not was_there:
-        raise BadRequest("you have no such connection; it may have ended already", 404)
+        raise BadRequest(_("you have no such connection; it may have ended already"), 404)
     return visit.go("/setup/connections")
 
 

@@ -1,0 +1,55 @@
+"""Calls of MCP clients: what is written down of each, and what they add up to."""
+
+from gatelodge.core.calls.arguments import recorded
+from gatelodge.core.calls.counts import (
+    Hour,
+    Usage,
+    days_of,
+    forget_counts,
+    of_app,
+    quantile,
+    sparkline,
+    usage,
+)
+from gatelodge.core.calls.records import (
+    LOST_BY_CRASH,
+    OUTCOMES,
+    UNKNOWN,
+    Batch,
+    Call,
+    Recorded,
+    after,
+    begin,
+    check,
+    count,
+    leftover,
+    page,
+    purge,
+    write,
+)
+
+__all__ = [
+    "LOST_BY_CRASH",
+    "OUTCOMES",
+    "UNKNOWN",
+    "Batch",
+    "Call",
+    "Hour",
+    "Recorded",
+    "Usage",
+    "after",
+    "begin",
+    "check",
+    "count",
+    "days_of",
+    "forget_counts",
+    "leftover",
+    "of_app",
+    "page",
+    "purge",
+    "quantile",
+    "recorded",
+    "sparkline",
+    "usage",
+    "write",
+]
