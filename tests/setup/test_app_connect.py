@@ -33,7 +33,7 @@ def act(person: Person, path: str, what: str) -> str:
 def test_every_client_has_numbered_steps_with_the_servers_url_and_the_key(house: House, client: str):
     robin, key = administrator(house), app_of(house, NAME).consumer_key
     page = robin.front.get(f"{path_of(house)}/connect?client={client}")
-    steps = page.text.split('<ol class="steps">')[1].split("</ol>")[0]
+    steps = page.text.split('<ol class="guide">')[1].split("</ol>")[0]
     assert steps.count("<li>") >= 3 and presets.BY_NAME[client].checked in page.text
     for value in (f"{house.issuer}/mcp/sobject-reads", key):
         assert f'data-copy="{value}"' in page.text
