@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
+    approvals,
     authorizations,
     calls,
     codes,
@@ -53,6 +54,7 @@ log = structlog.get_logger()
 CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
+    approvals.forget_old,
     authorizations.forget_held,
     calls.forget_counts,
     codes.forget_old,

@@ -23,7 +23,12 @@ MANAGE_MCP_SERVERS = "manage_mcp_servers"
 MANAGE_ORG = "manage_org"
 """Change the org's own settings: its name, lifetimes, trusted IP ranges, keys, identity providers and rules for apps."""
 
-SYSTEM = (MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG)
+APPROVE_CALLS = "approve_calls"
+"""See every call that waits for a person, and approve those for which no permission set is named."""
+
+SYSTEM = (
+    MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG, APPROVE_CALLS
+)  # fmt: skip
 """Every system permission, in the order of forms."""
 
 

@@ -4,13 +4,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG, USE_MCP_SERVERS
 from gatelodge.setup import (
     access,
     app_form,
     app_life,
     app_list,
     app_rules,
+    approval_rules,
+    approvals,
     apps,
     connect,
     errors,
@@ -26,12 +28,14 @@ from gatelodge.setup import (
     secrets,
     signing_in,
     signing_keys,
+    upstream_credential,
     usage,
     users,
 )
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import (
     APP_SETTINGS,
+    APPROVALS,
     APPS,
     KEYS,
     ORG,
@@ -44,7 +48,7 @@ from gatelodge.setup.frame import (
     Answer,
     guarded,
 )
-from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.setup.servers import items, listing, making, page, settings
 from gatelodge.setup.servers.listing import of_server
 from gatelodge.web.refusals import on_a_page
@@ -122,6 +126,20 @@ ROUTES = (
     _setup("GET", "/users", users.show, *USERS.permissions),
     _setup("GET", "/users/new", users.show_new, *USERS.permissions, needs_verification=True),
     _setup("POST", "/users/new", users.create, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/approvals", approvals.show_list, *APPROVALS.permissions),
+    _setup("GET", "/approvals/{id}", approvals.show),
+    _setup("POST", "/approvals/{id}", approvals.decide),
+    _setup("GET", "/my-approvals", approvals.show_own),
+    _setup("GET", "/mcp-servers/{name}/approval", approval_rules.show, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{name}/approval", approval_rules.change, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{name}/credential", upstream_credential.show, *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{name}/credential",
+        upstream_credential.change,
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
     _setup("GET", "/permission-sets", permission_sets.show_list, *SETS.permissions),
@@ -143,6 +161,9 @@ ROUTES = (
     _setup("POST", "/org", org_settings.save, *ORG.permissions),
     _setup("GET", "/connections", connections.show),
     _setup("POST", "/connections", connections.change),
+    _setup("GET", "/upstreams/{server}", upstreams.show, USE_MCP_SERVERS),
+    _setup("POST", "/upstreams/{server}", upstreams.connect, USE_MCP_SERVERS),
+    _setup("GET", "/upstreams/{server}/callback", upstreams.come_back, USE_MCP_SERVERS),
     _setup("GET", "/sessions", sessions.show),
     _setup("POST", "/sessions", sessions.change),
     _setup("GET", "/verify", verifying.show),

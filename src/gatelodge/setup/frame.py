@@ -11,11 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from gatelodge.core import error_codes
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
+    APPROVE_CALLS,
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
     MANAGE_ORG,
     MANAGE_USERS,
+    USE_MCP_SERVERS,
     Access,
 )
 from gatelodge.core.sessions import Session
@@ -33,6 +35,8 @@ LABELS = {
     MANAGE_MCP_SERVERS: "Manage MCP servers",
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
+    USE_MCP_SERVERS: "Use MCP servers",
+    APPROVE_CALLS: "Approve calls of MCP tools that ask a person first",
 }
 LARGEST_FORM = 512 * 1024
 MOST_FIELDS = 5000
@@ -236,11 +240,31 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
+APPROVALS = Page(
+    path="/setup/approvals",
+    title="Approvals",
+    tab="",
+    group="Integrations",
+    words="human in the loop waiting calls approve decline four eyes tools ask a person first",
+    permissions=(APPROVE_CALLS,),
+    help="Calls of tools that ask a person first, with the exact arguments.\n"
+    "A yes is for that one call, once and for a time; who may say it is set at the MCP server.",
+)
+MY_APPROVALS = Page(
+    path="/setup/my-approvals",
+    title="My Approvals",
+    tab="",
+    group="My Account",
+    words="waiting calls approve decline tools ask first confirm",
+    permissions=(),
+    help="Calls that your apps want to make and that wait for a person.\nApprove only what you asked an app to do.",
+)
 TREE = (
     APPS,
     USAGE,
     APP_SETTINGS,
     SERVERS,
+    APPROVALS,
     USERS,
     SETS,
     ORG,
@@ -248,6 +272,7 @@ TREE = (
     ORG_SESSIONS,
     KEYS,
     CONNECTIONS,
+    MY_APPROVALS,
     SECOND_FACTORS,
     SESSIONS,
     PASSWORD,

@@ -20,6 +20,7 @@ from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
+from gatelodge.web.token_cache import TokenCache
 
 ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
 """Reads what a server offers now. Raises ``NotRead``."""
@@ -45,6 +46,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
     rows_problem: Callable[[str], str]
+    upstream_tokens: TokenCache = msgspec.field(default_factory=TokenCache)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]
