@@ -127,7 +127,7 @@ def test_a_refused_form_keeps_everything_and_its_summary_leads_to_each_field(pag
         "Contact Phone": "call me", "Info URL": "http://a.example", "Callback URL 1": "http://a.example/x",
     }  # fmt: skip
     for label, value in typed.items():
-        page.get_by_label(label).fill(value)
+        page.get_by_role("textbox", name=label).fill(value)
     page.get_by_label("Distribution State").select_option("Packaged")
     page.get_by_label("Description").fill("Two\nlines")
     page.get_by_role("button", name="Create", exact=True).click()
@@ -136,7 +136,7 @@ def test_a_refused_form_keeps_everything_and_its_summary_leads_to_each_field(pag
     expect(summary).to_be_focused()
     expect(summary).to_contain_text("Nothing was saved. 7 fields need another look:")
     for label, value in typed.items():
-        field = page.get_by_label(label)
+        field = page.get_by_role("textbox", name=label)
         expect(field).to_have_value(value)
         expect(field).to_have_attribute("aria-invalid", "true")
         message = page.locator(f"#{field.get_attribute('id')}-error").inner_text()
