@@ -53,20 +53,23 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     preset = presets.BY_NAME.get(arguments["preset"] or "other")
     if preset is None:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
-    given = {field.name: arguments[field.name] for field in FIELDS if arguments.get(field.name) is not None}
-    filled = preset.callback_urls if arguments["preset_callbacks"] else ()
-    settings = msgspec.convert(
-        given
-        | {
-            "api_name": given.get("api_name") or api_name_from(given["label"]),
-            "callback_urls": tuple(dict.fromkeys((*filled, *given.get("callback_urls", ())))),
-            "scopes": tuple(filter(None, given.get("scopes", as_command.DEFAULT_SCOPES))),
-        },
-        Settings,
-    )
+    settings = settings_of(arguments)
     made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
     stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
     return _app(stored)
+
+
+def settings_of(arguments: dict[str, Any]) -> Settings:
+    """The Settings that the flags of ``app create`` say, with what its preset fills in."""
+    preset = presets.BY_NAME[arguments["preset"] or "other"]
+    given = {field.name: arguments[field.name] for field in FIELDS if arguments.get(field.name) is not None}
+    filled = preset.callback_urls if arguments["preset_callbacks"] else ()
+    made = {
+        "api_name": given.get("api_name") or api_name_from(given["label"]),
+        "callback_urls": tuple(dict.fromkeys((*filled, *given.get("callback_urls", ())))),
+        "scopes": tuple(filter(None, given.get("scopes", as_command.DEFAULT_SCOPES))),
+    }
+    return msgspec.convert(given | made, Settings)
 
 
 async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:

@@ -1,6 +1,7 @@
 """An app's Connect tab, and the page for its users that a link leads to (decision 0044)."""
 
 import hmac
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -88,14 +89,7 @@ async def show_to_users(site: Site, org: Org, request: Request) -> Response:
 
 
 def _rendered(
-    site: Site,
-    org: Org,
-    request: Request,
-    template: str,
-    *,
-    status: int = 200,
-    is_flow: bool = False,
-    **context: object,
+    site: Site, org: Org, request: Request, template: str, *, status: int = 200, is_flow: bool = False, **context: Any
 ) -> Response:
     response = pages.render(site, org, request, f"setup/{template}", status=status, is_flow=is_flow, **context)
     response.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -80,8 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Callback URL",
             section=API,
-            help="One per line, compared character by character. For http://localhost, http://127.0.0.1 and"
-            " http://[::1] any port is accepted.",
+            help="Compared character by character. For http://localhost, http://127.0.0.1 and http://[::1] any port is"
+            " accepted.",
             flag="--callback",
         ),
     ] = ()
