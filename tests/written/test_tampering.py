@@ -128,7 +128,7 @@ def test_a_cut_is_found_at_the_end_and_at_the_beginning(chain: tuple[House, str,
     sql(house, head.format("first_seq", "first_hash"), n=n, hash="", name=name)
     if name == "calls":
         said = problems(house, name)
-            assert any("nothing says that the rows before were purged" in each for each in said)
+        assert any("nothing says that the rows before were purged" in each for each in said)
     sql(house, f"DELETE FROM {table} WHERE seq > {last - 2}")
     found = problems(house, name)
     assert f"the {name} ends at row {last - 2}, and its head is row {last}: the end was cut off" in found

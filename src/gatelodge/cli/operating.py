@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
-from gatelodge.core import connected_apps, deactivation, keys, mcp_servers, orgs, revoking, tokens, users
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
+from gatelodge.core import audit, connected_apps, deactivation, keys, mcp_servers, orgs, revoking, tokens, users
 from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Refused
 from gatelodge.core.keys import SigningKey
@@ -72,7 +72,10 @@ async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) 
 
 
 async def _with_origins(site: Site, org: Org, name: str, origins: tuple[str, ...]) -> object:
-    _ = await site.store.run(mcp_servers.allow_origins, org.id, name, origins)
+    server = await _server_named(site, org, name)
+    said = audit.changes({"allowed_origins": server.allowed_origins}, {"allowed_origins": origins})
+    allow = mcp_servers.allow_origins
+    _ = await run_audited(site, org, "server:origins:change", server.id, said, allow, org.id, name, origins)
     return _server(org, await _server_named(site, org, name))
 
 
@@ -130,7 +133,9 @@ async def app_import_connected(site: Site, org: Org, arguments: dict[str, Any]) 
         name=arguments["name"],
         imported_at=site.clock.now(),
     )
-    await site.store.run(connected_apps.remember, imported)
+    said: dict[str, object] = {"name": imported.name}
+    remember, key = connected_apps.remember, imported.client_id
+    await run_audited(site, org, "app:connected_app:import", key, said, remember, imported)
     return {"name": imported.name, "consumer_key": imported.client_id}
 
 

@@ -6,12 +6,14 @@ An event is written with the change that it tells of, in one transaction, and ch
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from gatelodge.core import chains
 from gatelodge.core.operation import BATCH, Operation, Value, defer, execute, many, one
+
+T = TypeVar("T")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +59,23 @@ def record(org_id: str, now_ms: int, actor: str, tag: str, subject: str, details
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """What a change made of what, by field: ``{"label": ["Old", "New"]}``."""
-    names = dict.fromkeys((*before, *after))
-    return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
+    """What a change made of what, by field: ``{"label": {"from": "Old", "to": "New"}}``."""
+    return {
+        name: {"from": before.get(name), "to": after.get(name)}
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    }
+
+
+def beside(
+    work: Operation[T], org_id: str, now_ms: int, actor: str, tag: str, subject: str, **details: object
+) -> Operation[T]:
+    """An operation with its event, for one that knows nobody who does it. One that changes nothing (False) has none."""
+    done: T = yield from work
+    is_nothing: object = done
+    if is_nothing is not False:
+        yield from record(org_id, now_ms, actor, tag, subject, details)
+    return done
 
 
 def write(events: list[Event]) -> Operation[None]:

@@ -7,8 +7,10 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup import (
     access,
+    activity,
     app_form,
     apps,
+    audit_trail,
     home,
     identity,
     org_pages,
@@ -17,10 +19,11 @@ from gatelodge.setup import (
     policies,
     search,
     secrets,
+    sign_ins,
     signing_in,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import APPS, ORG, SERVERS, USERS, Answer, guarded
+from gatelodge.setup.frame import APPS, AUDIT, ORG, SERVERS, SIGN_INS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
@@ -33,6 +36,12 @@ def _row(method: str, path: str, answer: Endpoint) -> Route:
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
     endpoint = guarded(answer, *permissions, needs_verification=needs_verification)
     return Route(path=f"/setup{path}", methods=(method,), answer=endpoint, is_page=True, refuses_unreadable=True)
+
+
+def _file(path: str, answer: Answer, *permissions: str) -> Route:
+    """A row that sends a file rather than a page."""
+    endpoint = guarded(answer, *permissions)
+    return Route(path=f"/setup{path}", methods=("GET",), answer=endpoint, refuses_unreadable=True)
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:
@@ -68,6 +77,13 @@ ROUTES = (
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
     _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
     _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/apps/{app_id}/activity", of_app(activity.show), *APPS.permissions),
+    _file("/apps/{app_id}/activity.csv", of_app(activity.export), *APPS.permissions),
+    _setup("GET", "/audit", audit_trail.show, *AUDIT.permissions),
+    _setup("POST", "/audit", audit_trail.change, *AUDIT.permissions),
+    _file("/audit/export", audit_trail.export, *AUDIT.permissions),
+    _setup("GET", "/sign-ins", sign_ins.show, *SIGN_INS.permissions),
+    _setup("GET", "/my-sign-ins", sign_ins.show_own),
     _setup("GET", "/users", org_pages.show_users, *USERS.permissions),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),

@@ -172,7 +172,38 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
-TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD, PREFERENCES)
+AUDIT = Page(
+    path="/setup/audit",
+    title="Setup Audit Trail",
+    tab="",
+    group="Security",
+    words="history log who changed events hash chain verify tamper export retention records of calls",
+    permissions=(MANAGE_ORG,),
+    help="Every change of Setup, of users and of apps: who, when, and from what to what.\n"
+    "Each event is chained to the one before it; checking the chain finds whatever was changed or removed afterwards.",
+)
+SIGN_INS = Page(
+    path="/setup/sign-ins",
+    title="Sign-in History",
+    tab="",
+    group="Security",
+    words="login history failed logins addresses sign ins",
+    permissions=(MANAGE_USERS,),
+    help="Who signed in, where from and how, and what failed with its reason.\n"
+    "A name that no user has isn't kept: people type passwords into the wrong field.",
+)
+MY_SIGN_INS = Page(
+    path="/setup/my-sign-ins",
+    title="My Sign-ins",
+    tab="",
+    group="My Account",
+    words="login history failed logins addresses",
+    permissions=(),
+    help="When and from where you signed in, and where somebody failed to as you.",
+)
+TREE = (
+    APPS, SERVERS, USERS, AUDIT, SIGN_INS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, MY_SIGN_INS, PASSWORD, PREFERENCES,
+)  # fmt: skip
 HOME_HELP = mark(
     "Home shows what is connected, what needs a look, and what to do next.\n"
     "Quick Find on the left knows every page by its name and by other words for it."
