@@ -146,7 +146,7 @@ def test_every_page_of_calls_and_events_is_found_by_an_index(house: House):
     settle(house)
     for of in ({}, {"app_id": APP}, {"server": "s"}, {"user_id": USER}):
         assert plan(house, calls.page, house.org.id, limit=50, **of)
-    for asked in (Filter(), Filter(actor="a"), Filter(kind="app"), Filter(subject="s"), Filter(since=1, until=2)):
+    for asked in (Filter(), Filter(actors=("a",)), Filter(kind="app"), Filter(subject="s"), Filter(since=1, until=2)):
         assert plan(house, audit.page, house.org.id, asked, limit=50)
     assert plan(house, calls.of_app, house.org.id, APP, 0, may_sort=True)
     assert plan(house, calls.usage, house.org.id)

@@ -7,6 +7,8 @@ import msgspec
 
 from gatelodge.core import mcp_servers, users
 from gatelodge.core.apps import registry
+from gatelodge.core.apps.policies import FIELDS as POLICIES
+from gatelodge.core.apps.settings import FIELDS as SETTINGS
 from gatelodge.core.audit import Filter, Recorded
 from gatelodge.core.ids import APP, MCP_SERVER, USER, is_id
 from gatelodge.setup.frame import Visit
@@ -16,6 +18,7 @@ from gatelodge.words import _, mark
 WORDS = {
     "app:settings:create": mark("Created an app"),
     "app:settings:change": mark("Changed an app"),
+    "app:secret:stage": mark("Staged a new consumer secret"),
     "app:connected_app:import": mark("Imported a Connected App"),
     "audit:events:purge": mark("Removed old events"),
     "calls:records:purge": mark("Removed old records of calls"),
@@ -27,6 +30,18 @@ WORDS = {
     "org:settings:change": mark("Changed the org's settings"),
     "org:settings:create": mark("Made the org"),
     "org:signing_key:rotate": mark("Rotated the signing key"),
+    "server:register": mark("Added an MCP server"),
+    "server:activate": mark("Activated an MCP server"),
+    "server:deactivate": mark("Deactivated an MCP server"),
+    "server:change": mark("Changed an MCP server"),
+    "server:remove": mark("Removed an MCP server"),
+    "server:origins:change": mark("Changed which pages may call a server"),
+    "server:items:read": mark("Read what a server offers"),
+    "server:item:accept": mark("Accepted a changed tool"),
+    "server:item:change": mark("Changed a tool"),
+    "server:item:forget": mark("Removed a tool that is gone"),
+    "org:identity_provider:add": mark("Added an identity provider"),
+    "org:identity_provider:remove": mark("Removed an identity provider"),
     "setup:password_link:create": mark("Made a password link"),
     "setup:sessions:end": mark("Ended a user's sessions"),
     "sign_in:passkey:copied": mark("Refused a copied passkey"),
@@ -115,10 +130,15 @@ def _link(record_id: str) -> str:
     return f"{below}{record_id}" if below else ""
 
 
+LABELS = {field.name: field.label for field in (*SETTINGS, *POLICIES)}
+"""What an app's fields are called on its own pages."""
+
+
 def details(event: Recorded) -> list[Detail]:
     """What an event tells, in order: changes and remarks."""
     made: list[Detail] = []
-    for name, value in event.told().items():
+    for field, value in event.told().items():
+        name = LABELS.get(field, field) if event.kind == "app" else field
         if value in ("", None, [], {}):
             continue
         change = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -139,16 +159,24 @@ def _text(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-async def asked(visit: Visit, query: dict[str, str], **fixed: str) -> Filter:
-    """What a list was narrowed to: ``person`` is a username, ``from`` and ``to`` are days in the reader's zone."""
-    person, subject = query.get("person", "").strip(), query.get("subject", "").strip()
-    actor = await _id_of(visit, person)
+async def asked(visit: Visit, query: dict[str, str], *, kind: str = "", person: str = "") -> Filter:
+    """What a list was narrowed to: ``person`` is a username, ``from`` and ``to`` are days in the reader's zone. A
+    ``kind`` or ``person`` that is given here can't be changed by the query.
+    """
     since, until = _day(query.get("from", "")), _day(query.get("to", ""))
+    wanted = query.get("subject", "").strip()
     return Filter(
-        **{"actor": actor, "kind": query.get("kind", ""), "subject": await _id_of(visit, subject)} | fixed,
+        actors=await _names_of(visit, person or query.get("person", "").strip()),
+        kind=kind or query.get("kind", ""),
+        subject=await _id_of(visit, wanted),
         since=since,
         until=until + 86_400_000 if until else 0,
     )
+
+
+async def _names_of(visit: Visit, typed: str) -> tuple[str, ...]:
+    found = await _id_of(visit, typed)
+    return tuple(dict.fromkeys((found, typed))) if typed else ()
 
 
 async def _id_of(visit: Visit, typed: str) -> str:

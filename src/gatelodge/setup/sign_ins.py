@@ -24,13 +24,14 @@ async def show(visit: Visit) -> Response:
 
 async def show_own(visit: Visit) -> Response:
     """One's own."""
-    query = dict(forms.parse(visit.request.scope["query_string"])) | {"person": visit.session.user.username}
+    query = dict(forms.parse(visit.request.scope["query_string"]))
     return await _page(visit, query, title=_("My Sign-ins"), is_own=True)
 
 
 async def _page(visit: Visit, query: dict[str, str], *, title: str, is_own: bool) -> Response:
-    fixed = {"kind": KIND, "actor": visit.session.user.id} if is_own else {"kind": KIND}
-    asked = await events.asked(visit, query, **fixed)
+    query = {name: value for name, value in query.items() if name != "subject"}
+    own = visit.session.user.username if is_own else ""
+    asked = await events.asked(visit, query, kind=KIND, person=own)
     before = forms.number(query.get("before", ""), 0)
     found = await visit.site.store.read(audit.page, visit.org.id, asked, before=before, limit=A_PAGE + 1)
     names = ("from", "to") if is_own else ("person", "from", "to")
