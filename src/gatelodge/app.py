@@ -29,17 +29,18 @@ from gatelodge.core import (
     told_refusals,
     used_once,
 )
+from gatelodge.core.apps import deleted, registry
 from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
-from gatelodge.gateway import Gateway
+from gatelodge.gateway import Gateway, reading
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
 from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
-from gatelodge.web import pages
+from gatelodge.web import looking, pages
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
@@ -55,6 +56,7 @@ FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
     authorizations.forget_held,
     calls.forget_counts,
     connections.forget_old_codes,
+    deleted.forget_old,
     device_codes.forget_old,
     keys.forget_old,
     opaque.forget_old,
@@ -79,6 +81,8 @@ class App:
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
         )
         self._cleaning: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._indexing: asyncio.Task[None] | None = None
         self.is_draining = False
 
     async def start(self) -> None:
@@ -90,11 +94,15 @@ class App:
             raise KeyRefused(f"{path} isn't the master key that this database was made with: {error}") from None
         await self.site.calls.start()
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
+        self._indexing = asyncio.create_task(self._index(), name="indexing")
+        self._looking = asyncio.create_task(looking.keep_looking(self.site), name="looking")
 
     async def stop(self) -> None:
         """Stop the servers, leave the nodes, close the database."""
-        if self._cleaning is not None:
-            self._cleaning.cancel()
+        for task in (self._cleaning, self._indexing, self._looking):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await self._gateway.stop()
         await self.site.calls.stop()
         await self.site.live.stop()
@@ -141,6 +149,12 @@ class App:
             except Exception:
                 log.exception("cleaning.failed")  # a bug here must not end the rounds to come
 
+    async def _index(self) -> None:
+        """Index the apps that another version of the program wrote; none, except once after an upgrade."""
+        with contextlib.suppress(Unavailable):  # they are listed all the same, and the next start finds them
+            while await self.site.store.run(registry.index_some, self.site.clock.now()):
+                pass
+
     async def clean(self) -> None:
         """Remove what nobody needs any more, in batches, so that no request waits long behind one."""
         for forget in FORGETTING:
@@ -177,6 +191,7 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            read_catalogue=reading.read,
             calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
         return App(site, held.pop_all())

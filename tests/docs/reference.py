@@ -12,6 +12,7 @@ from pathlib import Path
 from gatelodge.cli.arguments import parser
 from gatelodge.config import PREFIX, options
 from gatelodge.core.apps.presets import PRESETS, Preset, to_paste
+from gatelodge.core.error_codes import CODES
 from tests.docs.refusals import MADE, ROOT, cell, errors
 
 EXAMPLE = {"url": "http://localhost:8765/mcp/sobject-reads", "key": "CONSUMER_KEY", "name": "gatelodge-sobject-reads"}
@@ -168,6 +169,33 @@ def clients_in_full() -> str:
     return "\n".join(lines).rstrip()
 
 
+def error_codes() -> str:
+    """docs/reference/error-codes.md: a chapter for each code, as the product itself has a page for each."""
+    lines = [
+        "# Error codes",
+        "",
+        MADE,
+        "",
+        (
+            "A page that says no names one of these codes, and a reference. The product has the same words, in the"
+            " reader's language, at `/errors/<code>`; a signed-in administrator finds what was told by searching for the"
+            " reference in Setup, for a day. The sentences with their values are among the [refusals](errors.md)."
+        ),
+    ]
+    for number, code in CODES.items():
+        lines += [
+            "",
+            f"## {number}",
+            "",
+            f"**{code.title}.** {code.plain}",
+            "",
+            f"{code.means}",
+            "",
+            f"Fix: {code.fix}",
+        ]
+    return "\n".join([*lines, ""])
+
+
 # --- the pages ------------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +212,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/configuration.md": configuration,
     "docs/reference/cli.md": command_line,
     "docs/reference/errors.md": errors,
+    "docs/reference/error-codes.md": error_codes,
     "docs/how-to/connect-a-client.md": lambda: between(
         ROOT / "docs/how-to/connect-a-client.md", "clients", clients_in_full()
     ),

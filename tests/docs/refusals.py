@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"
 MADE = "<!-- made from the code: python -m tests.docs.reference -->"
 WORD = re.compile(r"[a-z]{2}")
+PLACE = re.compile(r"\{[^{}]*\}")
 
 
 def cell(text: str) -> str:
@@ -164,6 +165,11 @@ def _text(node: ast.expr) -> str | None:
             return (_text(left) or "...") + (_text(right) or "...")
         case ast.IfExp(body=body):
             return _text(body)
+        case ast.Call(func=ast.Name(id="_" | "mark"), args=[given]):
+            return _text(given)
+        case ast.Call(func=ast.Attribute(value=said, attr="format")):
+            text = _text(said)
+            return PLACE.sub("...", text) if text else None
     return None
 
 

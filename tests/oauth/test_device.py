@@ -304,7 +304,7 @@ def test_policies_bite_on_the_page_and_again_at_the_poll(shared_house: House, sa
     noor = person(shared_house, 2)
     noor.sign_in_to_setup()
     page = enter(noor, codes["user_code"])
-    assert page.status_code == 403 and "no permission set that allows MCP servers" in html.unescape(page.text)
+    assert page.status_code == 403 and "Your permissions don't include MCP servers" in html.unescape(page.text)
     change_app(shared_house, client, permitted_users="AdminApprovedPreAuthorized", permission_sets=("Administrator",))
     assert enter(sam, codes["user_code"]).status_code == 403
     change_app(shared_house, client, permission_sets=("Standard_User",), session_level="HIGH_ASSURANCE")

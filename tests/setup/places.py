@@ -86,6 +86,33 @@ def refused_policies(page: Page, dev: Dev) -> None:
     page.get_by_role("button", name="Save policies").click()
 
 
+def refused_server(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/mcp-servers/new")
+    page.get_by_label("MCP URL").fill("http://mcp.example/mcp")
+    page.get_by_role("button", name="Create").click()
+
+
+def unread_server(page: Page, dev: Dev) -> None:
+    """An upstream that nothing answers at; made by the first who comes here."""
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread/settings")
+    if page.get_by_label("MCP URL").count() == 0:
+        page.goto(f"{dev.issuer}/setup/mcp-servers/new")
+        page.get_by_label("MCP URL").fill("https://127.0.0.1:9/mcp")
+        page.get_by_label("Label").fill("Unread")
+        page.get_by_role("button", name="Create").click()
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread")
+    page.get_by_role("button", name="Look again").click()
+    page.get_by_role("alert").wait_for()
+
+
+def refused_server_settings(page: Page, dev: Dev) -> None:
+    unread_server(page, dev)
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread/settings")
+    page.get_by_label("Seconds to connect").fill("soon")
+    page.get_by_label("Label").fill("")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
 def refused_password(page: Page, dev: Dev) -> None:
     page.goto(f"{dev.issuer}/setup/password")
     page.get_by_label("Current password").fill("wrong")
@@ -168,6 +195,21 @@ def new_password(page: Page, dev: Dev) -> None:
     page.goto(page.locator("#reset-link").inner_text())
 
 
+def foreign_form(page: Page, dev: Dev) -> None:
+    """A form that was shown before the browser forgot everything."""
+    page.goto(f"{dev.issuer}/setup/connect")
+    page.locator("input[name=form_token]").evaluate("node => { node.value = 'x'; }")
+    page.get_by_label("Code").fill("BCDF-GHJK")
+    page.get_by_role("button", name="Continue").click()
+
+
+def told(page: Page, dev: Dev) -> None:
+    """What stands under the reference of a refusal."""
+    refused_callback(page, dev)
+    reference = page.locator("dl.reference code").last.inner_text()
+    page.goto(f"{dev.issuer}/setup/errors/{reference}")
+
+
 BY_ROW: dict[str, GO] = {
     "/setup": at("/setup"),
     "/setup/apps": at("/setup/apps"),
@@ -177,6 +219,11 @@ BY_ROW: dict[str, GO] = {
     "/setup/apps/{app_id}/policies": of_an_app("/policies"),
     "/setup/apps/{app_id}/credentials": of_an_app("/credentials"),
     "/setup/mcp-servers": at("/setup/mcp-servers"),
+    "/setup/mcp-servers/new": at("/setup/mcp-servers/new"),
+    "/setup/mcp-servers/{server_name}": at("/setup/mcp-servers/sobject-reads"),
+    "/setup/mcp-servers/{server_name}/items": at("/setup/mcp-servers/sobject-reads/items"),
+    "/setup/mcp-servers/{server_name}/item": at("/setup/mcp-servers/sobject-reads/item?kind=tool&name=find"),
+    "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
     "/setup/users": at("/setup/users"),
     "/setup/apps/{app_id}/users": of_an_app("/users"),
     "/setup/users/{user_id}": of_a_user,
@@ -186,6 +233,9 @@ BY_ROW: dict[str, GO] = {
     "/setup/sessions": at("/setup/sessions"),
     "/setup/preferences": at("/setup/preferences"),
     "/setup/search": at("/setup/search?q=cur"),
+    "/errors": at("/errors"),
+    "/errors/{code}": at("/errors/GL-3012"),
+    "/setup/errors/{trace_id}": told,
     "/setup/verify": at("/setup/verify"),
     "/setup/second-factors": at("/setup/second-factors"),
     "/setup/second-factors/totp": authenticator_app,
@@ -201,6 +251,12 @@ BY_ROW: dict[str, GO] = {
     "/flow": consent,
 }
 BY_STATE: dict[str, GO] = {
+    "a new records server": at("/setup/mcp-servers/new?kind=records"),
+    "a server that was refused": refused_server,
+    "a server that can't be read": unread_server,
+    "settings of a server that were refused": refused_server_settings,
+    "a server that there isn't": at("/setup/mcp-servers/nothing"),
+    "a search for tools in vain": at("/setup/mcp-servers/sobject-reads/items?words=nothing"),
     "a form that was refused": refused_form,
     "policies that were refused": refused_policies,
     "a password that was refused": refused_password,
@@ -215,6 +271,9 @@ BY_STATE: dict[str, GO] = {
     "the account menu": menu(".account"),
     "the menu of colours": menu("#theme"),
     "the help": menu("#help"),
+    "an error code that there isn't": at("/errors/GL-1"),
+    "a reference that nothing stands under": at("/setup/errors/none"),
+    "a form of another browser": foreign_form,
     "a query that can't be read": at("/setup/apps?after=%ff"),
     "a refused callback": refused_callback,
     "an unknown client": unknown_client,

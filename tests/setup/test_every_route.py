@@ -39,6 +39,8 @@ ON_THEIR_WAY = ("/setup/first", "/setup/second-factors/totp")
 def filled(house: House, path: str) -> str:
     """The row's path with an app's id or a user's id in it."""
     found = path.replace("{provider}", "nobodys").replace("{user_code}", "BCDF-GHJK")
+    found = found.replace("{server_name}", "sobject-reads")
+    found = found.replace("{code}", "GL-3012").replace("{trace_id}", "01KB0000000000000000000000")
     if "{app_id}" in path:
         found = found.replace("{app_id}", APP_ID.findall(sign_in(house, 0).front.get("/setup/apps").text)[0])
     if "{user_id}" in path:

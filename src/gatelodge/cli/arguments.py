@@ -5,21 +5,15 @@ from pathlib import Path
 
 from gatelodge import __version__
 from gatelodge.config import Option, options
+from gatelodge.core import server_kinds, server_terms
 from gatelodge.core.apps import settings
 from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.policies import LABELS
 
 DEV_ONLY = ("port",)
 SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
-SETTING_FLAGS = {
-    "label": ("--name", ""),
-    "api_name": ("--api-name", "Default: made from the name."),
-    "contact_email": ("--email", ""),
-    "callback_urls": ("--callback", ""),
-    "scopes": ("--scope", "Default: mcp_api and refresh_token."),
-    "logout_urls": ("--logout-url", ""),
-}
-"""Fields of Settings whose flag is shorter than their name, and what their help says besides the label."""
+SAID = {"api_name": "Default: made from the name.", "scopes": "Default: mcp_api and refresh_token."}
+"""What the help of a flag of Settings says in place of the form's words."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -85,11 +79,18 @@ def _app(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     create = _of_a_deployment(verbs.add_parser("create", help="register an app; it is live at once"))
     create.add_argument("--preset", default="", help="A known client, for example claude-code: fills in its callbacks.")
+    create.add_argument(
+        "--no-preset-callbacks",
+        dest="preset_callbacks",
+        action="store_false",
+        help="Leave out the callbacks that the preset would fill in.",
+    )
     for field in settings.FIELDS:
         _setting(create, field)
     _of_a_deployment(verbs.add_parser("list", help="the org's apps"))
     display = _of_a_deployment(verbs.add_parser("display", help="one app with its consumer key"))
     display.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    _life(verbs)
     policies = _of_a_deployment(verbs.add_parser("policies", help="an app's policies, or a change of some of them"))
     policies.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
     policies.add_argument(
@@ -112,9 +113,20 @@ def _app(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _life(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    delete = _of_a_deployment(verbs.add_parser("delete", help="delete an app; it can be restored for 30 days"))
+    delete.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    delete.add_argument("--yes", action="store_true", help="Also when it was used in the last 30 days.")
+    restore = _of_a_deployment(verbs.add_parser("restore", help="bring a deleted app back; its users connect anew"))
+    restore.add_argument("api_name", metavar="API_NAME", help="The deleted app's API Name, in any case.")
+    connect = _of_a_deployment(verbs.add_parser("connect", help="how a client is connected to an app, step by step"))
+    connect.add_argument("api_name", metavar="API_NAME", help="The app's API Name, in any case.")
+    connect.add_argument("--client", default="", help="A known client. Default: the one that the app was made for.")
+
+
 def _setting(parser: argparse.ArgumentParser, field: Field) -> None:
     """The flag of one field of Settings. What isn't given is None, so that a preset or the default can fill it in."""
-    flag, more = SETTING_FLAGS.get(field.name, (f"--{field.name.replace('_', '-')}", ""))
+    flag, more = field.flag, SAID.get(field.name, "")
     words = f"{field.label}. {more or field.help}".replace("%", "%%").strip()
     is_required = field.name in ("label", "contact_email")
     match field.kind:
@@ -140,7 +152,7 @@ def _on_or_off(field: Field) -> str:
 
 def _content(file: str) -> str:
     try:
-        return Path(file).read_text("utf-8")
+        return Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{file!r} can't be read: {error}") from None
 
@@ -194,6 +206,25 @@ def _org(parser: argparse.ArgumentParser) -> None:
 def _server(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _of_a_deployment(verbs.add_parser("list", help="the org's MCP servers, and which web pages may call them"))
+    _new_server(_of_a_deployment(verbs.add_parser("create", help="register a server; it is inactive until activated")))
+    for verb, what in (
+        ("display", "one server: what is decided about it, how it is reached, and how it is"),
+        ("activate", "let apps call a server; live at once"),
+        ("deactivate", "let no app call it any more; live at once"),
+        ("refresh", "read anew what an upstream offers; what is new is off, what has changed is held back"),
+        ("delete", "remove a server for good"),
+        ("tools", "what a server offers, or a decision about some of it"),
+        ("set", "change what is decided about a server, or how it is reached"),
+    ):
+        made = _of_a_deployment(verbs.add_parser(verb, help=what))
+        made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
+        if verb == "tools":
+            _tools(made)
+        if verb == "set":
+            names = ", ".join(("label", "source", *server_terms.LABELS))
+            made.add_argument(
+                "changes", nargs="+", metavar="FIELD=VALUE", help=f"Lists are written with commas. Fields: {names}."
+            )
     for verb, what in (
         ("allow-origin", "let web pages of this origin call a server, besides those of its own"),
         ("refuse-origin", "take that back"),
@@ -201,6 +232,40 @@ def _server(parser: argparse.ArgumentParser) -> None:
         made = _of_a_deployment(verbs.add_parser(verb, help=what))
         made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
         made.add_argument("origin", metavar="ORIGIN", help="As browsers write it, for example https://app.example.com.")
+
+
+def _new_server(create: argparse.ArgumentParser) -> None:
+    create.add_argument("name", metavar="NAME", help="The last part of its URL: a-z, 0-9 and -.")
+    create.add_argument(
+        "--kind", choices=list(server_kinds.KINDS), default=server_kinds.UPSTREAM, help="Default: upstream."
+    )
+    create.add_argument(
+        "--source",
+        required=True,
+        help="The MCP URL, the database URL, the API's base URL, or a command as a JSON list.",
+    )
+    create.add_argument("--label", default="", help="What people read. Default: the name.")
+    create.add_argument("--variant", default="", help="Which tools a records server has. Default: sobject-reads.")
+    create.add_argument(
+        "--allow-private-addresses",
+        dest="allow_private_addresses",
+        action="store_true",
+        help="The server stands in a private network or on this machine.",
+    )
+
+
+def _tools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--definitions", action="store_true", help="Show the definitions, and the changed ones.")
+    parser.add_argument("--kind", default="tool", help="tool, resource, template or prompt. Default: tool.")
+    for flag, what in (
+        ("on", "Let it be used, as it is defined now; may be repeated."),
+        ("off", "Let it not be used; may be repeated."),
+        ("accept", "Take its changed definition, which was held back; may be repeated."),
+    ):
+        parser.add_argument(f"--{flag}", action="append", default=[], metavar="ITEM", help=what)
+    parser.add_argument(
+        "--mark", action="append", default=[], metavar="ITEM=MARK", help="What it does: read, write or destructive."
+    )
 
 
 def _audit(parser: argparse.ArgumentParser) -> None:

@@ -141,7 +141,10 @@ def _as_text(answer: Any) -> str:
 def _as_pair(name: str, value: Any, width: int) -> str:
     """A name with its value; one that has parts stands under a heading of its own."""
     if isinstance(value, dict):
-        return f"\n{name}\n{_as_text(value)}"
+        return f"\n{name}\n{_as_text(value)}" if value else f"{name:<{width}}none"
+    if isinstance(value, list) and any(isinstance(each, dict) or " " in str(each) for each in value):
+        parts = [_as_text(each) if isinstance(each, dict) else f"  {n}. {each}" for n, each in enumerate(value, 1)]
+        return "\n".join(["", name, *parts])
     return f"{name:<{width}}{_as_word(value)}"
 
 

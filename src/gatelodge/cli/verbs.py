@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import auditing, operating, people
+from gatelodge.cli import apps, auditing, operating, people, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url, run_audited
 from gatelodge.core import orgs, permissions, propagation, secrets, users
-from gatelodge.core.apps import presets, registry
+from gatelodge.core.apps import as_command, presets, registry
 from gatelodge.core.apps.fields import Field, from_text
 from gatelodge.core.apps.policies import FIELDS as POLICY_FIELDS
 from gatelodge.core.apps.policies import Policies
@@ -17,7 +17,6 @@ from gatelodge.core.apps.settings import FIELDS, Settings, api_name_from
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
 from gatelodge.core.orgs import Org
-from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
 from gatelodge.web.site import Site
 
 MOST_LISTED = 1000
@@ -55,12 +54,13 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     if preset is None:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
     given = {field.name: arguments[field.name] for field in FIELDS if arguments.get(field.name) is not None}
+    filled = preset.callback_urls if arguments["preset_callbacks"] else ()
     settings = msgspec.convert(
         given
         | {
             "api_name": given.get("api_name") or api_name_from(given["label"]),
-            "callback_urls": tuple(dict.fromkeys((*preset.callback_urls, *given.get("callback_urls", ())))),
-            "scopes": tuple(given.get("scopes", ())) or (MCP_API, REFRESH_TOKEN),
+            "callback_urls": tuple(dict.fromkeys((*filled, *given.get("callback_urls", ())))),
+            "scopes": tuple(filter(None, given.get("scopes", as_command.DEFAULT_SCOPES))),
         },
         Settings,
     )
@@ -76,7 +76,7 @@ async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
 
 async def app_display(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """One app with its Settings and Policies. Raises ``NotFound``."""
-    app = await _app_named(site, org, arguments["api_name"])
+    app = await apps.named(site, org, arguments["api_name"])
     live = await site.store.read(propagation.live_on, org.id, app.consumer_key, site.clock.now_ms())
     decided = {"settings": msgspec.structs.asdict(app.settings), "policies": _policies(app.policies)}
     return _app(app) | {"live_nodes": live.live_nodes, "nodes": live.nodes} | decided
@@ -84,7 +84,7 @@ async def app_display(site: Site, org: Org, arguments: dict[str, Any]) -> object
 
 async def app_policies(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """An app's policies, after the changes that are asked for. Raises ``NotFound``, ``Refused`` or ``Invalid``."""
-    app = await _app_named(site, org, arguments["api_name"])
+    app = await apps.named(site, org, arguments["api_name"])
     if arguments["changes"]:
         app = await site.store.run(
             propagation.change_app,
@@ -115,13 +115,6 @@ def changed_policies(policies: Policies, changes: list[str]) -> Policies:
 
 def _parts(field: Field, sent: list[str]) -> tuple[str, ...]:
     return tuple(part for text in sent for part in text.split(",")) if field.kind == "list" else tuple(sent)
-
-
-async def _app_named(site: Site, org: Org, api_name: str) -> registry.ExternalClientApp:
-    app = await site.store.read(registry.find_by_api_name, org.id, api_name)
-    if app is None:
-        raise NotFound(f"this org has no app named {api_name!r}; gatelodge app list shows them")
-    return app
 
 
 async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
@@ -200,6 +193,8 @@ def _org(site: Site, org: Org) -> dict[str, Any]:
 VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
+    **servers.VERBS,
+    **apps.VERBS,
     "user reset-link": people.reset_link,
     "identity-provider add": people.provider_add,
     "identity-provider list": people.provider_list,

@@ -6,7 +6,7 @@ import msgspec
 
 from gatelodge.core import audit
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, remove_some, text
 
 HELD_FOR = 600
 """Seconds that a request waits for its user."""
@@ -162,6 +162,42 @@ def end_before(org_id: str, before: int, now: int, *, unless: str) -> Operation[
     for authorization_id in page:
         _ = yield from end(org_id, authorization_id, now)
     return len(page) == PAGE
+
+
+def end_of_app(org_id: str, app_id: str, now: int) -> Operation[bool]:
+    """End a page of what users let this app do. True: there may be more."""
+    page = yield from many(
+        "SELECT id AS value FROM authorizations WHERE org_id = :org_id AND app_id = :app_id AND ended_at IS NULL"
+        " ORDER BY id LIMIT :limit",
+        text,
+        org_id=org_id,
+        app_id=app_id,
+        limit=PAGE,
+    )
+    for authorization_id in page:
+        _ = yield from end(org_id, authorization_id, now)
+    return len(page) == PAGE
+
+
+def count_by_app(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, int]]:
+    """How many users let each of these apps do something now."""
+    values: dict[str, Value] = {f"app{n}": app_id for n, app_id in enumerate(app_ids)}
+    if not values:
+        return {}
+    names = ", ".join(f":{name}" for name in values)
+    found = yield from many(
+        "SELECT app_id, COUNT(*) AS n FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL"
+        f" AND app_id IN ({names}) GROUP BY app_id LIMIT :limit",
+        _counted,
+        org_id=org_id,
+        limit=len(app_ids),
+        **values,
+    )
+    return dict(found)
+
+
+def _counted(app_id: str, n: int) -> tuple[str, int]:
+    return app_id, n
 
 
 def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:

@@ -7,7 +7,7 @@ import msgspec
 
 from gatelodge.core import audit, authorizations, users
 from gatelodge.core.errors import Denied
-from gatelodge.core.operation import Operation, announce, execute, many, one, remove_some, text
+from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, remove_some, text
 
 CODE_LIFETIME = 60
 """Seconds from consent to redemption (RFC 6749 §4.1.2 asks for at most 600)."""
@@ -368,6 +368,36 @@ def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
             limit=MOST_SHOWN,
         )
     )
+
+
+def last_use_of_apps(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, int]]:
+    """When each of these apps was last used (epoch seconds), by anybody; those that never were are left out."""
+    found: dict[str, int] = {}
+    for app_id in app_ids:
+        last = yield from one(
+            "SELECT used_at AS n FROM connections WHERE org_id = :org_id AND app_id = :app_id ORDER BY used_at DESC LIMIT 1",
+            number,
+            org_id=org_id,
+            app_id=app_id,
+        )
+        if last is not None:
+            found[app_id] = last
+    return found
+
+
+def count_of_app(org_id: str, app_id: str, *, scope: str = "") -> Operation[int]:
+    """How many live connections an app has, all or those with this scope."""
+    with_scope = " AND ' ' || scopes || ' ' LIKE :scope" if scope else ""
+    values: dict[str, Value] = {"scope": f"% {scope} %"} if scope else {}
+    counted = yield from one(
+        "SELECT COUNT(*) AS n FROM connections WHERE org_id = :org_id AND app_id = :app_id AND ended_at IS NULL"
+        f"{with_scope} AND {authorizations.is_live_sql('connections.authorization_id')}",
+        number,
+        org_id=org_id,
+        app_id=app_id,
+        **values,
+    )
+    return counted or 0
 
 
 def note_use(org_id: str, connection_id: str, now: int) -> Operation[None]:

@@ -14,6 +14,9 @@ MOST = 10
 USED_EVERY = 60
 """Seconds between two notes of a pair's last use."""
 
+MOST_ENDING = 20
+"""Staged pairs that are told of at once."""
+
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """One consumer key, and the digest of its secret ("" for none). ``expires_at`` is set while it is staged."""
@@ -121,6 +124,22 @@ def discard_staged(org_id: str, app_id: str) -> Operation[str | None]:
     )
 
 
+def take_all(org_id: str, app_id: str) -> Operation[list[Credential]]:
+    """Take every pair of an app away; those that there were."""
+    taken = yield from many(
+        f"SELECT {COLUMNS} FROM credentials WHERE org_id = :org_id AND app_id = :app_id ORDER BY made_at, client_id"
+        " LIMIT :limit",
+        Credential,
+        org_id=org_id,
+        app_id=app_id,
+        limit=MOST,
+    )
+    yield from execute(
+        "DELETE FROM credentials WHERE org_id = :org_id AND app_id = :app_id", org_id=org_id, app_id=app_id
+    )
+    return taken
+
+
 def note_use(org_id: str, client_id: str, now: int) -> Operation[None]:
     """Remember when a pair was last used, to the minute."""
     yield from execute(
@@ -130,4 +149,19 @@ def note_use(org_id: str, client_id: str, now: int) -> Operation[None]:
         then=now - USED_EVERY,
         org_id=org_id,
         client_id=client_id,
+    )
+
+
+def ending(org_id: str, before: int, now: int) -> Operation[list[Credential]]:
+    """The org's staged pairs that end by then, the one that ends first in front."""
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM credentials WHERE org_id = :org_id AND expires_at > :now AND expires_at <= :before"
+            " ORDER BY expires_at, client_id LIMIT :limit",
+            Credential,
+            org_id=org_id,
+            now=now,
+            before=before,
+            limit=MOST_ENDING,
+        )
     )

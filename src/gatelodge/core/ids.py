@@ -37,3 +37,18 @@ def make(kind: str, entropy: bytes) -> str:
 def is_id(value: str, kind: str) -> bool:
     """Whether this is a well-formed id of this kind, checksum included."""
     return bool(ID_SHAPE.fullmatch(value)) and value.startswith(kind) and checksum(value[:15]) == value[15:]
+
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+TRACE_SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+def trace_id(now_ms: int, entropy: bytes) -> str:
+    """What people quote of something that went wrong, in the shape of a ULID: its time in ten letters, then chance;
+    ``entropy`` is 10 random bytes.
+    """
+    value, letters = (now_ms << 80) | int.from_bytes(entropy, "big"), ""
+    for _ in range(26):
+        value, digit = divmod(value, 32)
+        letters = CROCKFORD[digit] + letters
+    return letters

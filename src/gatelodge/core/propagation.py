@@ -239,6 +239,23 @@ def releases(org_id: str, client_id: str) -> Operation[list[Release]]:
     )
 
 
+def waiting(org_id: str, client_ids: tuple[str, ...], now_ms: int) -> Operation[set[str]]:
+    """Those of these clients whose newest revision is held back by the org's propagation delay."""
+    found: set[str] = set()
+    for client_id in client_ids:
+        held = yield from one(
+            "SELECT COUNT(*) AS n FROM live_clients WHERE org_id = :org_id AND client_id = :client_id"
+            " AND live_from > :now",
+            number,
+            org_id=org_id,
+            client_id=client_id,
+            now=now_ms,
+        )
+        if held:
+            found.add(client_id)
+    return found
+
+
 def release(revision: int, live_from: int, document: str) -> Release:
     """A ``Release`` from its row."""
     return Release(revision, live_from, msgspec.json.decode(document, type=LiveClient))
@@ -326,6 +343,21 @@ def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:
     if newest is None:
         return LiveOn(nodes=0, live_nodes=0, milliseconds=0, waits=0)
     live_from, released_at, seq = newest
+    return (yield from _applied_by(seq, live_from=live_from, released_at=released_at, now_ms=now_ms))
+
+
+def server_live_on(org_id: str, name: str, now_ms: int) -> Operation[LiveOn]:
+    """On how many of the living nodes the newest change of an MCP server is live."""
+    seq = yield from one(
+        "SELECT COALESCE(MAX(seq), 0) AS n FROM changes WHERE org_id = :org_id AND kind = 'server' AND key = :name",
+        number,
+        org_id=org_id,
+        name=name,
+    )
+    return (yield from _applied_by(seq or 0, live_from=0, released_at=now_ms, now_ms=now_ms))
+
+
+def _applied_by(seq: int, *, live_from: int, released_at: int, now_ms: int) -> Operation[LiveOn]:
     nodes = yield from many(
         "SELECT n.applied_seq AS seq, (SELECT MIN(a.at) FROM applied_changes a WHERE a.node_id = n.id AND a.seq >= :seq)"
         " AS at FROM nodes n WHERE n.seen_at > :then ORDER BY n.id LIMIT :limit",

@@ -1,22 +1,24 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
-import asyncio
 import contextlib
-import importlib
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.errors import Unavailable
+from gatelodge.core.errors import Refused, Unavailable
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
+from gatelodge.core.server_kinds import UPSTREAM
 from gatelodge.gateway import protected_resource
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
+from gatelodge.gateway.records.started import Started
+from gatelodge.gateway.relaying import Relaying
 from gatelodge.gateway.writing_down import WrittenDown
+from gatelodge.live import LiveServer
 from gatelodge.web.access_tokens import NotAccepted
 from gatelodge.web.errors import BadRequest, answer_for
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -36,9 +38,9 @@ class Gateway:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._started: dict[str, RecordsServer] = {}
-        self._starting = asyncio.Lock()
+        self._records = Started(site)
         self._gate = Gate(site)
+        self._relaying = Relaying(site, self._gate)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -69,25 +71,32 @@ class Gateway:
             return _Traced(turned_away(org, name, turned))
         except Unavailable as error:
             return _Traced(answer_for(error, request))
-        answer = protected_resource.preflight(request, origin)
+        methods = protected_resource.methods_of(server)
+        answer = protected_resource.preflight(request, origin, methods)
         if answer is not None:
             return answer
         try:
-            served = await self._called(site, org, request, server)
+            served = await self._called(site, org, request, live)
         except NotAccepted as turned:
-            served = turned_away(org, name, turned)
+            served = turned_away(org, name, turned, methods)
         except (BadRequest, Unavailable) as error:
             served = answer_for(error, request)
         return _Traced(_Shared(served, origin) if origin else served)
 
-    async def _called(self, site: Site, org: Org, request: Request, server: McpServer | None) -> ASGIApp:
+    async def _called(self, site: Site, org: Org, request: Request, live: LiveServer | None) -> ASGIApp:
         caller = await self._gate.check(org, request, request.path_params["server"])
-        assert server is not None  # the check has passed
+        assert live is not None  # the check has passed
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
+        if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
+        if live.server.kind == UPSTREAM:
+            return await self._relaying.to(org, live, caller)
         site.calls.admit_read(org.id)
-        return WrittenDown(site, server, caller, _Served(await self._records(server), caller))
+        try:
+            records = await self._records.get(live.server)
+        except Refused as refused:
+            raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
+        return WrittenDown(site, live.server, caller, _Served(records, caller))
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
@@ -98,23 +107,10 @@ class Gateway:
         body = document(org, resource(org, name), live.server.label, [MCP_API])
         return Response(body, headers=CACHED, media_type="application/json")
 
-    async def _records(self, server: McpServer) -> "RecordsServer":
-        if server.id not in self._started:
-            async with self._starting:
-                if server.id not in self._started:
-                    # The MCP library takes longer to import than the whole node to start, and others are waiting.
-                    hosted = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.records.server")
-                    records: RecordsServer = hosted.RecordsServer(
-                        server.name, server.label, server.source, now=self._site.clock.exact
-                    )
-                    await records.start()
-                    self._started[server.id] = records
-        return self._started[server.id]
-
     async def stop(self) -> None:
         """Stop the servers that were started."""
-        for server in self._started.values():
-            await server.stop()
+        await self._relaying.stop()
+        await self._records.stop()
 
 
 class _Served:

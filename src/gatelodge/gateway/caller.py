@@ -8,7 +8,7 @@ from gatelodge.core.permitting import Permitted
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """A named user, through a named app, at one MCP server of one org. ``permitted`` says what they may list and call
-    there: every server asks it, hosted or relayed.
+    there: every server asks it, hosted or relayed. ``grant`` is the kind of grant where no person signed in.
     """
 
     org_id: str
@@ -25,3 +25,4 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     access: Access
     permitted: Permitted
+    grant: str = ""

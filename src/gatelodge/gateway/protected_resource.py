@@ -11,11 +11,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.core.apps import admission
 from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API
+from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.tokens import Claims
 from gatelodge.gateway.caller import Caller
 from gatelodge.live import LiveServer, LiveUser
 from gatelodge.web import routes
@@ -26,6 +29,8 @@ from gatelodge.web.site import Site
 MOST_LISTED = 10
 MOST_KNOWN = 10_000
 """Callers whose permissions a node remembers; one more costs working them out anew."""
+METHODS = {UPSTREAM: ("POST", "GET", "DELETE")}
+"""What may be sent to each kind of server; POST alone to the others, which keep no sessions."""
 PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 
 
@@ -54,7 +59,7 @@ class Gate:
         if live is None:
             raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
         accepted = await self._site.access.check(org, request, audience=resource(org, server))
-        if request.method != "POST":
+        if request.method not in methods_of(live.server):
             raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
         if MCP_API not in accepted.scopes:
             raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
@@ -63,6 +68,27 @@ class Gate:
             raise Turned(403, "", permitted.refusal)
         self._count(org, accepted, permitted.calls_per_minute)
         return _caller(org, server, accepted, permitted)
+
+    async def renewed(self, org: Org, caller: Caller) -> Caller | None:
+        """The caller of what is still under way, as they are now; None: they would not be let in any more."""
+        live = (await self._site.live.servers(org.id)).get(caller.server)
+        if live is None:
+            return None
+        claims = Claims(
+            iss=org.issuer, sub=caller.user_id, aud=resource(org, caller.server), client_id=caller.client_id,
+            scope=" ".join(caller.scopes), iat=0, exp=0, jti="", auth_time=0, authorization_id=caller.authorization_id,
+            connection_id=caller.connection_id, gty=caller.grant,
+        )  # fmt: skip
+        try:
+            accepted = await self._site.access.still_there(org, claims)
+        except NotAccepted:
+            return None
+        permitted = self._permitted(accepted, live)
+        if MCP_API not in accepted.scopes or permitted.refusal:
+            return None
+        if admission.check_user(accepted.client.policies, accepted.user.access):
+            return None
+        return _caller(org, caller.server, accepted, permitted)
 
     def _permitted(self, accepted: Accepted, live: LiveServer) -> Permitted:
         client, user, scopes = accepted.client, accepted.user, accepted.scopes
@@ -121,7 +147,13 @@ def _caller(org: Org, server: str, accepted: Accepted, permitted: Permitted) -> 
         server=server,
         access=live_user.access,
         permitted=permitted,
+        grant=claims.gty,
     )
+
+
+def methods_of(server: McpServer | None) -> tuple[str, ...]:
+    """The HTTP methods that a server has."""
+    return METHODS.get(server.kind if server else "", ("POST",))
 
 
 def check_origin(org: Org, server: McpServer | None, request: Request) -> str:
@@ -139,7 +171,7 @@ def check_origin(org: Org, server: McpServer | None, request: Request) -> str:
     return origins[0] if origins else ""
 
 
-def preflight(request: Request, origin: str) -> Response | None:
+def preflight(request: Request, origin: str, methods: tuple[str, ...]) -> Response | None:
     """The answer to a browser that asks whether an allowed page may send its request; None for any other request.
 
     ``Mcp-Param-*`` are headers that a tool's schema names (MCP: Custom Headers), so that they can't be listed.
@@ -148,10 +180,10 @@ def preflight(request: Request, origin: str) -> Response | None:
         return None
     wanted = request.headers.get("access-control-request-headers", "").split(",")
     named = tuple(name for word in wanted if PARAMETER_HEADER.fullmatch(name := word.strip().lower()))
-    return routes.preflight(origin, ("POST",), named)
+    return routes.preflight(origin, methods, named)
 
 
-def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:
+def turned_away(org: Org, server: str, turned: NotAccepted, methods: tuple[str, ...] = ("POST",)) -> Response:
     """The refusal with its challenge: where to get a token, and which scopes (RFC 9728 §5.1, RFC 6750 §3)."""
     headers = {"Cache-Control": "no-store"}
     if turned.status == 401 or turned.error:  # noqa: PLR2004 - what a client can mend with another token
@@ -160,7 +192,7 @@ def turned_away(org: Org, server: str, turned: NotAccepted) -> Response:
     if isinstance(turned, Turned) and turned.retry_after:
         headers["Retry-After"] = str(turned.retry_after)
     if turned.status == 405:  # noqa: PLR2004
-        headers["Allow"] = "POST"
+        headers["Allow"] = ", ".join(methods)
     body = {"error": turned.error or "refused", "error_description": turned.why}
     return Response(msgspec.json.encode(body), turned.status, headers, media_type="application/json")
 

@@ -310,6 +310,7 @@ class LiveNode:
                 self._users.drop((change.org_id, change.key))
             case "server":
                 self._servers.drop(change.org_id)
+                self._beat_at = float("-inf")  # its page shows on how many nodes that is live
             case "keys":
                 self._keys.drop(change.org_id)
             case _:

@@ -3,22 +3,18 @@
 A code that is known grants nothing: its user signs in, sees which app asks, from where and when, and says yes.
 """
 
-import datetime as dt
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import device_codes, secrets
+from gatelodge.core import device_codes, error_codes, secrets
 from gatelodge.core.connections import Connection
 from gatelodge.core.device_codes import DeviceCode
 from gatelodge.core.ids import AUTHORIZATION, CONNECTION
-from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
-from gatelodge.core.scopes import BY_NAME
 from gatelodge.core.sessions import Session
-from gatelodge.oauth import audience
+from gatelodge.oauth import audience, messages, reach
 from gatelodge.oauth.authorize import visitor_of
 from gatelodge.oauth.client_auth import authenticate
 from gatelodge.oauth.errors import OAuthError, as_json
@@ -30,10 +26,13 @@ from gatelodge.oauth.token import body_of
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.site import Site
+from gatelodge.words import _, mark
 
-UNKNOWN = "No device is waiting with this code. Look at the device again: a code lives 10 minutes and works once."
-TOO_MANY = "Too many wrong codes were typed at your address. Wait 10 minutes, then try again."
-GONE = "The app of this device was disabled or changed meanwhile. Ask an administrator, then start again on the device."
+UNKNOWN = mark("No device is waiting with this code. Look at the device again: a code lives 10 minutes and works once.")
+TOO_MANY = mark("Too many wrong codes were typed at your address. Wait 10 minutes, then try again.")
+GONE = mark(
+    "The app of this device was disabled or changed meanwhile. Ask an administrator, then start again on the device."
+)
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +73,16 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
     match turned_back(org, found.client, found.device.scopes, visitor):
         case StepUp():
             return RedirectResponse(second_factor(org, then), 303)
-        case Refuse(why, fix):
-            return _done_page(site, org, request, "You have no access to this", f"{why}. {fix}", status=403)
+        case Refuse(_why, fix, word):
+            plain = _(error_codes.CODES[messages.NUMBERS.get(word, error_codes.NOT_APPROVED)].plain)
+            return _done_page(
+                site,
+                org,
+                request,
+                _("You have no access to this"),
+                f"{plain} {fix}",
+                status=403,
+            )
     return await _react(site, org, request, found, visitor, fields)
 
 
@@ -109,14 +116,16 @@ async def _react(
     now = site.clock.now()
     match fields.get("answer", ""):
         case "deny":
-            _ = await site.store.run(device_codes.deny, found.device, now)
-            why = f"{found.client.name} was told so. You can close this page."
-            return _done_page(site, org, request, "Nothing was allowed", why)
+            await site.store.run(device_codes.deny, found.device, now)
+            why = _("{name} was told so. You can close this page.").format(name=found.client.name)
+            return _done_page(site, org, request, _("Nothing was allowed"), why)
         case "allow" if fields.get("shown") == what_is_asked(found):
             made = _connection(org, found, visitor.session)
             if await site.store.run(device_codes.allow, found.device, made, now):
-                why = f"{found.client.name} goes on by itself in a few seconds. You can close this page."
-                return _done_page(site, org, request, "The device is connected", why)
+                why = _("{name} goes on by itself in a few seconds. You can close this page.").format(
+                    name=found.client.name
+                )
+                return _done_page(site, org, request, _("The device is connected"), why)
             return _code_page(site, org, request, "", UNKNOWN, status=400)
     return await _confirm_page(site, org, request, found, visitor)
 
@@ -155,14 +164,12 @@ def _code_page(
         is_flow=True,
         action=f"{org.path}{PAGE}",
         user_code=user_code,
-        error=error,
+        error=_(error),
     )
 
 
 async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, visitor: Visitor) -> Response:
     servers = audience.servers_for(found.client, await site.live.servers(org.id))
-    labels = {resource(org, name): live.server.label for name, live in servers.items()}
-    at = dt.datetime.fromtimestamp(found.device.created_at, dt.UTC)
     return pages.render(
         site,
         org,
@@ -175,9 +182,9 @@ async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, 
         user_code=found.user_code,
         shown=what_is_asked(found),
         address=found.device.address,
-        asked_at=f"{at:%Y-%m-%d %H:%M} UTC",
-        server_label=labels.get(found.device.resource, ""),
-        scopes=tuple(BY_NAME[scope] for scope in found.device.scopes),
+        asked_at=found.device.created_at,
+        reaches=reach.of(org, found.client, servers, visitor, found.device.scopes, found.device.resource),
+        scopes=messages.in_plain_words(found.device.scopes),
         how_long=how_long(found.client.policies),
     )
 

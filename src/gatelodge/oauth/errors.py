@@ -20,8 +20,9 @@ class OAuthError(Exception):
 class ToldToTheUser(Exception):
     """A refusal that must not leave our page: the client or its redirect URI is not what was registered.
 
-    ``code`` is the word by which the web knows the failure (Salesforce's); ``asked`` is the value that came and
-    ``allowed`` what would have passed, ``difference`` the near miss in words and ``fix`` the way out.
+    ``code`` is the word by which the web knows the failure (Salesforce's), ``number`` our own (``core/error_codes.py``);
+    ``asked`` is the value that came and ``allowed`` what would have passed, ``difference`` the near miss in words and
+    ``fix`` the way out.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class ToldToTheUser(Exception):
         code: str,
         title: str,
         *,
+        number: str,
         what: str,
         fix: str,
         asked: str = "",
@@ -38,6 +40,7 @@ class ToldToTheUser(Exception):
     ) -> None:
         super().__init__(what)
         self.code, self.title, self.what, self.fix = code, title, what, fix
+        self.number = number
         self.asked, self.allowed, self.difference, self.app_id = asked, allowed, difference, app_id
 
 

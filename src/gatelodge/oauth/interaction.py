@@ -4,23 +4,23 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import authorizations, secrets
+from gatelodge.core import authorizations, error_codes, secrets
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, UNTIL_REVOKED, Policies
-from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import DEVELOPER_HUB, Org
-from gatelodge.core.scopes import BY_NAME
-from gatelodge.oauth import answers, messages, references, requests
+from gatelodge.core.told_refusals import Told
+from gatelodge.oauth import answers, messages, reach, references, requests
 from gatelodge.oauth.answers import AnsweredBefore, Settled
-from gatelodge.oauth.authorize import Standing, issue, standing
+from gatelodge.oauth.authorize import Standing, issue, standing, visitor_of
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
 from gatelodge.oauth.registered import check_client
 from gatelodge.oauth.requests import Asked, Held
 from gatelodge.oauth.steps import Arrival, AskConsent, Issue, Refuse, SignIn, StepUp, second_factor
 from gatelodge.oauth.way_back import back_with_refusal, form_action, host_in_words
-from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages
+from gatelodge.web import browser, forms, pages, refusals, sign_in, sign_in_pages
 from gatelodge.web.sign_in import ANSWERS, AskPassword, Asks
 from gatelodge.web.site import Site
+from gatelodge.words import _, ngettext
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +67,13 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
     if held is None:
         raise ToldToTheUser(
             "expired_request",
-            "This sign-in is over",
-            what="The request that brought you here was answered, is older than 10 minutes, or was begun in another"
-            " browser.",
-            fix="Go back to the client and connect again.",
+            _("This sign-in is over"),
+            number=error_codes.EXPIRED,
+            what=_(
+                "The request that brought you here was answered, is older than 10 minutes, or was begun in"
+                " another browser."
+            ),
+            fix=_("Go back to the client and connect again."),
         )
     kept = msgspec.json.decode(held.request, type=Held)
     asked = await check_client(site, org, kept.request)
@@ -101,11 +104,11 @@ async def _page(site: Site, org: Org, request: Request, waiting: Waiting, stands
             asks = AskPassword(username=waiting.asked.request.login_hint)
             return await _sign_in_page(site, org, request, waiting, asks)
         case AskConsent(is_new):
-            return _consent_page(site, org, request, waiting, stands, is_new=is_new)
+            return await _consent_page(site, org, request, waiting, stands, is_new=is_new)
         case StepUp():
             return RedirectResponse(second_factor(org, f"/flow?request={waiting.request_id}"), 303)
         case Refuse():
-            return _not_permitted_page(site, org, request, waiting, stands, stands.step)
+            return await _not_permitted_page(site, org, request, waiting, stands, stands.step)
         case Issue():
             return await issue(site, request, waiting.asked, stands)
 
@@ -158,12 +161,17 @@ def what_is_asked(asked: Asked) -> str:
 
 def how_long(policies: Policies) -> str:
     """How long the app stays connected, in words for the consent page."""
-    period = f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()}"
+    n = policies.refresh_token_period
+    period = {
+        "Hours": ngettext("{n} hour", "{n} hours", n),
+        "Days": ngettext("{n} day", "{n} days", n),
+        "Months": ngettext("{n} month", "{n} months", n),
+    }[policies.refresh_token_unit].format(n=n)
     return {
-        UNTIL_REVOKED: "Until you or an administrator end it.",
-        AT_ONCE: "Until its first access token ends.",
-        AFTER: f"For {period}.",
-        IF_UNUSED: f"For {period} after its last use.",
+        UNTIL_REVOKED: _("Until you or an administrator end it."),
+        AT_ONCE: _("Until its first access token ends."),
+        AFTER: _("For {period}.").format(period=period),
+        IF_UNUSED: _("For {period} after its last use.").format(period=period),
     }[policies.refresh_token_policy]
 
 
@@ -187,12 +195,13 @@ async def _sign_in_page(site: Site, org: Org, request: Request, waiting: Waiting
     )
 
 
-def _consent_page(
+async def _consent_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, *, is_new: bool
 ) -> Response:
     assert stands.session is not None  # the step was AskConsent
-    asked = waiting.asked
-    labels = {resource(org, name): live.server.label for name, live in asked.servers.items()}
+    asked, client = waiting.asked, waiting.asked.client
+    visitor = await visitor_of(site, org, request)
+    assert visitor is not None  # the same session
     return pages.render(
         site,
         org,
@@ -201,25 +210,34 @@ def _consent_page(
         is_flow=True,
         session=stands.session,
         form_action=(form_action(asked.redirect_uri),),
-        client=asked.client,
-        registered_by=asked.client.registered_by,
+        client=client,
         return_host=host_in_words(asked.redirect_uri),
         is_assured=callbacks.has_assured_identity(asked.redirect_uri),
         shown=what_is_asked(asked),
         needs_consent=is_new,
-        scopes=tuple(BY_NAME[scope] for scope in asked.scopes),
-        server_label=labels.get(asked.resource, ""),
+        scopes=messages.in_plain_words(asked.scopes),
+        reaches=reach.of(org, client, asked.servers, visitor, asked.scopes, asked.resource),
         user=stands.session.user,
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
-        how_long=how_long(asked.client.policies),
+        how_long=how_long(client.policies),
         adds_refresh=asked.adds_refresh,
     )
 
 
-def _not_permitted_page(
+async def _not_permitted_page(
     site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing, refused: Refuse
 ) -> Response:
+    assert stands.session is not None  # only somebody who is signed in is refused
+    number = messages.NUMBERS.get(refused.code, error_codes.NOT_APPROVED)
+    plain = _(error_codes.CODES[number].plain)
+    told = Told(
+        code=number,
+        title=_(error_codes.CODES[number].title),
+        what=refused.why,
+        fix=refused.fix,
+        app_id=waiting.asked.client.app_id,
+    )
     return pages.render(
         site,
         org,
@@ -230,9 +248,10 @@ def _not_permitted_page(
         session=stands.session,
         form_action=(form_action(waiting.asked.redirect_uri),),
         client=waiting.asked.client,
-        why=refused.why,
-        fix=refused.fix,
-        code=refused.code,
+        plain=plain,
+        told=told,
+        word=refused.code,
+        trace_id=await refusals.keep(site, org, request, told, stands.session),
         action=f"{org.path}/flow",
         request_id=waiting.request_id,
     )

@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import tokens
+from gatelodge.core import error_codes, tokens
 from gatelodge.core.apps import callbacks
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
@@ -20,6 +20,7 @@ from gatelodge.oauth.errors import NO_STORE, ToldToTheUser
 from gatelodge.oauth.way_back import form_action, location
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 PATH = "/services/auth/idp/oidc/logout"
 PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
@@ -73,20 +74,26 @@ async def _wish(site: Site, org: Org, fields: dict[str, str]) -> Wish:
     client_id = await _client_id(site, org, sent)
     client = await site.live.client(org.id, client_id) if client_id else None
     if client_id and (client is None or not client.is_enabled):
-        raise _refused("invalid_client_id", f"No enabled app of this org has the consumer key {client_id:.100}.")
+        raise _refused(
+            "invalid_client_id",
+            _("No enabled app of this org has the consumer key {client_id:.100}.").format(client_id=client_id),
+        )
     asked = sent.get("post_logout_redirect_uri", "")
     if not asked:
         return Wish(sent=sent, client=client)
     if client is None:
-        raise _refused("invalid_request", "post_logout_redirect_uri came without id_token_hint or client_id.")
+        raise _refused("invalid_request", _("post_logout_redirect_uri came without id_token_hint or client_id."))
     if asked not in client.settings.logout_urls:  # byte for byte, or this were an open redirect
         raise ToldToTheUser(
             "redirect_uri_mismatch",
-            "This app may not send you there",
-            what=f"{client.name} asks to send you to an address that is not among its Single Logout URLs.",
+            _("This app may not send you there"),
+            number=error_codes.LOGOUT_URL,
+            what=_("{name} asks to send you to an address that is not among its Single Logout URLs.").format(
+                name=client.name
+            ),
             asked=asked,
             allowed=client.settings.logout_urls,
-            fix="Add exactly this URL to the app's Single Logout URL, or correct it in the app.",
+            fix=_("Add exactly this URL to the app's Single Logout URL, or correct it in the app."),
             app_id=client.app_id,
         )
     state = {"state": sent["state"]} if "state" in sent else {}
@@ -103,20 +110,26 @@ async def _client_id(site: Site, org: Org, sent: dict[str, str]) -> str:
     except Unacceptable as error:
         raise _refused(
             "invalid_request",
-            f"The id_token_hint is no ID token of this org that can still be checked: {error}. Its app may send"
-            " client_id in place of it.",
+            _(
+                "The id_token_hint is no ID token of this org that can still be checked: {error}. Its app may"
+                " send client_id in place of it."
+            ).format(error=error),
         ) from None
     if said not in ("", hint.aud):
-        raise _refused("invalid_request", f"client_id is {said:.100}, and the id_token_hint is for {hint.aud}.")
+        raise _refused(
+            "invalid_request",
+            _("client_id is {said:.100}, and the id_token_hint is for {aud}.").format(said=said, aud=hint.aud),
+        )
     return hint.aud
 
 
 def _refused(code: str, what: str) -> ToldToTheUser:
     return ToldToTheUser(
         code,
-        "This sign-out request can't be followed",
+        _("This sign-out request can't be followed"),
+        number=error_codes.SIGN_OUT,
         what=what,
-        fix="Sign out in Setup or on this org's own page, and tell the app's developer what stands here.",
+        fix=_("Sign out in Setup or on this org's own page, and tell the app's developer what stands here."),
     )
 
 

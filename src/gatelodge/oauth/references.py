@@ -5,12 +5,13 @@ answer.
 import msgspec
 from starlette.requests import Request
 
-from gatelodge.core import pushed_requests, secrets
+from gatelodge.core import error_codes, pushed_requests, secrets
 from gatelodge.core.orgs import Org
 from gatelodge.oauth.errors import ToldToTheUser
 from gatelodge.oauth.requests import AuthorizeRequest
 from gatelodge.web import browser
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 
 def is_reference(request_uri: str) -> bool:
@@ -44,11 +45,14 @@ def used_up(client_id: str) -> ToldToTheUser:
     """The refusal of a reference that leads nowhere."""
     return ToldToTheUser(
         "invalid_request_uri",
-        "This sign-in is over",
-        what=f"The request_uri was used, is older than {pushed_requests.LIFETIME} seconds, was opened in another browser"
-        " before, or belongs to another client.",
+        _("This sign-in is over"),
+        number=error_codes.EXPIRED,
+        what=_(
+            "The request_uri was used, is older than {lifetime} seconds, was opened in another browser"
+            " before, or belongs to another client."
+        ).format(lifetime=pushed_requests.LIFETIME),
         asked=client_id,
-        fix="Go back to the client and connect again.",
+        fix=_("Go back to the client and connect again."),
     )
 
 

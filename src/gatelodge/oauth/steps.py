@@ -15,6 +15,7 @@ from gatelodge.core.scopes import MCP_API
 from gatelodge.core.sessions import Session
 from gatelodge.oauth.errors import OAuthError
 from gatelodge.oauth.requests import Asked
+from gatelodge.words import _
 
 ACCESS_DENIED = "OAUTH_APP_ACCESS_DENIED"
 """The original's word, by which the web knows the failure."""
@@ -101,16 +102,19 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
         return _refusal(found)
     if MCP_API in scopes and not visitor.access.may(USE_MCP_SERVERS):
         why = f"{visitor.session.user.username} has no permission set that allows MCP servers"
-        return Refuse(why, f"Ask an administrator of {org.label} for a permission set that allows MCP servers.")
+        fix = _("Ask an administrator of {org} for a permission set that allows MCP servers.").format(org=org.label)
+        return Refuse(why, fix, "mcp_not_permitted")
     return None
 
 
 def _refusal(found: NotAdmitted) -> Refuse:
     fixes = {
-        "invalid_app_access": "Ask an administrator to assign you one of them, or to change the app's Permitted Users.",
-        "ip_restricted": "Connect from a trusted network, or ask an administrator about the app's IP Relaxation.",
+        "invalid_app_access": _(
+            "Ask an administrator to assign you one of them, or to change the app's Permitted Users."
+        ),
+        "ip_restricted": _("Connect from a trusted network, or ask an administrator about the app's IP Relaxation."),
     }
-    fix = fixes.get(found.code, "Ask an administrator about the app's session security level.")
+    fix = fixes.get(found.code, _("Ask an administrator about the app's session security level."))
     return Refuse(found.why, fix, CODES.get(found.code, found.code))
 
 

@@ -10,6 +10,7 @@ from gatelodge.oauth.errors import NO_STORE, OAuthError, ascii_text
 from gatelodge.oauth.requests import LONGEST_STATE, Asked
 from gatelodge.web import pages
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 
 def form_action(redirect_uri: str) -> str:
@@ -25,9 +26,13 @@ def form_action(redirect_uri: str) -> str:
 def host_in_words(redirect_uri: str) -> str:
     """Where the user is sent, for the consent page (MCP: Localhost Redirect URI Risks)."""
     if callbacks.is_custom_scheme(redirect_uri):
-        return f"an app on this computer ({redirect_uri.partition(':')[0]}:)"
+        return _("an app on this computer ({partition}:)").format(partition=redirect_uri.partition(":")[0])
     authority = redirect_uri.partition("://")[2].partition("/")[0].partition("?")[0]
-    return f"{authority} (this computer)" if callbacks.is_on_this_computer(redirect_uri) else authority
+    return (
+        _("{authority} (this computer)").format(authority=authority)
+        if callbacks.is_on_this_computer(redirect_uri)
+        else authority
+    )
 
 
 def location(redirect_uri: str, parameters: dict[str, str]) -> str:

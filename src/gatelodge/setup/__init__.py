@@ -4,13 +4,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.core.orgs import Org
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG
 from gatelodge.setup import (
     access,
     activity,
     app_form,
+    app_life,
+    app_list,
     apps,
     audit_trail,
+    connect,
+    errors,
     home,
     identity,
     org_pages,
@@ -25,12 +29,15 @@ from gatelodge.setup import (
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import APPS, AUDIT, ORG, SERVERS, SIGN_INS, USERS, Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, verifying
+from gatelodge.setup.servers import items, listing, making, page, settings
+from gatelodge.setup.servers.listing import of_server
+from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
-    return Route(path=path, methods=(method,), answer=answer, is_page=True)
+    return Route(path=path, methods=(method,), answer=on_a_page(answer), is_page=True, refuses_unreadable=True)
 
 
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
@@ -60,23 +67,43 @@ ROUTES = (
     _row("POST", "/login/reset", passwords.use_reset),
     _row("GET", "/login/upstream/{provider}", identity.begin),
     _row("GET", "/login/callback", identity.come_back),
+    _row("GET", "/connect/{token}", connect.show_to_users),
     _row("POST", "/logout", signing_in.sign_out),
     _row("GET", "/setup/first", signing_in.show_first),
     _row("POST", "/setup/first", signing_in.use_first),
+    _row("GET", "/errors", errors.show_all),
+    _row("GET", "/errors/{code}", errors.show_code),
     _setup("GET", "", home.show),
-    _setup("GET", "/apps", apps.show_list, *APPS.permissions),
+    _setup("GET", "/apps", app_list.show, *APPS.permissions),
     _setup("GET", "/apps/new", app_form.new, MANAGE_APPS),
     _setup("POST", "/apps/new", app_form.create, MANAGE_APPS),
+    _setup("GET", "/apps/deleted", app_life.show_deleted, *APPS.permissions),
+    _setup("POST", "/apps/deleted", app_life.restore, MANAGE_APPS),
     _setup("GET", "/apps/{app_id}", of_app(apps.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/edit", of_app(app_form.edit), MANAGE_APPS),
     _setup("POST", "/apps/{app_id}/edit", of_app(app_form.save), MANAGE_APPS),
+    _setup("POST", "/apps/{app_id}/state", of_app(app_life.change_state), EDIT_POLICIES),
+    _setup("GET", "/apps/{app_id}/delete", of_app(app_life.show_delete), MANAGE_APPS),
+    _setup("POST", "/apps/{app_id}/delete", of_app(app_life.delete), MANAGE_APPS),
+    _setup("GET", "/apps/{app_id}/connect", of_app(connect.show), *APPS.permissions),
+    _setup("POST", "/apps/{app_id}/connect", of_app(connect.change), MANAGE_APPS),
     _setup("GET", "/apps/{app_id}/policies", of_app(policies.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/policies", of_app(policies.save), EDIT_POLICIES),
     _setup("GET", "/apps/{app_id}/users", of_app(access.show), *APPS.permissions),
     _setup("GET", "/apps/{app_id}/credentials", of_app(secrets.show), *APPS.permissions),
     _setup("POST", "/apps/{app_id}/credentials", of_app(secrets.change), MANAGE_APPS, needs_verification=True),
-    _setup("GET", "/mcp-servers", org_pages.show_servers, *SERVERS.permissions),
-    _setup("POST", "/mcp-servers", org_pages.change_server, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers", listing.show, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers", listing.change, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/new", making.new, *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/new", making.create, *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}", of_server(page.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}", of_server(page.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/items", of_server(items.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/items", of_server(items.save), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/item", of_server(items.show_one), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
     _setup("GET", "/apps/{app_id}/activity", of_app(activity.show), *APPS.permissions),
     _file("/apps/{app_id}/activity.csv", of_app(activity.export), *APPS.permissions),
     _setup("GET", "/audit", audit_trail.show, *AUDIT.permissions),
@@ -107,4 +134,5 @@ ROUTES = (
     _setup("POST", "/preferences", preferences.change),
     _setup("POST", "/theme", preferences.change_theme),
     _setup("GET", "/search", search.show),
+    _setup("GET", "/errors/{trace_id}", errors.show_trace, MANAGE_APPS, EDIT_POLICIES, MANAGE_ORG),
 )

@@ -6,16 +6,20 @@ import msgspec
 from starlette.responses import Response
 
 from gatelodge.core import propagation, scopes, secrets
-from gatelodge.core.apps import policies, presets, readiness, settings
+from gatelodge.core.apps import as_command, callbacks, policies, presets, readiness, registry, settings
 from gatelodge.core.apps.presets import Preset
 from gatelodge.core.apps.registry import ExternalClientApp
-from gatelodge.core.apps.settings import FIELDS, FLOWS, SECURITY, Settings
+from gatelodge.core.apps.settings import API, FIELDS, FLOWS, SECURITY, Settings
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.ids import APP
 from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
+from gatelodge.metadata import writing
+from gatelodge.setup import reviewing
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
+from gatelodge.words import _
 
+KNOWN_CALLBACKS = tuple(url for preset in presets.PRESETS for url in preset.callback_urls)
 BLANK = Settings(oauth_enabled=False)  # as in the original, OAuth is enabled by a click of one's own
 
 
@@ -33,12 +37,12 @@ async def create(visit: Visit) -> Response:
     preset = presets.BY_NAME.get(visit.field("preset"), presets.BY_NAME["other"])
     if visit.field("use_preset"):
         return await _show(visit, _use(preset, typed), preset=preset)
-    if visit.field("move"):
-        return await _show(visit, _moved(visit, typed), preset=preset)
-    if visit.field("check"):
-        return await _show(visit, typed, preset=preset)
+    if (redrawn := _redrawn(visit, typed)) is not None:
+        return await _show(visit, redrawn, preset=preset)
     if not typed.api_name:
         typed = msgspec.structs.replace(typed, api_name=settings.api_name_from(typed.label))
+    if errors := _unpasted(preset, typed):
+        return await _show(visit, typed, preset=preset, errors=errors)
     site, now_ms = visit.site, visit.site.clock.now_ms()
     made = ExternalClientApp(
         id=secrets.new_id(APP),
@@ -69,11 +73,15 @@ async def edit(visit: Visit, app: ExternalClientApp) -> Response:
 async def save(visit: Visit, app: ExternalClientApp) -> Response:
     """Save the next revision, unless someone else was faster."""
     typed = read(visit)
-    if visit.field("move"):
-        return await _show(visit, _moved(visit, typed), preset=preset_of(app), app=app)
-    if visit.field("check"):
-        return await _show(visit, typed, preset=preset_of(app), app=app)
+    if (redrawn := _redrawn(visit, typed)) is not None:
+        return await _show(visit, reviewing.taken(visit, redrawn, app.settings), preset=preset_of(app), app=app)
+    if revision_of(visit) != app.revision:
+        return await _show(visit, typed, preset=preset_of(app), app=app, is_contested=True)
     try:
+        settings.check(typed)
+        review = await reviewing.of_settings(visit, app, typed)
+        if review.effects and not visit.field("confirmed"):
+            return reviewing.ask(visit, app, review, action=f"/setup/apps/{app.id}/edit")
         await visit.site.store.run(
             propagation.change_app,
             app,
@@ -87,8 +95,31 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
     except Invalid as invalid:
         return await _show(visit, typed, preset=preset_of(app), app=app, errors=invalid.errors)
     except Refused as refused:
-        return await _show(visit, typed, preset=preset_of(app), app=app, errors={refused.field: refused.message})
+        if refused.field:
+            return await _show(visit, typed, preset=preset_of(app), app=app, errors={refused.field: refused.message})
+        newest = await visit.site.store.read(registry.find, app.org_id, app.id)  # somebody was faster by a moment
+        return await _show(visit, typed, preset=preset_of(app), app=newest or app, is_contested=True)
     return visit.go(f"/setup/apps/{app.id}")
+
+
+def _redrawn(visit: Visit, typed: Settings) -> Settings | None:
+    """The form as a button of its own leaves it; None when it was none of them that was pressed."""
+    if visit.field("move"):
+        return _moved(visit, typed)
+    if number := visit.field("remove_callback"):
+        kept = tuple(url for n, url in enumerate(visit.all("callback_urls"), 1) if str(n) != number and url.strip())
+        return msgspec.structs.replace(typed, callback_urls=kept)
+    if any(visit.field(name) for name in ("check", "add_callback", "take")):
+        return typed
+    return None
+
+
+def _unpasted(preset: Preset, typed: Settings) -> dict[str, str]:
+    """Why an app for this client can't be made yet: what only the client knows is missing."""
+    if not typed.oauth_enabled or not presets.lacks_pasted_url(preset, typed.callback_urls):
+        return {}
+    said = _("{client} shows a callback URL of its own in its settings; paste it here. It begins with {url}.")
+    return {"callback_urls": said.format(client=preset.label, url=preset.pasted[0])}
 
 
 def preset_of(app: ExternalClientApp) -> Preset:
@@ -154,29 +185,58 @@ async def _show(
     preset: Preset,
     app: ExternalClientApp | None = None,
     errors: dict[str, str] | None = None,
+    is_contested: bool = False,
 ) -> Response:
     base = visit.org.path
     return visit.page(
         "app_form.html",
-        title=f"Edit {app.settings.label}" if app else "New External Client App",
-        status=422 if errors else 200,
+        title=_("Edit {app}").format(app=app.settings.label) if app else _("New External Client App"),
+        status=409 if is_contested else 422 if errors else 200,
         app=app,
         action=f"{base}/setup/apps/{app.id}/edit" if app else f"{base}/setup/apps/new",
         cancel=f"{base}/setup/apps/{app.id}" if app else f"{base}/setup/apps",
-        submit="Save" if app else "Create",
-        revision=revision_of(visit) or app.revision if app else 1,
+        submit=_("Save") if app else _("Create"),
+        revision=app.revision if app and (is_contested or not revision_of(visit)) else revision_of(visit) or 1,
         values=msgspec.structs.asdict(values),
+        callbacks=_callbacks(visit, values),
         field={field.name: field for field in FIELDS},
+        of_api=[field for field in FIELDS if field.section == API and field.kind == "flag"][1:],
         security=[field for field in FIELDS if field.section == SECURITY],
+        chosen=[field.name for field in FIELDS if field.kind == "flag" and getattr(values, field.name)],
         flows=[field for field in FIELDS if field.section == FLOWS],
         presets=presets.PRESETS,
         preset=preset,
         scopes=scopes.SCOPES,
         errors=errors or {},
+        theirs=reviewing.differences(values, app.settings, FIELDS) if app and is_contested else [],
+        is_contested=is_contested,
         is_open=bool(visit.fields) or values.oauth_enabled,
         delay=visit.site.config.delay,
         checks=await checks_of(visit, values, app),
+        written=writing.write(_named(values), app.policies if app else policies.Policies()),
+        command=as_command.as_command(_named(values), preset=app.preset if app else preset.name, org=visit.org.name),
     )
+
+
+def _named(values: Settings) -> Settings:
+    """The same under the API Name that it would get."""
+    return msgspec.structs.replace(values, api_name=values.api_name or settings.api_name_from(values.label) or "My_App")
+
+
+def _callbacks(visit: Visit, values: Settings) -> list[dict[str, str]]:
+    """The callback URLs as the form lists them, each with what is to be said of it; an empty line for one more."""
+    rows = [_callback(url, values.callback_urls) for url in values.callback_urls]
+    return [*rows, _callback("", ())] if not rows or visit.field("add_callback") else rows
+
+
+def _callback(url: str, all_of_them: tuple[str, ...]) -> dict[str, str]:
+    if doubt := callbacks.doubt(url, all_of_them, KNOWN_CALLBACKS):
+        return {"url": url, "doubt": doubt, "kind": "warn", "symbol": "warn", "word": _("Look again")}
+    if url in KNOWN_CALLBACKS:
+        owner = next(each.label for each in presets.PRESETS if url in each.callback_urls)
+        return {"url": url, "doubt": "", "kind": "ok", "symbol": "check", "word": owner}
+    word = _("Loopback") if callbacks.is_loopback(url) else ""
+    return {"url": url, "doubt": "", "kind": "", "symbol": "screen", "word": word}
 
 
 async def checks_of(visit: Visit, values: Settings, app: ExternalClientApp | None) -> tuple[readiness.Check, ...]:

@@ -1,26 +1,24 @@
-"""External Client App Manager: the list, and an app's page with its Settings."""
+"""An app's page: what stands on each of its tabs, and its Settings."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, propagation
-from gatelodge.core.apps import presets, registry
+from gatelodge.core import propagation
+from gatelodge.core.apps import registry
 from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.apps.settings import FIELDS, SECTIONS
-from gatelodge.core.permissions import MANAGE_APPS
+from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
 from gatelodge.core.propagation import LiveOn
 from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.app_form import checks_of, preset_of
+from gatelodge.setup.app_states import of_checks
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
 
-A_PAGE = 50
 CODES = (
     "callback_urls",
     "logout_urls",
@@ -33,57 +31,6 @@ CODES = (
 """Fields whose values are written in the typewriter's letters."""
 WAITS = 20
 """How often, 25 ms apart, a page just saved asks whether every node has the change before it is shown."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """An app's state in one word, with a shape and a colour, and why."""
-
-    kind: str
-    symbol: str
-    word: str
-    why: str = ""
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One app of the list."""
-
-    app: ExternalClientApp
-    tile: str
-    status: Status
-    created: str
-
-
-async def show_list(visit: Visit) -> Response:
-    """A page of the org's apps."""
-    after = dict(forms.parse(visit.request.scope["query_string"])).get("after", "")
-    found = await visit.site.store.read(registry.in_order, visit.org.id, after=after, limit=A_PAGE + 1)
-    rows = [
-        Row(app, preset_of(app).tile, await status_of(visit, app, None), day(app.created_at)) for app in found[:A_PAGE]
-    ]
-    return visit.page(
-        "app_list.html",
-        title="External Client App Manager",
-        rows=rows,
-        presets=presets.PRESETS,
-        next_page=found[A_PAGE - 1].settings.api_name if len(found) > A_PAGE else "",
-    )
-
-
-async def status_of(visit: Visit, app: ExternalClientApp, live: LiveOn | None) -> Status:
-    """Ready, or what keeps the app from it."""
-    if not app.policies.is_enabled:
-        return Status("", "pause", "Disabled")
-    if live is not None and (live.waits or live.live_nodes < live.nodes):
-        return Status("warn", "clock", "Propagating")
-    unmet = [check for check in await checks_of(visit, app.settings, app) if not check.is_met]
-    if needed := next((check for check in unmet if check.is_needed), None):
-        return Status("warn", "warn", "Not ready for MCP", needed.unmet)
-    return Status("warn", "warn", "Needs attention", unmet[0].unmet) if unmet else Status("ok", "check", "Ready")
-
-
-def day(at: int) -> str:
-    """A date as Setup shows it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%b %-d, %Y")
 
 
 def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) -> Callable[[Visit], Awaitable[Response]]:
@@ -111,29 +58,30 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
 
 
 async def app_page(visit: Visit, app: ExternalClientApp, template: str, *, tab: str, **context: Any) -> Response:
-    """A tab of the app's page, with what stands on each of them: the checks, and how a client is connected."""
+    """A tab of the app's page, with what stands on each of them: its state, how far it has come, and the checks."""
     live = await _live_on(visit, app)
-    preset = preset_of(app)
-    servers = await visit.site.live.servers(visit.org.id)
-    urls = {name: mcp_servers.resource(visit.org, name) for name in servers}
-    words = {
-        name: presets.to_paste(preset, url=url, key=app.consumer_key, name=f"gatelodge-{name}")
-        for name, url in urls.items()
-    }
+    checks = await checks_of(visit, app.settings, app)
+    is_propagating = bool(live.waits) or live.live_nodes < live.nodes
     return visit.page(
         template,
         title=app.settings.label,
         app=app,
         tab=tab,
-        tile=preset.tile,
-        preset=preset,
+        tile=preset_of(app).tile,
         live=live,
-        state=await status_of(visit, app, live),
-        checks=await checks_of(visit, app.settings, app),
-        connections=[{"name": name, "url": url, "words": words[name]} for name, url in urls.items()],
+        state=of_checks(app, checks, is_propagating=is_propagating),
+        checks=checks,
         can_edit=visit.access.may(MANAGE_APPS),
+        can_disable=visit.access.may(EDIT_POLICIES),
+        done=_done(visit),
         **context,
     )
+
+
+def _done(visit: Visit) -> str:
+    """What was just done to the app, as the address says: a word that the page has a sentence for."""
+    said = dict(forms.parse(visit.request.scope["query_string"])).get("done", "")
+    return said if said in ("disabled", "enabled", "restored") else ""
 
 
 async def _live_on(visit: Visit, app: ExternalClientApp) -> LiveOn:

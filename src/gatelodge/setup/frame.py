@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge.core import error_codes
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
     EDIT_POLICIES,
@@ -18,9 +19,10 @@ from gatelodge.core.permissions import (
     Access,
 )
 from gatelodge.core.sessions import Session
+from gatelodge.core.told_refusals import Told
 from gatelodge.setup import finding
 from gatelodge.setup.finding import Page
-from gatelodge.web import browser, forms, pages
+from gatelodge.web import browser, forms, pages, refusals
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
 from gatelodge.words import _, mark
@@ -32,6 +34,9 @@ LABELS = {
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
 }
+LARGEST_FORM = 512 * 1024
+MOST_FIELDS = 5000
+"""Of a signed-in person: an app's policies may name a thousand tools."""
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),
     PRODUCTION: mark("Production"),
@@ -232,15 +237,30 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
             if request.method == "POST":
                 visit = msgspec.structs.replace(visit, fields=await _posted(visit))
             if not may(access, permissions):
-                missing = [_(LABELS[permission]) for permission in permissions]
-                return visit.page("forbidden.html", title=_("No permission"), status=403, missing=missing)
+                return await _forbidden(visit, permissions)
             if needs_verification and not session.is_verified(site.clock.now()):
                 return visit.go(f"/setup/verify?next={quote(_here(org, request))}")
             return await answer(visit)
         except BadRequest as error:
-            return visit.page("problem.html", title=_("Not accepted"), status=error.status, why=str(error))
+            return await refuse(visit, refusals.of_status(error.status, str(error)), status=error.status)
 
     return endpoint
+
+
+async def refuse(visit: Visit, told: Told, *, status: int) -> Response:
+    """A page of Setup that says no, with its code and the reference under which it is written down."""
+    trace_id = await refusals.keep(visit.site, visit.org, visit.request, told, visit.session)
+    return visit.page("problem.html", title=told.title, status=status, told=told, trace_id=trace_id)
+
+
+async def _forbidden(visit: Visit, permissions: tuple[str, ...]) -> Response:
+    code = error_codes.CODES[error_codes.NO_PERMISSION]
+    missing = _(" or ").join(f"“{_(LABELS[permission])}”" for permission in permissions)
+    what = _("This page needs the permission {permissions}.").format(permissions=missing)
+    fix = _("An administrator of {org} gives it with a permission set.").format(org=visit.org.label)
+    return await refuse(
+        visit, Told(code=error_codes.NO_PERMISSION, title=_(code.title), what=what, fix=fix), status=403
+    )
 
 
 def _below(org: Org, request: Request) -> str:
@@ -257,7 +277,7 @@ def _here(org: Org, request: Request) -> str:
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
     """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
-    fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
+    fields = await forms.read_form(visit.request, LARGEST_FORM, most=MOST_FIELDS, largest=LARGEST_FORM)
     browser.check_form(visit.site, visit.org, visit.request, dict(fields))
     return fields
 
@@ -274,7 +294,7 @@ def _frame(visit: Visit) -> dict[str, Any]:
     groups, here = finding.tree(seen, find, below), finding.page_at(seen, below)
     return {
         "find": find,
-        "found": sum(len(group.leaves) for group in groups),
+        "pages_found": sum(len(group.leaves) for group in groups),
         "tree": groups,
         "tabs": [
             {"path": "/setup", "label": _("Home"), "is_here": below == "/setup"},

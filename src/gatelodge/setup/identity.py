@@ -4,18 +4,20 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import identity_providers, secrets
+from gatelodge.core import error_codes, identity_providers, secrets
 from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
 from gatelodge.core.orgs import Org
+from gatelodge.core.told_refusals import Told
 from gatelodge.setup.signing_in import finish
-from gatelodge.web import browser, forms, pages, sign_in, sign_in_pages, upstream
+from gatelodge.web import browser, forms, pages, refusals, sign_in, sign_in_pages, upstream
 from gatelodge.web.addresses import client_address
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import AskPassword
 from gatelodge.web.site import Site
 from gatelodge.web.upstream import NotVouched, Start, Vouched
+from gatelodge.words import _
 
 log = structlog.get_logger()
 
@@ -76,6 +78,8 @@ async def _signed_in(site: Site, org: Org, request: Request, start: Start, came:
 async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
     log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
+    code = error_codes.CODES[error_codes.PROVIDER]
+    told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
     return pages.render(
         site,
         org,
@@ -84,5 +88,8 @@ async def _refused(site: Site, org: Org, request: Request, target: str, provider
         status=400,
         is_flow=True,
         why=why,
+        plain=_(code.plain),
+        code=error_codes.PROVIDER,
+        trace_id=await refusals.keep(site, org, request, told, None),
         back=f"{org.path}{target if target.startswith('/flow') else f'/login?next={target}' if target else '/login'}",
     )

@@ -15,6 +15,7 @@ from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.operation import Operation
 from gatelodge.core.permissions import EDIT_POLICIES
 from gatelodge.core.server_items import TOOL, Item, Items
+from gatelodge.setup import reviewing
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.apps import app_page, row_of
 from gatelodge.setup.frame import LABELS, Visit
@@ -52,10 +53,19 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
 async def save(visit: Visit, app: ExternalClientApp) -> Response:
     """Save the app's policies. Disabling bites at once, whatever the propagation delay."""
     typed, errors = read(visit)
+    if visit.field("take") or visit.field("check"):
+        typed = reviewing.taken(visit, typed, app.policies)
+        return await _form(visit, app, _as_typed(visit, typed, errors), {})
+    if revision_of(visit) != app.revision:
+        return await _form(visit, app, _as_typed(visit, typed, errors), {}, contested=typed)
     try:
-        if errors:  # what else is wrong is told with it
-            policies.check(typed, await visit.site.store.read(propagation.known_to, visit.org.id, typed))
-        else:
+        known = await visit.site.store.read(propagation.known_to, visit.org.id, typed)
+        if errors or msgspec.structs.replace(typed, is_enabled=app.policies.is_enabled) != app.policies:
+            policies.check(typed, known)  # what else is wrong is told with what can't be read
+        if not errors:
+            review = await reviewing.of_policies(visit, app, typed)
+            if review.effects and not visit.field("confirmed"):
+                return reviewing.ask(visit, app, review, action=f"/setup/apps/{app.id}/policies")
             await visit.site.store.run(
                 propagation.change_app,
                 app,
@@ -102,14 +112,23 @@ def _as_typed(visit: Visit, typed: Policies, errors: dict[str, str]) -> dict[str
     return msgspec.structs.asdict(typed) | {name: text for name, text in numbers.items() if name in errors}
 
 
-async def _form(visit: Visit, app: ExternalClientApp, values: dict[str, Any], errors: dict[str, str]) -> Response:
+async def _form(
+    visit: Visit,
+    app: ExternalClientApp,
+    values: dict[str, Any],
+    errors: dict[str, str],
+    *,
+    contested: Policies | None = None,
+) -> Response:
     return await app_page(
         visit,
         app,
         "app_policies.html",
         tab="policies",
-        status=422 if errors else 200,
-        revision=revision_of(visit) or app.revision,
+        status=409 if contested else 422 if errors else 200,
+        revision=app.revision if contested else revision_of(visit) or app.revision,
+        theirs=reviewing.differences(contested, app.policies, FIELDS) if contested else [],
+        is_contested=contested is not None,
         sections=[{"label": section, "fields": [f for f in FIELDS if f.section == section]} for section in SECTIONS],
         values=values,
         errors=errors,

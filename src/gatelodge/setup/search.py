@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, users
+from gatelodge.core import error_codes, mcp_servers, users
 from gatelodge.core.apps import registry
+from gatelodge.core.ids import TRACE_SHAPE
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS, MANAGE_USERS
 from gatelodge.setup import finding
 from gatelodge.setup.frame import TREE, Visit, may
-from gatelodge.web import forms
-from gatelodge.words import _
+from gatelodge.web import forms, refusals
+from gatelodge.words import _, mark
 
 LONGEST = 200
 MOST_OF_A_KIND = 8
@@ -82,11 +83,25 @@ async def users_called(visit: Visit, wanted: str) -> list[Hit]:
     return [Hit(f"/setup/users/{user.id}", user.name or user.username, user.username) for user in found]
 
 
+async def refusals_called(visit: Visit, wanted: str) -> list[Hit]:
+    """Error codes by number or title, and what was told under a reference."""
+    text = wanted.lower()
+    found = [
+        Hit(f"/errors/{number}", number, _(code.title))
+        for number, code in error_codes.CODES.items()
+        if text in number.lower() or text in _(code.title).lower()
+    ]
+    if TRACE_SHAPE.fullmatch(wanted.upper()) and refusals.helps(visit.access):
+        found.insert(0, Hit(f"/setup/errors/{wanted.upper()}", wanted.upper(), _("What was told under this reference")))
+    return found[:MOST_OF_A_KIND]
+
+
 Finder = Callable[[Visit, str], Awaitable[list[Hit]]]
 KINDS: tuple[tuple[str, str, Finder], ...] = (
-    ("Pages", "list", pages_called),
-    ("External Client Apps", "plug", apps_called),
-    ("MCP Servers", "server", servers_called),
-    ("Users", "user", users_called),
+    (mark("Pages"), "list", pages_called),
+    (mark("External Client Apps"), "plug", apps_called),
+    (mark("MCP Servers"), "server", servers_called),
+    (mark("Users"), "user", users_called),
+    (mark("Errors"), "steth", refusals_called),
 )
 """What is searched, in this order: a kind's name, its symbol and who finds it."""

@@ -14,6 +14,7 @@ from gatelodge.web import browser, forms, pages, sign_in_pages
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import TOO_OLD, AskPassword, Asks, answer, try_factor
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 LONGEST_FIELD = 16 * 1024
 """Bytes: a browser's answer about a passkey is longer than what people type."""
@@ -66,7 +67,7 @@ async def _step_up(site: Site, org: Org, request: Request, fields: dict[str, str
             response = sign_in_pages.way_on(site, org, request, target)
             if await browser.renew(site, org, response, session, level=HIGH, methods=(method, "mfa")):
                 return response
-            return await _page(site, org, request, AskPassword(error=TOO_OLD), target)
+            return await _page(site, org, request, AskPassword(error=_(TOO_OLD)), target)
     context = await sign_in_pages.factor_context(site, org, request, user_id)
     return pages.render(
         site,
@@ -157,7 +158,7 @@ def first_administrator(
 
 
 async def _page(site: Site, org: Org, request: Request, asks: Asks, target: str) -> Response:
-    hints = ("The names and passwords are printed where you started gatelodge dev.",)
+    hints = (_("The names and passwords are printed where you started gatelodge dev."),)
     return await sign_in_pages.page(
         site,
         org,

@@ -23,6 +23,7 @@ from gatelodge.web.addresses import client_address
 from gatelodge.web.cookies import cookie, set_cookie
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 SESSION = "gl"
 BROWSER = "gl-browser"
@@ -166,8 +167,15 @@ def check_form(site: Site, org: Org, request: Request, fields: dict[str, str]) -
     origin = request.headers.get("origin")
     here = org.issuer[: len(org.issuer) - len(org.path)]
     if origin is not None and origin != here:
-        raise BadRequest(f"this form was sent from {origin!r:.100}; open it at {here} and send it from there", 403)
+        raise BadRequest(
+            _("this form was sent from {origin!r:.100}; open it at {here} and send it from there").format(
+                origin=origin, here=here
+            ),
+            403,
+        )
     browser = browser_of(site, org, request)
     expected = form_token(site, org, request, browser)
     if not browser or not secrets.are_equal(fields.get(TOKEN_FIELD, ""), expected):
-        raise BadRequest("this form was made for another browser, another sign-in or another org: reload the page", 403)
+        raise BadRequest(
+            _("this form was made for another browser, another sign-in or another org: reload the page"), 403
+        )

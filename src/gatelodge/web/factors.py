@@ -9,6 +9,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.second_factors import PURPOSE, SKEW, STEP
 from gatelodge.web import browser, devices
 from gatelodge.web.site import Site
+from gatelodge.words import _, ngettext
 
 CODE = re.compile(r"[0-9]{6}")
 RECOVERY_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -54,7 +55,7 @@ def provisioning_uri(secret: str, org: Org, username: str) -> str:
 def new_recovery_codes() -> list[str]:
     """Ten codes of 80 bits, in four groups: enough chance for a plain digest."""
     made = []
-    for _ in range(second_factors.RECOVERY_CODES):
+    for _n in range(second_factors.RECOVERY_CODES):
         letters = "".join(RECOVERY_LETTERS[byte & 31] for byte in secrets.random_bytes(RECOVERY_LENGTH))
         made.append("-".join(letters[at : at + 4] for at in range(0, RECOVERY_LENGTH, 4)))
     return made
@@ -72,7 +73,7 @@ async def try_code(site: Site, org: Org, request: Request, user_id: str, code: s
         return too_many(wait)
     if not await _is_right(site, org, user_id, code):
         await browser.note_failure(site, org, request, user_id, "wrong code of the second factor")
-        return "This code isn't right, or it was used before. Type the one that is shown now."
+        return _("This code isn't right, or it was used before. Type the one that is shown now.")
     await site.store.run(sign_in_failures.forgive, org.id, budgets)
     return ""
 
@@ -96,8 +97,14 @@ async def _is_right(site: Site, org: Org, user_id: str, code: str) -> bool:
 def too_many(wait: int) -> str:
     """What somebody is told who must wait."""
     minutes, seconds = divmod(wait, 60)
-    parts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((minutes, "minute"), (seconds, "second")) if n]
-    return (
-        f"There were too many tries that weren't right. Wait {' and '.join(parts)}, then try again. A browser that you"
+    parts: list[str] = []
+    if minutes:
+        parts.append(ngettext("{n} minute", "{n} minutes", minutes).format(n=minutes))
+    if seconds:
+        parts.append(ngettext("{n} second", "{n} seconds", seconds).format(n=seconds))
+    return _(
+        "There were too many tries that weren't right. Wait {parts}, then try again. A browser that you"
         " signed in with before, a passkey, or a link from your administrator lets you in meanwhile."
+    ).format(
+        parts=_("{first} and {second}").format(first=parts[0], second=parts[1]) if len(parts) > 1 else "".join(parts)
     )

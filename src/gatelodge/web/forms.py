@@ -5,6 +5,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 FORM = "application/x-www-form-urlencoded"
 MOST_FORM_BYTES = 64 * 1024
@@ -12,20 +13,31 @@ MOST_PARAMETERS = 100
 LONGEST_PARAMETER = 8192
 
 
-async def read_form(request: Request, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
-    """The fields of an urlencoded body, in order, each of ``longest`` bytes at most. Raises ``BadRequest`` (400, 413,
-    415).
+async def read_form(
+    request: Request,
+    longest: int = LONGEST_PARAMETER,
+    *,
+    most: int = MOST_PARAMETERS,
+    largest: int = MOST_FORM_BYTES,
+) -> list[tuple[str, str]]:
+    """The fields of an urlencoded body, in order: ``most`` of them, each of ``longest`` bytes at most, ``largest`` bytes
+    in all. Raises ``BadRequest`` (400, 413, 415).
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != FORM:
-        raise BadRequest(f"the body must be {FORM}, not {content_type or 'without a Content-Type'!s:.80}", 415)
+        raise BadRequest(
+            _("the body must be {form}, not {Type!s:.80}").format(
+                form=FORM, Type=content_type or "without a Content-Type"
+            ),
+            415,
+        )
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MOST_FORM_BYTES:
-            raise BadRequest(f"the body is larger than {MOST_FORM_BYTES} bytes", 413)
+        if size > largest:
+            raise BadRequest(_("the body is larger than {most_form_bytes} bytes").format(most_form_bytes=largest), 413)
         chunks.append(chunk)
-    return parse(b"".join(chunks), longest)
+    return parse(b"".join(chunks), longest, most)
 
 
 def check_readable(query: bytes) -> None:
@@ -34,18 +46,22 @@ def check_readable(query: bytes) -> None:
     """
     if query.isascii() and b"%" not in query and b"\x00" not in query:
         return
-    _ = _text(query, len(query))
+    _text(query, len(query))
 
 
-def parse(raw: bytes, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
+def parse(raw: bytes, longest: int = LONGEST_PARAMETER, most: int = MOST_PARAMETERS) -> list[tuple[str, str]]:
     """The pairs of an urlencoded text. Raises ``BadRequest`` for what no form means."""
     pairs = raw.split(b"&") if raw else []
-    if len(pairs) > MOST_PARAMETERS:
-        raise BadRequest(f"there are {len(pairs)} parameters; at most {MOST_PARAMETERS} are allowed")
+    if len(pairs) > most:
+        raise BadRequest(
+            _("there are {n} parameters; at most {most_parameters} are allowed").format(
+                n=len(pairs), most_parameters=most
+            )
+        )
     fields = []
     for pair in pairs:
         if pair:
-            name, _, value = pair.partition(b"=")
+            name, _equals, value = pair.partition(b"=")
             fields.append((_text(name, longest), _text(value, longest)))
     return fields
 
@@ -54,13 +70,15 @@ def _text(raw: bytes, longest: int) -> str:
     if b"%" in raw or b"+" in raw:
         raw = unquote_to_bytes(raw.replace(b"+", b" "))
     if len(raw) > longest:
-        raise BadRequest(f"a parameter has {len(raw)} bytes; at most {longest} are allowed")
+        raise BadRequest(
+            _("a parameter has {n} bytes; at most {longest} are allowed").format(n=len(raw), longest=longest)
+        )
     try:
         text = raw.decode()  # also refuses surrogates
     except UnicodeDecodeError:
-        raise BadRequest("a parameter is not valid UTF-8") from None
+        raise BadRequest(_("a parameter is not valid UTF-8")) from None
     if "\x00" in text:
-        raise BadRequest("a parameter contains the character NUL")
+        raise BadRequest(_("a parameter contains the character NUL"))
     return text
 
 
@@ -82,7 +100,7 @@ class Repeated(BadRequest):
     """A parameter came twice, so two readers of the request could disagree on what it says."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the parameter {name!s:.80} is sent more than once")
+        super().__init__(_("the parameter {name!s:.80} is sent more than once").format(name=name))
         self.name = name
 
 

@@ -103,13 +103,24 @@ class Outbound:
         except TimeoutError:
             raise NotFetched(f"{_shown(url)} did not answer within {self._seconds:g} seconds") from None
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """What certificates are checked by: made once, for it costs more than a request."""
+        return self._tls or default_tls()
+
+    async def addresses(self, url: str, *, allows_private: bool = False) -> tuple[Address, ...]:
+        """Where a URL leads: every address of its host, each of which may be asked. For connections that are kept, and so
+        are not ``fetch``'s. Raises ``NotFetched``.
+        """
+        return (await place_of(url, allows_private=allows_private, resolve=self._resolve)).addresses
+
     async def _fetch(
         self, url: str, method: str, headers: dict[str, str], body: bytes, *, allows_private: bool
     ) -> Fetched:
         import httpx2  # noqa: PLC0415 - after readiness alone
 
         place = await place_of(url, allows_private=allows_private, resolve=self._resolve)
-        tls = (self._tls or default_tls()) if place.parts.scheme == "https" else False
+        tls = self.tls if place.parts.scheme == "https" else False
         refusal = ""
         for address in place.addresses:
             # One client per request: a kept connection would be found again by its address, whatever name it is for.

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -91,7 +92,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters["parted"] = parted
+    made.filters |= {"parted": parted, "stressed": stressed}
     made.globals |= {"_": words._, "gettext": words._, "ngettext": words.ngettext}
     made.filters |= {"day": moments.day, "in_full": moments.in_full, "number": moments.number, "spark": moments.spark}
     return made
@@ -101,6 +102,12 @@ def _theme(request: Request, session: Session | None) -> str:
     """The colour scheme that the person chose; before anybody is signed in, the one this browser had last."""
     theme = session.user.theme if session else request.cookies.get(THEME_COOKIE, "")
     return theme if theme in THEMES else ""
+
+
+def stressed(text: str, **values: str) -> Markup:
+    """A sentence with its values put in, each of them stressed."""
+    shown = {name: Markup("<strong>{}</strong>").format(value) for name, value in values.items()}
+    return escape(text).format(**shown)
 
 
 def parted(text: str, other: str) -> tuple[str, str, str]:

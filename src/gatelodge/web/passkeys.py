@@ -17,13 +17,14 @@ from gatelodge.core.passkeys import Passkey
 from gatelodge.core.users import User
 from gatelodge.web import tickets
 from gatelodge.web.site import Site
+from gatelodge.words import _, mark
 
 SIGN_IN, FACTOR, REGISTER = "passkey-sign-in", "passkey-factor", "passkey-register"
 LONGEST_ANSWER = 16 * 1024
 MILLISECONDS = tickets.LIFETIME * 1000
-UNREADABLE = "The browser's answer could not be read. Reload the page and try again."
-OLD = "This page is older than five minutes, or its answer was sent before. Try again."
-UNKNOWN = "This passkey is not registered in this org."
+UNREADABLE = mark("The browser's answer could not be read. Reload the page and try again.")
+OLD = mark("This page is older than five minutes, or its answer was sent before. Try again.")
+UNKNOWN = mark("This passkey is not registered in this org.")
 
 
 class Proved(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ async def check(site: Site, org: Org, request: Request, answer: str, *, kind: st
     challenge = await _challenge(site, org, request, answer, kind=kind, user_id=user_id)
     found = await site.store.read(passkeys.find, org.id, _member(answer, "id"))
     if found is None or (user_id and found.user_id != user_id):
-        raise NotProved(UNKNOWN)
+        raise NotProved(_(UNKNOWN))
     try:
         proved = webauthn.verify_authentication_response(
             credential=answer,
@@ -118,16 +119,16 @@ async def check(site: Site, org: Org, request: Request, answer: str, *, kind: st
             require_user_verification=kind == SIGN_IN,
         )
     except (WebAuthnException, ValueError):
-        raise NotProved("The passkey's signature is not right for this page.") from None
+        raise NotProved(_("The passkey's signature is not right for this page.")) from None
     if _handle(answer) not in ("", found.user_id):
-        raise NotProved(UNKNOWN)
+        raise NotProved(_(UNKNOWN))
     now = site.clock.now()
     if not await site.store.run(passkeys.use, org.id, found.id, proved.new_sign_count, now):
         details: dict[str, object] = {"count": proved.new_sign_count, "known": found.sign_count}
         await site.store.run(
             audit.record, org.id, now * 1000, found.user_id, "sign_in:passkey:copied", found.id, details
         )
-        raise NotProved("This passkey's counter went backwards, as a copy's would. Use another way, and replace it.")
+        raise NotProved(_("This passkey's counter went backwards, as a copy's would. Use another way, and replace it."))
     return Proved(user_id=found.user_id, is_user_verified=proved.user_verified)
 
 
@@ -145,7 +146,7 @@ async def register(site: Site, org: Org, request: Request, answer: str, *, user:
             expected_origin=_origin(org),
         )
     except (WebAuthnException, ValueError):
-        raise NotProved("The browser's passkey is not right for this page.") from None
+        raise NotProved(_("The browser's passkey is not right for this page.")) from None
     return Passkey(
         id=secrets.new_id(PASSKEY),
         org_id=org.id,
@@ -167,10 +168,10 @@ async def _challenge(site: Site, org: Org, request: Request, answer: str, *, kin
         challenge = base64url_to_bytes(client_data["challenge"])
         ticket = challenge.decode("ascii")
     except (msgspec.MsgspecError, ValueError, TypeError, KeyError):
-        raise NotProved(UNREADABLE) from None
+        raise NotProved(_(UNREADABLE)) from None
     content = await tickets.use(site, org, request, kind, ticket)
     if content != (user_id,):
-        raise NotProved(OLD)
+        raise NotProved(_(OLD))
     return challenge
 
 
@@ -181,7 +182,7 @@ def _handle(answer: str) -> str:
     try:
         return base64url_to_bytes(_member(answer, "response", "userHandle")).decode()
     except ValueError:
-        raise NotProved(UNREADABLE) from None
+        raise NotProved(_(UNREADABLE)) from None
 
 
 def _member(answer: str, *path: str) -> str:
@@ -189,16 +190,16 @@ def _member(answer: str, *path: str) -> str:
     no member has and no database here takes.
     """
     if len(answer) > LONGEST_ANSWER:
-        raise NotProved(UNREADABLE)
+        raise NotProved(_(UNREADABLE))
     try:
         found = msgspec.json.decode(answer)
     except (msgspec.MsgspecError, RecursionError):
-        raise NotProved(UNREADABLE) from None
+        raise NotProved(_(UNREADABLE)) from None
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     text = found if isinstance(found, str) else ""
     if "\x00" in text:
-        raise NotProved(UNREADABLE)
+        raise NotProved(_(UNREADABLE))
     return text
 
 

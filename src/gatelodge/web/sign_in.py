@@ -13,14 +13,15 @@ from gatelodge.core.orgs import Org
 from gatelodge.web import browser, devices, factors, passkeys, tickets
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.site import Site
+from gatelodge.words import _, mark
 
 LONGEST_PASSWORD = 1024
 LONGEST_USERNAME = 256
 FACTOR = "factor"
 ANSWERS = ("username", "ticket", "passkey")
 """The fields of a sign-in page of which one comes with every answer."""
-NOT_RIGHT = "The username or the password isn't right. Check both and try again."
-TOO_OLD = "This took longer than five minutes. Sign in again."
+NOT_RIGHT = mark("The username or the password isn't right. Check both and try again.")
+TOO_OLD = mark("This took longer than five minutes. Sign in again.")
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ async def try_password(site: Site, org: Org, request: Request, username: str, pa
     if found is None or not is_right:
         why = "unknown username" if found is None else "wrong password" if found.is_active else "the user is inactive"
         await browser.note_failure(site, org, request, found.user_id if found else "", why)
-        return Tried(why=NOT_RIGHT)
+        return Tried(why=_(NOT_RIGHT))
     await site.store.run(sign_in_failures.forgive, org.id, budgets)
     known = await site.store.read(second_factors.of_user, org.id, found.user_id)
     return Tried(user_id=found.user_id, has_second_factor=known.any)
@@ -109,7 +110,7 @@ async def _with_passkey(site: Site, org: Org, request: Request, text: str) -> Si
         return AskPassword(error=str(refused))
     user = await site.store.read(users.find, org.id, came.user_id)
     if user is None or not user.is_active:
-        return AskPassword(error=passkeys.UNKNOWN)
+        return AskPassword(error=_(passkeys.UNKNOWN))
     return SignedIn(user_id=came.user_id, level=HIGH, methods=("hwk", "mfa"))
 
 
@@ -117,14 +118,14 @@ async def _second_step(site: Site, org: Org, request: Request, fields: dict[str,
     ticket = fields["ticket"]
     content = tickets.read(site, org, request, FACTOR, ticket)
     if content is None:
-        return AskPassword(error=TOO_OLD)
+        return AskPassword(error=_(TOO_OLD))
     user_id, *methods = content
     method, why = await try_factor(site, org, request, user_id, fields)
     if why:
         return AskFactor(ticket=ticket, user_id=user_id, error=why)
     user = await site.store.read(users.find, org.id, user_id)
     if await tickets.use(site, org, request, FACTOR, ticket) is None or user is None or not user.is_active:
-        return AskPassword(error=TOO_OLD)
+        return AskPassword(error=_(TOO_OLD))
     return SignedIn(user_id=user_id, level=HIGH, methods=tuple(dict.fromkeys((*methods, method, "mfa"))))
 
 

@@ -7,6 +7,8 @@ registered URL matches the very same characters, and a loopback URL may differ i
 import ipaddress
 import re
 
+from gatelodge.words import _, mark
+
 LOOPBACK = re.compile(r"(http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:/[^#]*)?)")
 HTTPS = re.compile(
     r"https://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][^#]*)?"
@@ -61,43 +63,53 @@ def has_assured_identity(url: str) -> bool:
 def problem(url: str) -> str:
     """Why this callback URL can't be registered, as a sentence; "" when it can."""
     if len(url) > LONGEST:
-        return f"{url[:60]}... has {len(url)} characters; a callback URL has at most {LONGEST}."
+        return _("{url}... has {n} characters; a callback URL has at most {most}.").format(
+            url=url[:60], n=len(url), most=LONGEST
+        )
     if not url:
-        return "An empty text is not a URL; an example is https://client.example/callback."
+        return _("An empty text is not a URL; an example is https://client.example/callback.")
     if not VISIBLE_ASCII.fullmatch(url):
-        return f"{url!r} contains a space or a character outside ASCII; percent-encode it."
+        return _("{url!r} contains a space or a character outside ASCII; percent-encode it.").format(url=url)
     if "#" in url:
-        return f"{url} has a fragment; remove everything from the # on (RFC 6749 §3.1.2)."
+        return _("{url} has a fragment; remove everything from the # on (RFC 6749 §3.1.2).").format(url=url)
     if "*" in url:
-        return f"{url} has a wildcard; list each URL. For loopback addresses any port is accepted already."
+        return _("{url} has a wildcard; list each URL. For loopback addresses any port is accepted already.").format(
+            url=url
+        )
     if UNSAFE.search(url):
-        return f"{url} contains a character or a path segment (.. or a bare %) that programs read in different ways."
+        return _(
+            "{url} contains a character or a path segment (.. or a bare %) that programs read in different ways."
+        ).format(url=url)
     if not has_a_port(url):
-        return f"{url} names no TCP port; a port is 1 to 65535."
+        return _("{url} names no TCP port; a port is 1 to 65535.").format(url=url)
     if LOOPBACK.fullmatch(url) or (HTTPS.fullmatch(url) and not has_a_broken_address(url)):
         return ""
     if is_on_this_computer(url) and url.startswith("http:"):
-        return (
-            f"{url} is not a loopback URL that every program reads alike; an example is http://localhost:8080/callback."
-        )
+        return _(
+            "{url} is not a loopback URL that every program reads alike; an example is http://localhost:8080/callback."
+        ).format(url=url)
     if url.startswith("http:"):
-        return f"{url} is not encrypted: use https, or http with the host localhost, 127.0.0.1 or [::1]."
+        return _("{url} is not encrypted: use https, or http with the host localhost, 127.0.0.1 or [::1].").format(
+            url=url
+        )
     if url.startswith("https:"):
-        return f"{url} is not an https URL with a plain host name or address; user information is not allowed."
+        return _(
+            "{url} is not an https URL with a plain host name or address; user information is not allowed."
+        ).format(url=url)
     return _scheme_problem(url)
 
 
 def _scheme_problem(url: str) -> str:
     custom = CUSTOM.fullmatch(url)
     if custom is None:
-        return f"{url} is not a URL; an example is https://client.example/callback."
+        return _("{url} is not a URL; an example is https://client.example/callback.").format(url=url)
     scheme = custom["scheme"]
     if scheme in CLIENT_SCHEMES or REVERSED_DOMAIN.fullmatch(scheme):
         return ""
-    return (
-        f"{url} has the scheme {scheme}:, which no known client uses; a custom scheme must be a reversed domain name"
-        " such as com.example.app: (RFC 8252 §7.1)."
-    )
+    return _(
+        "{url} has the scheme {scheme}:, which no known client uses; a custom scheme must be a reversed"
+        " domain name such as com.example.app: (RFC 8252 §7.1)."
+    ).format(url=url, scheme=scheme)
 
 
 def matches(registered: str, asked: str) -> bool:
@@ -137,6 +149,25 @@ def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None
     return None
 
 
+TWINS = (("http://localhost", "http://127.0.0.1"), ("http://127.0.0.1", "http://localhost"))
+
+
+def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
+    """What looks like a slip in a callback URL of an app, as a sentence; "" for nothing. ``registered`` are all of the
+    app's, ``known`` those that known clients use.
+    """
+    if url in known or problem(url):
+        return ""
+    if near := near_miss(known, url):
+        return f"A known client uses {near[0]}; what differs is {near[1]}."
+    for host, twin in TWINS:
+        if is_loopback(url) and url.startswith(host):
+            other = twin + url[len(host) :]
+            if not any(matches(each, other) for each in registered):
+                return f"Stands for {host[7:]} alone: a client that returns to {other} is refused."
+    return ""
+
+
 def _difference(registered: str, asked: str) -> str:
     ours, theirs = _parts(registered), _parts(asked)
     if ours is None or theirs is None:
@@ -146,16 +177,23 @@ def _difference(registered: str, asked: str) -> str:
     if both_loopback and "port" in differing and has_a_port(asked):
         differing.remove("port")  # RFC 8252 §7.3: never the reason
     if registered.lower() == asked.lower():
-        return "upper and lower case"
+        return _("upper and lower case")
     if differing == ["host"] and both_loopback:
-        return "the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves"
+        return _("the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves")
     if differing == ["path"] and ours[PATH].rstrip("/") == theirs[PATH].rstrip("/"):
-        return "a slash at the end"
-    return f"the {differing[0]}" if len(differing) == 1 else ""
+        return _("a slash at the end")
+    return _(DIFFERENCES[differing[0]]) if len(differing) == 1 else ""
 
 
 PARTS = ("scheme", "host", "port", "path", "query")
 PATH = PARTS.index("path")
+DIFFERENCES = {
+    "scheme": mark("the scheme"),
+    "host": mark("the host"),
+    "port": mark("the port"),
+    "path": mark("the path"),
+    "query": mark("the query"),
+}
 ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^\]/?#]*\]|[^:/?#\[\]@]*)(?::(\d*))?([^?#]*)(\?[^#]*)?")
 
 

@@ -20,11 +20,13 @@ def option(
     choices: dict[str, str] | None = None,
     is_long: bool = False,
     unsafe: str = "",
+    flag: str = "",
 ) -> msgspec.Meta:
-    """The words of one field. ``choices`` maps each value to its label, in the order of the form; ``is_long``: a text of several lines;
-    ``unsafe`` says why an MCP client should not have it, and is shown beside it.
+    """The words of one field. ``choices`` maps each value to its label, in the order of the form; ``is_long``: a text of
+    several lines; ``unsafe`` says why an MCP client should not have it, and is shown beside it; ``flag`` is that of the
+    command line where it is shorter than the field's name.
     """
-    extra = {"section": section, "choices": choices or {}, "is_long": is_long, "unsafe": unsafe}
+    extra = {"section": section, "choices": choices or {}, "is_long": is_long, "unsafe": unsafe, "flag": flag}
     return msgspec.Meta(title=label, description=help, extra=extra)
 
 
@@ -45,6 +47,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     default: Any
     choices: tuple[tuple[str, str], ...] = ()
     unsafe: str = ""
+    flag: str = ""
 
 
 def fields_of(described: type[msgspec.Struct]) -> tuple[Field, ...]:
@@ -97,6 +100,7 @@ def _field(info: msgspec.inspect.Field) -> Field:
         default=info.default,
         choices=tuple((value, labels.get(value, value)) for value in in_order),
         unsafe=extra["unsafe"],
+        flag=extra["flag"] or f"--{info.name.replace('_', '-')}",
     )
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
-    """One MCP client. ``callback_urls`` fill the form; ``asks_for_url``: its URL must be pasted from the client.
+    """One MCP client. ``callback_urls`` fill the form; ``asks_for_url``: its URL must be pasted from the client, and
+    begins with one of ``pasted``.
 
     ``place`` is where in the client to go. ``paste`` is what to paste there, a command or a file's content, with
     {url}, {key} and {name} to be filled in; "" where a person fills in a form of the client.
@@ -20,6 +21,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     checked: str
     runs: Literal["here", "in a cloud"] = "here"
     asks_for_url: bool = False
+    pasted: tuple[str, ...] = ()
     place: str = ""
     paste: str = ""
 
@@ -78,6 +80,7 @@ PRESETS = (
         checked="2026-11-23",
         runs="in a cloud",
         asks_for_url=True,
+        pasted=("https://chatgpt.com/connector/oauth/", "https://chatgpt.com/connector_platform_oauth_redirect"),
         place="Settings > Apps > Create app; Registration method: User-defined OAuth client",
     ),
     Preset(
@@ -85,7 +88,12 @@ PRESETS = (
         label="VS Code",
         hint="Copilot agents",
         tile="Vs",
-        callback_urls=("http://127.0.0.1:33418", "http://127.0.0.1:33418/", "https://vscode.dev/redirect"),
+        callback_urls=(
+            "http://127.0.0.1:33418",
+            "http://127.0.0.1:33418/",
+            "https://vscode.dev/redirect",
+            "https://insiders.vscode.dev/redirect",
+        ),
         checked="2026-11-23",
         place=".vscode/mcp.json",
         paste='{{"servers": {{"{name}": {{"type": "http", "url": "{url}", "oauth": {{"clientId": "{key}"}}}}}}}}',
@@ -135,6 +143,11 @@ PRESETS = (
     ),
 )
 BY_NAME = {preset.name: preset for preset in PRESETS}
+
+
+def lacks_pasted_url(preset: Preset, callback_urls: tuple[str, ...]) -> bool:
+    """Whether the callback URL that this client shows in its own settings is still missing."""
+    return bool(preset.pasted) and not any(url.startswith(preset.pasted) for url in callback_urls)
 
 
 def to_paste(preset: Preset, *, url: str, key: str, name: str) -> str:

@@ -40,6 +40,21 @@ def checks(settings: Settings, policies: Policies, active_servers: tuple[str, ..
     )
 
 
+READY, ATTENTION, UNREADY, DISABLED = "ready", "attention", "unready", "disabled"
+STATES = (READY, ATTENTION, UNREADY, DISABLED)
+"""An app in one word, as the list is filtered by it."""
+
+
+def state(settings: Settings, policies: Policies) -> str:
+    """The app by itself, in one of ``STATES``: whether the org has an active MCP server is no fault of the app's."""
+    if not policies.is_enabled:
+        return DISABLED
+    unmet = [each for each in checks(settings, policies, policies.mcp_servers or ("any",)) if not each.is_met]
+    if any(each.is_needed for each in unmet):
+        return UNREADY
+    return ATTENTION if unmet else READY
+
+
 def _about_oauth(settings: Settings) -> tuple[Check, ...]:
     has_way_back = bool(settings.callback_urls) and not any(map(callbacks.problem, settings.callback_urls))
     return (

@@ -2,12 +2,24 @@
 only as it is live (``propagation``, decision 0004).
 """
 
+from typing import Literal
+
 import msgspec
 
+from gatelodge.core.apps import readiness, words
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, execute, many, one
+from gatelodge.core.operation import Operation, Value, execute, many, one, text
+
+INDEX_RULES = 1
+"""Which rules ``state`` and the words of an app were last made by. Another number has every app indexed anew."""
+INDEXED_AT_ONCE = 200
+
+Sort = Literal["label", "created", "changed"]
+SORTED_BY = {"label": "label_key", "created": "created_at", "changed": "updated_at"}
+"""The column of each order. All three have an index that holds what the list is filtered by."""
+FILTERS = ("state", "preset", "distribution", "created_by")
 
 
 class ExternalClientApp(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +37,29 @@ class ExternalClientApp(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: int
     updated_at: int
+    page_link: int = 0
+
+    @property
+    def has_page(self) -> bool:
+        """Whether a link leads its users to how it is connected (decision 0044)."""
+        return self.page_link > 0
 
 
-COLUMNS = "id, org_id, consumer_key, revision, settings, policies, preset, created_by, created_at, updated_at"
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which apps a list shows, and in which order. A filter that is "" lets everything pass."""
+
+    search: str = ""
+    state: str = ""
+    preset: str = ""
+    distribution: str = ""
+    created_by: str = ""
+    sort: Sort = "label"
+    is_descending: bool = False
+
+
+COLUMNS = (
+    "id, org_id, consumer_key, revision, settings, policies, preset, created_by, created_at, updated_at, page_link"
+)
 
 
 def app(*, settings: str, policies: str, **columns: object) -> ExternalClientApp:
@@ -42,24 +74,31 @@ def app(*, settings: str, policies: str, **columns: object) -> ExternalClientApp
 def create(made: ExternalClientApp) -> Operation[ExternalClientApp]:
     """Register an app. Raises ``Refused`` when its API Name is taken in the org."""
     stored = yield from one(
-        f"INSERT INTO apps ({COLUMNS}, api_name_key, label_key) VALUES (:id, :org_id, :consumer_key, 1, :settings,"
-        " :policies, :preset, :created_by, :now, :now, :api_name_key, :label_key)"
+        f"INSERT INTO apps ({COLUMNS}, api_name_key, label_key, state, distribution, indexed) VALUES (:id, :org_id,"
+        " :consumer_key, :revision, :settings, :policies, :preset, :created_by, :created_at, :updated_at, :page_link,"
+        " :api_name_key, :label_key, :state, :distribution, :indexed)"
         f" ON CONFLICT (org_id, api_name_key) DO NOTHING RETURNING {COLUMNS}",
         app,
-        id=made.id,
-        org_id=made.org_id,
-        consumer_key=made.consumer_key,
+        **{name: getattr(made, name) for name in COLUMNS.split(", ") if name not in ("settings", "policies")},
         settings=_json(made.settings),
         policies=_json(made.policies),
-        preset=made.preset,
-        created_by=made.created_by,
-        now=made.created_at,
         api_name_key=made.settings.api_name.lower(),
-        label_key=made.settings.label.lower(),
+        **_indexed(made.settings, made.policies),
     )
     if stored is None:
         raise Refused(f"The API Name {made.settings.api_name!r} is taken in this org; choose another.", "api_name")
+    yield from words.index(made.org_id, made.id, made.settings)
     return stored
+
+
+def _indexed(settings: Settings, policies: Policies) -> dict[str, Value]:
+    """What the list knows an app by."""
+    return {
+        "label_key": settings.label.lower(),
+        "state": readiness.state(settings, policies),
+        "distribution": settings.distribution_state,
+        "indexed": INDEX_RULES,
+    }
 
 
 def find(org_id: str, app_id: str) -> Operation[ExternalClientApp | None]:
@@ -88,6 +127,96 @@ def in_order(org_id: str, *, after: str = "", limit: int = 50) -> Operation[list
     )
 
 
+def wanted(
+    org_id: str, which: Wanted, *, after: tuple[Value, str] | None = None, limit: int
+) -> Operation[list[ExternalClientApp]]:
+    """A page of the apps that are wanted, behind the place ``after`` (``place_of`` the last app of the page before)."""
+    found, values = words.found_sql(which.search)
+    column, further, way = SORTED_BY[which.sort], ">", "ASC"
+    if which.is_descending:
+        further, way = "<", "DESC"
+    conditions = ["org_id = :org_id", *([found] if found else [])]
+    for name in FILTERS:
+        if value := getattr(which, name):
+            conditions.append(f"{name} = :{name}")
+            values[name] = value
+    if after is not None:
+        conditions.append(f"({column}, id) {further} (:after, :after_id)")
+        values |= {"after": after[0], "after_id": after[1]}
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM apps WHERE {' AND '.join(conditions)} ORDER BY {column} {way}, id {way} LIMIT :limit",
+            app,
+            org_id=org_id,
+            limit=limit,
+            **values,
+        )
+    )
+
+
+def place_of(shown: ExternalClientApp, sort: Sort) -> tuple[Value, str]:
+    """Where an app stands in this order."""
+    of = {"label": shown.settings.label.lower(), "created": shown.created_at, "changed": shown.updated_at}
+    return of[sort], shown.id
+
+
+def count_by_state(org_id: str) -> Operation[dict[str, int]]:
+    """How many apps are in each state; a state without any is left out."""
+    found = yield from many(
+        "SELECT state, COUNT(*) AS n FROM apps WHERE org_id = :org_id GROUP BY state ORDER BY state LIMIT :limit",
+        _counted,
+        org_id=org_id,
+        limit=len(readiness.STATES) + 1,
+    )
+    return dict(found)
+
+
+def _counted(state: str, n: int) -> tuple[str, int]:
+    return state, n
+
+
+def index_some(now: int) -> Operation[bool]:
+    """Index a batch of the apps that were last indexed by other rules. True: there may be more."""
+    stale = yield from many(
+        f"SELECT {COLUMNS} FROM apps WHERE indexed < :rules ORDER BY indexed LIMIT :limit",
+        app,
+        rules=INDEX_RULES,
+        limit=INDEXED_AT_ONCE,
+    )
+    for each in stale:
+        yield from execute(
+            "UPDATE apps SET label_key = :label_key, state = :state, distribution = :distribution, indexed = :indexed"
+            " WHERE org_id = :org_id AND id = :id",
+            org_id=each.org_id,
+            id=each.id,
+            **_indexed(each.settings, each.policies),
+        )
+        yield from words.index(each.org_id, each.id, each.settings)
+    return len(stale) == INDEXED_AT_ONCE
+
+
+def remove(org_id: str, app_id: str, revision: int) -> Operation[bool]:
+    """Take an app out of the registry. True for exactly one caller, and only while it is as it was read."""
+    removed = yield from one(
+        "DELETE FROM apps WHERE org_id = :org_id AND id = :app_id AND revision = :revision RETURNING id AS value",
+        text,
+        org_id=org_id,
+        app_id=app_id,
+        revision=revision,
+    )
+    return removed is not None
+
+
+def set_page_link(org_id: str, app_id: str, page_link: int) -> Operation[None]:
+    """Which link leads to the app's page for its users; not above 0 for none."""
+    yield from execute(
+        "UPDATE apps SET page_link = :page_link WHERE org_id = :org_id AND id = :app_id",
+        page_link=page_link,
+        org_id=org_id,
+        app_id=app_id,
+    )
+
+
 def save(
     org_id: str, app_id: str, *, revision: int, settings: Settings, policies: Policies, now: int
 ) -> Operation[ExternalClientApp]:
@@ -96,12 +225,13 @@ def save(
     Raises ``Refused`` when the app is gone, or was changed since the caller read ``revision``.
     """
     saved = yield from one(
-        "UPDATE apps SET settings = :settings, policies = :policies, label_key = :label_key, updated_at = :now,"
-        f" revision = revision + 1 WHERE org_id = :org_id AND id = :app_id AND revision = :revision RETURNING {COLUMNS}",
+        "UPDATE apps SET settings = :settings, policies = :policies, label_key = :label_key, state = :state,"
+        " distribution = :distribution, indexed = :indexed, updated_at = :now, revision = revision + 1"
+        f" WHERE org_id = :org_id AND id = :app_id AND revision = :revision RETURNING {COLUMNS}",
         app,
         settings=_json(settings),
         policies=_json(policies),
-        label_key=settings.label.lower(),
+        **_indexed(settings, policies),
         now=now,
         org_id=org_id,
         app_id=app_id,
@@ -109,6 +239,7 @@ def save(
     )
     if saved is None:
         raise Refused("This app was changed by someone else since you opened it. Reload to see their version.")
+    yield from words.index(org_id, app_id, settings)
     return saved
 
 

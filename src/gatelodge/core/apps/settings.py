@@ -32,7 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What travels with an app: its name, where its users return to, its scopes and its security options."""
 
     label: Annotated[
-        str, option("External Client App Name", section=BASIC, help="People see this name on the consent page.")
+        str,
+        option(
+            "External Client App Name", section=BASIC, help="People see this name on the consent page.", flag="--name"
+        ),
     ] = ""
     api_name: Annotated[
         str,
@@ -44,7 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     contact_email: Annotated[
-        str, option("Contact Email", section=BASIC, help="Whom to ask about this app. Users don't see it.")
+        str,
+        option("Contact Email", section=BASIC, help="Whom to ask about this app. Users don't see it.", flag="--email"),
     ] = ""
     distribution_state: Annotated[
         Literal["Local", "Packaged"],
@@ -53,6 +57,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     contact_phone: Annotated[str, option("Contact Phone", section=BASIC)] = ""
     info_url: Annotated[
         str, option("Info URL", section=BASIC, help="A page about the app; the consent page links to it.")
+    ] = ""
+    logo_url: Annotated[
+        str,
+        option(
+            "Logo Image URL",
+            section=BASIC,
+            help="Travels in the metadata files. Pages here show no image of another host.",
+        ),
+    ] = ""
+    icon_url: Annotated[
+        str, option("Icon URL", section=BASIC, help="Travels in the metadata files, as the logo does.")
     ] = ""
     description: Annotated[str, option("Description", section=BASIC)] = ""
 
@@ -66,9 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             section=API,
             help="One per line, compared character by character. For http://localhost, http://127.0.0.1 and"
             " http://[::1] any port is accepted.",
+            flag="--callback",
         ),
     ] = ()
-    scopes: Annotated[tuple[str, ...], option("OAuth Scopes", section=API)] = ()
+    scopes: Annotated[tuple[str, ...], option("OAuth Scopes", section=API, flag="--scope")] = ()
 
     logout_urls: Annotated[
         tuple[str, ...],
@@ -77,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             section=API,
             help="Where a user may be sent after signing out through this app. One per line, compared character by"
             " character.",
+            flag="--logout-url",
         ),
     ] = ()
 
@@ -155,7 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         option(
             "Introspect All Tokens",
-            section=SECURITY,
+            section=API,
             help="Lets this app ask about every token of the org; turned off, about its own.",
         ),
     ] = False
@@ -219,7 +236,7 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
             found[name] = f"{LABELS[name]} is required."
         elif len(value) > longest:
             found[name] = f"{LABELS[name]} has {len(value)} characters; at most {longest} are allowed."
-    for name in ("description", "info_url", "contact_phone"):
+    for name in ("description", "info_url", "logo_url", "icon_url", "contact_phone"):
         if len(getattr(settings, name)) > LONGEST_TEXT:
             found[name] = (
                 f"{LABELS[name]} has {len(getattr(settings, name))} characters; at most {LONGEST_TEXT} are allowed."
@@ -236,8 +253,10 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
         found["contact_email"] = f"{settings.contact_email!r} is not an e-mail address, for example you@example.com."
     if "contact_phone" not in found and settings.contact_phone and not PHONE_SHAPE.fullmatch(settings.contact_phone):
         found["contact_phone"] = f"{settings.contact_phone!r} is not a phone number, for example +353 1 234 5678."
-    if "info_url" not in found and settings.info_url and not callbacks.is_https(settings.info_url):
-        found["info_url"] = f"{settings.info_url!r} is not an https URL, for example https://example.com/about."
+    for name in ("info_url", "logo_url", "icon_url"):
+        url: str = getattr(settings, name)
+        if name not in found and url and not callbacks.is_https(url):
+            found[name] = f"{url!r} is not an https URL, for example https://example.com/about."
     return found
 
 

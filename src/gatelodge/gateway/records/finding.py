@@ -2,14 +2,15 @@
 
 import datetime as dt
 import functools
+import re
 from typing import Any
 
 import sqlalchemy as sa
 
-from gatelodge.gateway.records.database import folded
 from gatelodge.gateway.records.errors import MALFORMED_SEARCH, RecordError
+from gatelodge.gateway.records.folding import folded
 from gatelodge.gateway.records.schema import TEXT_TYPES, Catalogue, Field, SObject
-from gatelodge.gateway.records.soql.compiling import Scope, condition, ordering
+from gatelodge.gateway.records.soql.compiling import Scope, ordering
 from gatelodge.gateway.records.soql.tree import Path, Query, Search, Selected
 from gatelodge.gateway.records.soql.values import MOST_ROWS, Record, attributes, shown
 
@@ -17,6 +18,8 @@ MOST_EACH = 20
 """Records of one object, unless a LIMIT in RETURNING asks for another number."""
 BETWEEN = "\x01"
 """What parts two fields that are searched as one text: a character that stands in neither."""
+SPECIAL, ESCAPED = re.compile(r"[\\%_]"), r"\\\g<0>"
+"""What LIKE reads otherwise, and how it stands for itself."""
 NAMES = ("FirstName", "LastName", "Username")
 
 
@@ -52,19 +55,21 @@ def _plain(of: SObject) -> Query:
 def _in_object(
     connection: sa.Connection, catalogue: Catalogue, of: SObject, query: Query, search: Search, today: dt.date
 ) -> list[Record]:
-    scope = Scope(catalogue, of, of.table.alias("searched"), today)
+    scope = Scope(catalogue, of, of.table.alias("t0"), today)
     fields = _selected(scope, query, is_named=query.source_at >= 0)
-    where = condition(scope, query.where) if query.where else sa.true()
+    where = scope.where(query.where)
     order = ordering(scope, query.order)
     searched = _searched(catalogue, of, search.fields)
     if not searched:
         return []
     has_words = [_has_word(scope, searched, word) for word in search.words]
     statement = (
-        sa.select(scope.table.c["Id"], *(scope.table.c[field.name] for field in fields))
+        sa.select(
+            scope.id.label("record_id"), *(scope.sight.column(field).label(f"c{n}") for n, field in enumerate(fields))
+        )
         .select_from(scope.source())
         .where(where, *has_words)
-        .order_by(*order, scope.table.c["Id"])
+        .order_by(*order, scope.id)
         .limit(min(query.limit if query.limit is not None else MOST_EACH + 1, MOST_ROWS))
     )
     return [
@@ -78,9 +83,10 @@ def _has_word(scope: Scope, searched: list[Field], word: str) -> Any:
     """Whether a field has this word: they are put into one text, so that a record is folded and searched once."""
     if BETWEEN in word:
         return sa.false()
-    first, *others = (sa.func.coalesce(scope.table.c[field.name], "") for field in searched)
+    first, *others = (sa.func.coalesce(scope.sight.column(field), "") for field in searched)
     text = functools.reduce(lambda whole, part: whole.concat(BETWEEN).concat(part), others, first)
-    return folded(text, word).contains(word.lower(), autoescape=True)
+    pattern = f"%{SPECIAL.sub(ESCAPED, word)}%"
+    return folded(text, word).like(folded(sa.literal(pattern), word), escape="\\")
 
 
 def _selected(scope: Scope, query: Query, *, is_named: bool) -> list[Field]:

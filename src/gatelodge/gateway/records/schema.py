@@ -1,28 +1,36 @@
 """What a records server shows of its database: objects, fields and relationships, under the names that SOQL uses."""
 
+import functools
 from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 
-from gatelodge.core.permissions import Access
+from gatelodge.core.permissions import Access, ObjectGrant, PermissionSet
 from gatelodge.gateway.records.errors import INVALID_FIELD, INVALID_TYPE, RecordError
 
+EVERYTHING = Access((PermissionSet(api_name="", label="", objects={"*": ObjectGrant()}),))
 FieldType = Literal[
     "id", "reference", "string", "picklist", "textarea", "email", "phone", "url", "currency", "double", "int",
-    "boolean", "date", "datetime",
+    "boolean", "date", "datetime", "base64",
 ]  # fmt: skip
 TEXT_TYPES = ("string", "picklist", "textarea", "email", "phone", "url")
 NUMBER_TYPES = ("currency", "double", "int")
+ID = "Id"
 COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
-    "currency": sa.Float(), "double": sa.Float(), "int": sa.Integer(), "boolean": sa.Boolean(),
-    "date": sa.Date(), "datetime": sa.DateTime(),
+    "currency": sa.Float(), "double": sa.Float(), "int": sa.BigInteger(), "boolean": sa.Boolean(),
+    "date": sa.Date(), "datetime": sa.DateTime(), "base64": sa.LargeBinary(),
 }  # fmt: skip
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A column. A reference names its parent object, how SOQL calls the parent, and how the parent calls its children."""
+    """A column. A reference names its parent object, how SOQL calls the parent, and how the parent calls its children.
+
+    ``column`` is the database's own name where that is another, ``stored`` its type there, ``target`` the parent's field
+    that a reference holds. ``is_cast``: a type that SOQL has not, read and written as text. ``length``: characters or
+    bytes at most, 0 for no limit that is known; ``values``: the only ones that the database takes, () for any.
+    """
 
     name: str
     type: FieldType
@@ -30,16 +38,42 @@ class Field(msgspec.Struct, frozen=True):
     parent: str = ""
     relationship: str = ""
     children: str = ""
+    column: str = ""
+    stored: Any = None
+    target: str = ID
+    description: str = ""
+    length: int = 0
+    values: tuple[str, ...] = ()
+    is_required: bool = False
+    is_nullable: bool = True
+    is_writable: bool = True
+    is_cast: bool = False
+    changes_children: bool = False
 
 
 class SObject(msgspec.Struct, frozen=True, dict=True):
-    """A table. ``name_field`` is what its records are called by."""
+    """A table or a view. ``name_field`` is what its records are called by.
+
+    ``keys`` are the fields that make a record's Id: one of them is called Id itself, several are written as one text.
+    ``changed`` and ``created`` are the fields, if any, where we write when a record was. ``id_prefix``: we make its ids;
+    ``makes_id``: the database does.
+    """
 
     name: str
     label: str
     plural: str
     name_field: str
     fields: tuple[Field, ...]
+    source: str = ""
+    schema: str | None = None
+    keys: tuple[str, ...] = (ID,)
+    description: str = ""
+    is_view: bool = False
+    changed: str = ""
+    created: str = ""
+    id_prefix: str = ""
+    makes_id: bool = False
+    whole_seconds: bool = False
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -48,14 +82,44 @@ class SObject(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def table(self) -> sa.Table:
-        """The table, with the types that its columns have."""
+        """The table, its columns under their API names, with the types that they have."""
         columns = [
             sa.Column(
-                field.name, COLUMNS.get(field.type, sa.String()), primary_key=field.type == "id", index=_indexed(field)
+                field.column or field.name,
+                field.stored or COLUMNS.get(field.type, sa.String()),
+                key=field.name,
+                primary_key=field.name in self.keys,
+                autoincrement=False,
+                server_default=sa.FetchedValue() if field.name in self.keys and self.makes_id else None,
+                index=_indexed(field),
             )
             for field in self.fields
+            if not self.is_composed(field)
         ]
-        return sa.Table(self.name, sa.MetaData(), *columns)
+        return sa.Table(self.source or self.name, sa.MetaData(), *columns, schema=self.schema)
+
+    def is_composed(self, field: Field) -> bool:
+        """Whether this is an Id that is no column, but written from several."""
+        return field.name == ID and ID not in self.keys
+
+    def expression(self, table: Any, field: Field) -> Any:
+        """A field of one FROM as SQL, whoever asks."""
+        if self.is_composed(field):
+            return self.key(table)
+        column = table.c[field.name]
+        return sa.cast(column, sa.String()) if field.is_cast else column
+
+    def key(self, table: Any) -> Any:
+        """A record's Id as SQL. Several columns are one text, parted by colons; in each ~ is ~0 and : is ~1."""
+        if self.keys == (ID,):
+            return table.c[ID]
+        first, *others = (_escaped(table.c[name]) for name in self.keys)
+        return functools.reduce(lambda whole, part: whole.concat(":").concat(part), others, first)
+
+
+def _escaped(column: Any) -> Any:
+    text = sa.func.replace(sa.cast(column, sa.String()), "~", "~0", type_=sa.String())
+    return sa.func.replace(text, ":", "~1", type_=sa.String())
 
 
 def _indexed(field: Field) -> bool:
@@ -72,15 +136,27 @@ class Child(msgspec.Struct, frozen=True):
 class Catalogue(msgspec.Struct, frozen=True, dict=True):
     """The objects of one database, seen through one user's permissions.
 
-    What a user may not see is answered exactly as what doesn't exist, here and so everywhere.
+    What a user may not see is answered exactly as what doesn't exist, here and so everywhere. ``user`` is who that is,
+    for row filters: the values of ``$user.id`` and its like by name.
     """
 
     objects: tuple[SObject, ...]
     access: Access
+    user: dict[str, str] = {}
 
     @cached_property
     def _by_name(self) -> dict[str, SObject]:
         return {each.name.lower(): each for each in self.objects}
+
+    def everything(self) -> "Catalogue":
+        """The same database as nobody sees it: what row filters are resolved against."""
+        return Catalogue(self.objects, EVERYTHING, self.user)
+
+    def grants(self, of: SObject) -> list[ObjectGrant]:
+        """What the user's permission sets grant on this object, each grant by itself."""
+        names = ("*", of.name.lower())
+        sets = self.access.sets
+        return [grant for each in sets for name, grant in each.objects.items() if name.lower() in names]
 
     def visible(self) -> list[SObject]:
         """The objects that this user may read."""

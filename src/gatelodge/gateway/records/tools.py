@@ -1,96 +1,22 @@
 """The six read tools under the original's names: what they say of themselves, and what each does with its arguments."""
 
-import datetime as dt
-import re
-from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
-import msgspec
-import sqlalchemy as sa
-
-from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records.errors import INVALID_ARGUMENT, NOT_FOUND, RecordError
 from gatelodge.gateway.records.finding import find
-from gatelodge.gateway.records.schema import Catalogue, Field, SObject
+from gatelodge.gateway.records.schema import ID, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.parsing import parse, parse_search
 from gatelodge.gateway.records.soql.running import run
 from gatelodge.gateway.records.soql.tree import Comparison, Ordered, Path, Query, Selected
-from gatelodge.gateway.records.soql.values import shown
+from gatelodge.gateway.records.soql.values import Record, shown
+from gatelodge.gateway.records.tool import Tool, Work
 
 MOST_RECENT = 2000
 RECENT = 50
 CHANGED = "LastModifiedDate"
 MOST_STEPS = 5
 MOST_NAMES = 100
-NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
-"""Characters that no text holds: PostgreSQL refuses NUL, and half a surrogate pair is no UTF-8."""
-
-
-class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tool works with: one connection, what its caller may see, and who that is."""
-
-    connection: sa.Connection
-    catalogue: Catalogue
-    caller: Caller
-    today: dt.date
-    now: dt.datetime
-
-
-class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool. ``arguments`` are its properties by name (JSON Schema), ``aliases`` other names that clients use."""
-
-    name: str
-    title: str
-    description: str
-    arguments: dict[str, dict[str, Any]]
-    required: tuple[str, ...] = ()
-    aliases: dict[str, str] = {}
-    run: Callable[[Work, dict[str, Any]], Any]
-
-    def schema(self) -> dict[str, Any]:
-        """Its input schema. Aliases are accepted and not shown."""
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "type": "object",
-            "properties": self.arguments,
-            "required": list(self.required),
-        }
-
-    def read(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments under their own names. Raises ``RecordError`` (INVALID_ARGUMENT)."""
-        named: dict[str, Any] = {}
-        for name, value in given.items():
-            own = self.aliases.get(name, name)
-            if own not in self.arguments:
-                known = ", ".join(self.arguments) or "none"
-                raise RecordError(INVALID_ARGUMENT, f"{self.name} has no argument {name!r:.60}; it takes: {known}.")
-            if value is None:  # what some clients send for an argument that is left out
-                continue
-            if own in named:
-                raise RecordError(INVALID_ARGUMENT, f"{self.name} was given the argument {own} twice.")
-            _check(own, value, self.arguments[own])
-            named[own] = value
-        for name in self.required:
-            if not named.get(name):
-                raise RecordError(INVALID_ARGUMENT, f"{self.name} needs the argument {name}.")
-        return named
-
-
-def _check(name: str, value: Any, schema: dict[str, Any]) -> None:
-    """Whether a value is what its argument takes. Raises ``RecordError`` (INVALID_ARGUMENT)."""
-    if schema.get("type") == "integer":
-        low, high = schema["minimum"], schema["maximum"]
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be a number from {low} to {high}.")
-        return
-    takes_list = "anyOf" in schema
-    texts: list[Any] = value if takes_list and isinstance(value, list) else [value]
-    if not all(isinstance(each, str) for each in texts):
-        raise RecordError(
-            INVALID_ARGUMENT, f"the argument {name} must be a string{' or a list of strings' if takes_list else ''}."
-        )
-    if any(NO_TEXT.search(each) for each in texts):
-        raise RecordError(INVALID_ARGUMENT, f"the argument {name} holds NUL or half a surrogate pair.")
 
 
 def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
@@ -106,7 +32,8 @@ def get_object_schema(work: Work, arguments: dict[str, Any]) -> Any:
 
 
 def _headline(of: SObject) -> dict[str, Any]:
-    return {"name": of.name, "label": of.label, "labelPlural": of.plural, "queryable": True}
+    headline: dict[str, Any] = {"name": of.name, "label": of.label, "labelPlural": of.plural, "queryable": True}
+    return headline | ({"description": of.description} if of.description else {})
 
 
 def _description(catalogue: Catalogue, of: SObject) -> dict[str, Any]:
@@ -121,6 +48,12 @@ def _description(catalogue: Catalogue, of: SObject) -> dict[str, Any]:
 
 def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
     described: dict[str, Any] = {"name": field.name, "label": field.label or field.name, "type": field.type}
+    if field.description:
+        described["description"] = field.description
+    if field.length:
+        described["length"] = field.length
+    if field.values:
+        described["picklistValues"] = list(field.values)
     if field.name == of.name_field:
         described["nameField"] = True
     if field.parent and catalogue.access.can_read(field.parent):
@@ -177,40 +110,51 @@ def get_related(work: Work, arguments: dict[str, Any]) -> Any:
         raise RecordError(
             INVALID_ARGUMENT, f"relationship-path must name 1 to {MOST_STEPS} relationships, parted by /."
         )
-    _one(work, of, record_id)
+    record = one(work, of, ID, record_id)
     for step in steps[:-1]:
-        of, record_id = _up(work, of, record_id, step)
-    return _last(work, of, record_id, steps[-1])
+        of, record = up(work, of, record, step)
+    return _last(work, of, record, steps[-1])
 
 
-def _last(work: Work, of: SObject, record_id: str, step: str) -> Any:
+def _last(work: Work, of: SObject, record: Record, step: str) -> Any:
     if step.lower() in (name.lower() for name, _ in work.catalogue.children(of)):
         child = work.catalogue.child(of, step)
+        value = record_value(work, of, record, child.field.target)
         query = Query(
             selected=_all_fields(work.catalogue, child.object),
             source=child.object.name,
-            where=Comparison(Path((child.field.name,)), "=", record_id),
+            where=Comparison(Path((child.field.name,)), "=", value),
         )
         return run(work.connection, work.catalogue, query, work.today)
-    parent, parent_id = _up(work, of, record_id, step)
-    return _one(work, parent, parent_id)
+    return up(work, of, record, step)[1]
 
 
-def _up(work: Work, of: SObject, record_id: str, step: str) -> tuple[SObject, str]:
+def record_value(work: Work, of: SObject, record: Record, field: str) -> Any:
+    """The value of a field that leads to another object. Raises ``RecordError`` (NOT_FOUND) for none."""
+    if field == ID:
+        return unquote(record["attributes"]["url"].rpartition("/")[2])
+    if record.get(field) is None:
+        raise RecordError(NOT_FOUND, f"this {of.name} has no {field}, or you may not see it.")
+    return record[field]
+
+
+def up(work: Work, of: SObject, record: Record, step: str) -> tuple[SObject, Record]:
+    """The parent of a record, as far as the user sees it. Raises ``RecordError``."""
     reference, parent = work.catalogue.parent(of, step)
-    parent_id = _one(work, of, record_id).get(reference.name)
-    if parent_id is None:
+    value = record_value(work, of, record, reference.name) if reference.name == ID else record.get(reference.name)
+    if value is None:
         raise RecordError(NOT_FOUND, f"this {of.name} has no {reference.relationship}.")
-    return parent, parent_id
+    return parent, one(work, parent, reference.target, value)
 
 
-def _one(work: Work, of: SObject, record_id: str) -> dict[str, Any]:
+def one(work: Work, of: SObject, field: str, value: Any) -> Record:
+    """The record whose field has this value, with all that the user sees of it. Raises ``RecordError`` (NOT_FOUND)."""
     query = Query(
-        selected=_all_fields(work.catalogue, of), source=of.name, where=Comparison(Path(("Id",)), "=", record_id)
+        selected=_all_fields(work.catalogue, of), source=of.name, where=Comparison(Path((field,)), "=", value)
     )
     found = run(work.connection, work.catalogue, query, work.today)["records"]
     if not found:
-        raise RecordError(NOT_FOUND, f"there is no {of.name} with the id {record_id:.40}, or you may not see it.")
+        raise RecordError(NOT_FOUND, f"there is no {of.name} with the id {value!s:.40}, or you may not see it.")
     return found[0]
 
 

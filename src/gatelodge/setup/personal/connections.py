@@ -11,6 +11,7 @@ from gatelodge.core.scopes import BY_NAME
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
@@ -27,7 +28,7 @@ async def show(visit: Visit) -> Response:
         rows.append(
             {
                 "id": each.id,
-                "name": app.settings.label if app else "An app that was removed",
+                "name": app.settings.label if app else _("An app that was removed"),
                 "scopes": _scopes(each.scopes),
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
@@ -35,7 +36,7 @@ async def show(visit: Visit) -> Response:
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title="My Connections", rows=rows)
+    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
 
 
 async def change(visit: Visit) -> Response:
@@ -47,9 +48,9 @@ async def change(visit: Visit) -> Response:
         case "end":
             was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with connections")
+            raise BadRequest(_("{other!r:.40} can't be done with connections").format(other=other))
     if not was_there:
-        raise BadRequest("you have no such connection; it may have ended already", 404)
+        raise BadRequest(_("you have no such connection; it may have ended already"), 404)
     return visit.go("/setup/connections")
 
 

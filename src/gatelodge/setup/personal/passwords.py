@@ -10,14 +10,15 @@ from gatelodge.setup.frame import Visit
 from gatelodge.web import browser, devices, forms, pages
 from gatelodge.web.sign_in import LONGEST_PASSWORD, try_password
 from gatelodge.web.site import Site
+from gatelodge.words import _, mark
 
 SHORTEST_PASSWORD = 12
-LINK_IS_OVER = "This link was used, is older than 30 minutes, or a newer one took its place. Ask for another."
+LINK_IS_OVER = mark("This link was used, is older than 30 minutes, or a newer one took its place. Ask for another.")
 
 
 async def show(visit: Visit) -> Response:
     """The form for one's own password."""
-    return visit.page("password.html", title="Change Password", errors={}, is_changed=False)
+    return visit.page("password.html", title=_("Change Password"), errors={}, is_changed=False)
 
 
 async def change(visit: Visit) -> Response:
@@ -29,14 +30,14 @@ async def change(visit: Visit) -> Response:
     else:
         tried = await try_password(site, visit.org, visit.request, session.user.username, visit.field("current"))
         if tried.user_id != session.user.id:
-            errors["current"] = tried.why if tried.retry_after else "This isn't your current password."
+            errors["current"] = tried.why if tried.retry_after else _("This isn't your current password.")
     if not errors:
         password_hash = await site.passwords.hash(fresh)
         await site.store.run(
             changed, visit.org.id, session.user.id, password_hash, but=session.digest, now_ms=site.clock.now_ms()
         )
     return visit.page(
-        "password.html", title="Change Password", status=422 if errors else 200, errors=errors, is_changed=not errors
+        "password.html", title=_("Change Password"), status=422 if errors else 200, errors=errors, is_changed=not errors
     )
 
 
@@ -77,9 +78,13 @@ async def use_reset(site: Site, org: Org, request: Request) -> Response:
 def password_problem(password: str) -> str:
     """Why this can't be a password, "" when it can (NIST SP 800-63B: length, and no rules of composition)."""
     if len(password) < SHORTEST_PASSWORD:
-        return f"The password has {len(password)} characters; at least {SHORTEST_PASSWORD} are needed."
+        return _("The password has {n} characters; at least {least} are needed.").format(
+            n=len(password), least=SHORTEST_PASSWORD
+        )
     if len(password) > LONGEST_PASSWORD:
-        return f"The password has {len(password)} characters; at most {LONGEST_PASSWORD} are allowed."
+        return _("The password has {n} characters; at most {most} are allowed.").format(
+            n=len(password), most=LONGEST_PASSWORD
+        )
     return ""
 
 
@@ -105,5 +110,5 @@ def _reset_page(
         username=username,
         errors=errors,
         is_done=is_done,
-        why=LINK_IS_OVER,
+        why=_(LINK_IS_OVER),
     )

@@ -28,11 +28,17 @@ async def change(visit: Visit) -> Response:
     """Keep language, time zone and colours."""
     language, zone, theme = visit.field("language"), visit.field("time_zone"), visit.field("theme")
     if language and language not in LANGUAGES:
-        raise BadRequest(f"the language {language!r:.40} is not one of: {', '.join(LANGUAGES)}")
+        raise BadRequest(
+            _("the language {language!r:.40} is not one of: {LANGUAGES}").format(
+                language=language, LANGUAGES=", ".join(LANGUAGES)
+            )
+        )
     if zone not in moments.zones():
-        raise BadRequest(f"the time zone {zone!r:.60} is not known; choose one of the list")
+        raise BadRequest(_("the time zone {zone!r:.60} is not known; choose one of the list").format(zone=zone))
     if theme and theme not in pages.THEMES:
-        raise BadRequest(f"the theme {theme!r:.40} is not one of: {', '.join(pages.THEMES)}")
+        raise BadRequest(
+            _("the theme {theme!r:.40} is not one of: {THEMES}").format(theme=theme, THEMES=", ".join(pages.THEMES))
+        )
     has_shortcuts = visit.field("shortcuts") == "on"
     await _keep(visit, language=language, zone=zone, theme=theme, has_shortcuts=has_shortcuts)
     return _remembered(visit, visit.go("/setup/preferences?saved=1"), theme)

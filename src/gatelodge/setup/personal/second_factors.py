@@ -10,6 +10,7 @@ from gatelodge.setup.moments import in_words
 from gatelodge.web import factors
 from gatelodge.web import passkeys as asking
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 PATH = "/setup/second-factors"
 
@@ -32,12 +33,12 @@ async def change(visit: Visit) -> Response:
             return visit.go(PATH)
         case "remove-passkey":
             if not await site.store.run(second_factors.remove_passkey, org_id, user_id, visit.field("id"), now):
-                raise BadRequest("you have no such passkey; it may have been removed already", 404)
+                raise BadRequest(_("you have no such passkey; it may have been removed already"), 404)
             return visit.go(PATH)
         case "make-codes":
             return await _with_new_codes(visit)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with second factors")
+            raise BadRequest(_("{other!r:.40} can't be done with second factors").format(other=other))
 
 
 async def show_totp(visit: Visit) -> Response:
@@ -55,7 +56,7 @@ async def confirm_totp(visit: Visit) -> Response:
     now = site.clock.now()
     step = factors.step_of(secret, visit.field("code").replace(" ", ""), now)
     if step is None:
-        error = "This isn't the code that the app shows now. Check the clock of your phone, and type the newest one."
+        error = _("This isn't the code that the app shows now. Check the clock of your phone, and type the newest one.")
         return _totp_page(visit, secret, {"code": error})
     codes = factors.new_recovery_codes()
     totp = await site.store.read(second_factors.find_totp, org.id, user_id)
@@ -92,7 +93,9 @@ async def add_passkey(visit: Visit) -> Response:
     site, org, user = visit.site, visit.org, visit.session.user
     label = " ".join(visit.field("label").split()) or "Passkey"
     if len(label) > passkeys.LONGEST_LABEL:
-        error = f"The name has {len(label)} characters; at most {passkeys.LONGEST_LABEL} are allowed."
+        error = _("The name has {n} characters; at most {most} are allowed.").format(
+            n=len(label), most=passkeys.LONGEST_LABEL
+        )
         return await _passkey_page(visit, {"label": error})
     try:
         made = await asking.register(site, org, visit.request, visit.field("passkey"), user=user, label=label)
@@ -127,7 +130,7 @@ async def _page(visit: Visit, codes: list[str] | None = None) -> Response:
     keys = await store.read(passkeys.of_user, org_id, user_id)
     return visit.page(
         "personal/second_factors.html",
-        title="Second Factors",
+        title=_("Second Factors"),
         factors=await store.read(second_factors.of_user, org_id, user_id),
         keys=[
             {
@@ -149,7 +152,7 @@ def _totp_page(visit: Visit, secret: str, errors: dict[str, str]) -> Response:
     drawn = segno.make(uri, error="m").svg_inline(scale=4, border=4, dark="#000", light="#fff", svgclass="qr")
     return visit.page(
         "personal/totp.html",
-        title="Set Up an Authenticator App",
+        title=_("Set Up an Authenticator App"),
         status=422 if errors else 200,
         errors=errors,
         qr=drawn,
@@ -160,11 +163,15 @@ def _totp_page(visit: Visit, secret: str, errors: dict[str, str]) -> Response:
 async def _passkey_page(visit: Visit, errors: dict[str, str]) -> Response:
     site, org, user = visit.site, visit.org, visit.session.user
     if not asking.is_possible(org):
-        raise BadRequest(f"passkeys need a domain, and {org.issuer} is an address; use the name localhost or a domain")
+        raise BadRequest(
+            _("passkeys need a domain, and {issuer} is an address; use the name localhost or a domain").format(
+                issuer=org.issuer
+            )
+        )
     keys = await site.store.read(passkeys.of_user, org.id, user.id)
     return visit.page(
         "personal/passkey.html",
-        title="Add a Passkey",
+        title=_("Add a Passkey"),
         status=422 if errors else 200,
         has_passkeys=True,
         errors=errors,

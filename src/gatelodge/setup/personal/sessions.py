@@ -11,6 +11,7 @@ from gatelodge.core.sessions import Session
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrom", "Chrome"), ("Safari", "Safari"))
 SYSTEMS = (
@@ -23,7 +24,7 @@ async def show(visit: Visit) -> Response:
     """Where one is signed in."""
     found = await visit.site.store.read(sessions.of_user, visit.org.id, visit.session.user, visit.site.clock.now())
     return visit.page(
-        "personal/sessions.html", title="My Sessions", rows=[row_of(each, visit.session.id) for each in found]
+        "personal/sessions.html", title=_("My Sessions"), rows=[row_of(each, visit.session.id) for each in found]
     )
 
 
@@ -33,11 +34,11 @@ async def change(visit: Visit) -> Response:
     match visit.field("act"):
         case "end":
             if not await visit.site.store.run(end_one, org_id, user_id, visit.field("id"), now_ms):
-                raise BadRequest("you have no such session; it may have ended already", 404)
+                raise BadRequest(_("you have no such session; it may have ended already"), 404)
         case "end-others":
             await visit.site.store.run(end_others, org_id, user_id, visit.session.digest, now_ms)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with sessions")
+            raise BadRequest(_("{other!r:.40} can't be done with sessions").format(other=other))
     return visit.go("/setup/sessions")
 
 
@@ -71,5 +72,5 @@ def browser_in_words(agent: str) -> str:
     name = next((word for mark, word in BROWSERS if mark in agent), "")
     system = next((word for mark, word in SYSTEMS if mark in agent), "")
     if name:
-        return f"{name} on {system}" if system else name
-    return re.sub(r"[^ -~]", "", agent)[:60] or "Unknown browser"
+        return _("{name} on {system}").format(name=name, system=system) if system else name
+    return re.sub(r"[^ -~]", "", agent)[:60] or _("Unknown browser")

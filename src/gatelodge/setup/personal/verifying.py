@@ -10,6 +10,7 @@ from gatelodge.core.apps.policies import HIGH
 from gatelodge.setup.frame import Visit
 from gatelodge.web import browser, forms, sign_in_pages
 from gatelodge.web.sign_in import TOO_OLD, try_factor, try_password
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
@@ -32,12 +33,12 @@ async def verify(visit: Visit) -> Response:
         return await _page(visit, target, {field: why})
     response = sign_in_pages.way_on(visit.site, visit.org, visit.request, target)
     if not await browser.renew(visit.site, visit.org, response, session, level=level, methods=methods):
-        return await _page(visit, target, {field: TOO_OLD})
+        return await _page(visit, target, {field: _(TOO_OLD)})
     return response
 
 
 def _password_problem(retry_after: int, why: str) -> str:
-    return why if retry_after else "This isn't your password."
+    return why if retry_after else _("This isn't your password.")
 
 
 async def _page(visit: Visit, target: str, errors: dict[str, str]) -> Response:
@@ -45,7 +46,7 @@ async def _page(visit: Visit, target: str, errors: dict[str, str]) -> Response:
     credential = await site.store.read(users.find_credential, org.id, user.username)
     return visit.page(
         "personal/verify.html",
-        title="Verify it's you",
+        title=_("Verify it's you"),
         status=422 if errors else 200,
         has_passkeys=True,
         errors=errors,

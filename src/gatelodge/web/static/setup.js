@@ -143,6 +143,47 @@ if (label && apiName && !apiName.readOnly && !apiName.value) {
   });
 }
 
+// Callback URLs are added and removed without a round trip. Several lines that are pasted become several URLs.
+const uris = document.getElementById("callbacks");
+const numbered = () => [...uris.children].forEach((row, i) => {
+  const [field, button, n] = [row.querySelector("input"), row.querySelector("button"), i + 1];
+  const id = i ? `callback_urls-${n}` : "callback_urls";
+  row.querySelector("label").textContent = row.querySelector("label").textContent.replace(/\d+/, n);
+  row.querySelector("label").htmlFor = field.id = id;
+  button.value = n;
+  button.setAttribute("aria-label", button.getAttribute("aria-label").replace(/\d+/, n));
+});
+const another = (value = "") => {
+  const row = uris.lastElementChild.cloneNode(true);
+  row.querySelector(".doubt")?.remove();
+  row.querySelector(".st")?.replaceWith(document.createElement("span"));
+  row.querySelector("input").value = value;
+  uris.append(row);
+  numbered();
+  return row.querySelector("input");
+};
+document.getElementById("add-callback")?.addEventListener("click", (event) => { event.preventDefault(); another().focus(); });
+uris?.addEventListener("click", (event) => {
+  const button = event.target.closest("button[name=remove_callback]");
+  if (!button) return;
+  event.preventDefault();
+  const row = button.closest(".uri");
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  if (next) row.remove();
+  else row.querySelector("input").value = "";
+  numbered();
+  (next ?? row).querySelector("input").focus();
+  uris.dispatchEvent(new Event("input", { bubbles: true }));
+});
+uris?.addEventListener("paste", (event) => {
+  const lines = event.clipboardData.getData("text").split(/\s+/).filter(Boolean);
+  if (lines.length < 2) return;
+  event.preventDefault();
+  event.target.value = lines.shift();
+  for (const line of lines) another(line);
+  uris.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
 // The dual list moves scopes without a round trip.
 const duo = document.querySelector(".duo");
 duo?.addEventListener("click", (event) => {
@@ -176,8 +217,13 @@ if (recheck) {
     const body = new URLSearchParams(new FormData(recheck.form, recheck));
     const answer = await fetch(recheck.formAction, { method: "POST", body }).catch(() => null);
     const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
-    const panel = page && page.getElementById("ready-panel");
-    if (panel && now === asked) document.getElementById("ready-panel").replaceWith(panel);
+    if (!page || now !== asked) return;
+    for (const id of ["ready-panel", "same-app"]) {
+      const [drawn, shown] = [page.getElementById(id), document.getElementById(id)];
+      const open = [...shown.querySelectorAll("details")].map((each) => each.open);
+      drawn.querySelectorAll("details").forEach((each, n) => { each.open = open[n] ?? false; });
+      shown.replaceWith(drawn);
+    }
   };
   recheck.form.addEventListener("input", () => { clearTimeout(waits); waits = setTimeout(check, 250); });
   recheck.form.addEventListener("click", (event) => {

@@ -1,7 +1,9 @@
 """A tree to SQL, always through SQLAlchemy's expressions with bound values, and only over what the user may see."""
 
 import datetime as dt
+import functools
 import operator
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,10 +11,11 @@ import msgspec
 import sqlalchemy as sa
 
 from gatelodge.core import ids
-from gatelodge.gateway.records.database import folded
 from gatelodge.gateway.records.errors import INVALID_FIELD, MALFORMED_QUERY, RecordError
+from gatelodge.gateway.records.folding import folded
 from gatelodge.gateway.records.schema import NUMBER_TYPES, TEXT_TYPES, Catalogue, Field, SObject
 from gatelodge.gateway.records.soql.dates import days_of
+from gatelodge.gateway.records.soql.sight import Sight
 from gatelodge.gateway.records.soql.tree import (
     Among,
     Call,
@@ -26,6 +29,7 @@ from gatelodge.gateway.records.soql.tree import (
     Path,
     Pattern,
     Query,
+    UserValue,
     Value,
 )
 
@@ -49,6 +53,8 @@ LARGEST = 2**63 - 1
 MOST_NESTED = 2
 """Subqueries of IN inside one another."""
 MOST_ORDERED = 32
+FILTER_LEVEL = 10
+"""What parts the names of a row filter's FROMs from those of the query around it."""
 
 Resolve = Callable[[Operand], "Column"]
 """Which operands a clause may have: ``Scope.of_record`` or ``Scope.of_group``."""
@@ -62,6 +68,15 @@ class Column(msgspec.Struct, frozen=True):
     field: Field | None = None
 
 
+class Joint(msgspec.Struct, frozen=True):
+    """A parent that a path has joined: its object, its table, the condition, and what is seen of it."""
+
+    object: SObject
+    table: Any
+    on: Any
+    sight: Sight
+
+
 class Scope(msgspec.Struct, dict=True):
     """One FROM: the table, and the parents that paths have joined to it so far. ``level`` counts the FROMs around it."""
 
@@ -70,41 +85,65 @@ class Scope(msgspec.Struct, dict=True):
     table: Any
     today: dt.date
     alias: str = ""
-    joins: dict[str, tuple[SObject, Any, Any]] = {}
+    joins: dict[str, Joint] = {}
     level: int = 0
     grouped: tuple[Any, ...] = ()
 
+    @functools.cached_property
+    def sight(self) -> Sight:
+        """What the user sees of the table's rows."""
+        return self._sight(self.object, self.table)
+
+    def _sight(self, of: SObject, table: Any) -> Sight:
+        return Sight(self.catalogue, of, table, functools.partial(filtered, today=self.today, level=self.level))
+
+    @property
+    def id(self) -> Any:
+        """A record's Id as SQL."""
+        return self.object.key(self.table)
+
     def source(self) -> Any:
-        """The table with its parents: a record without a parent stays."""
+        """The table with its parents: a record without a parent, or whose parent isn't seen, stays."""
         source = self.table
-        for _, parent, on in self.joins.values():
-            source = source.outerjoin(parent, on)
+        for each in self.joins.values():
+            source = source.outerjoin(each.table, each.on)
         return source
+
+    def where(self, asked: Condition | None) -> Any:
+        """The rows that the user sees, and of them those that are asked for."""
+        seen = self.sight.rows()
+        wanted = sa.true() if asked is None else condition(self, asked)
+        return wanted if seen is None else sa.and_(seen, wanted)
 
     def column(self, path: Path) -> Column:
         """The column of a path. Raises ``RecordError`` (INVALID_FIELD)."""
         parts = self.below(path)
         if len(parts) == 1:
             field = self.catalogue.field(self.object, parts[0], path.at)
-            return Column(self.table.c[field.name], field.type, field)
+            return Column(self.sight.column(field), field.type, field)
         if len(parts) > 2:  # noqa: PLR2004 - the object and one parent
             raise RecordError(INVALID_FIELD, f"{path.text():.120}: paths go one relationship up.", path.at)
-        parent, table = self._parent(parts[0], path.at)
-        field = self.catalogue.field(parent, parts[1], path.at)
-        return Column(table.c[field.name], field.type, field)
+        joint = self._parent(parts[0], path.at)
+        field = self.catalogue.field(joint.object, parts[1], path.at)
+        return Column(joint.sight.column(field), field.type, field)
 
     def below(self, path: Path) -> Sequence[str]:
         """The path without the object's own name or alias before it."""
         own = (self.alias.lower(), self.object.name.lower())
         return path.parts[1:] if len(path.parts) > 1 and path.parts[0].lower() in own else path.parts
 
-    def _parent(self, relationship: str, at: int) -> tuple[SObject, Any]:
+    def _parent(self, relationship: str, at: int) -> Joint:
         reference, parent = self.catalogue.parent(self.object, relationship, at)
         name = reference.relationship
         if name not in self.joins:
-            table = parent.table.alias(f"{name}_of_{self.level}")
-            self.joins[name] = (parent, table, self.table.c[reference.name] == table.c["Id"])
-        return parent, self.joins[name][1]
+            table = parent.table.alias(f"p{self.level}_{len(self.joins)}")
+            sight = self._sight(parent, table)
+            # Through the reference as the user sees it, to the parent as the user sees it.
+            leads = self.sight.column(reference) == parent.expression(table, parent.by_name[reference.target.lower()])
+            seen = sight.rows()
+            on = leads if seen is None else sa.and_(leads, seen)
+            self.joins[name] = Joint(parent, table, on, sight)
+        return self.joins[name]
 
     def of_record(self, operand: Operand) -> Column:
         """A field, for clauses that look at one record. Raises ``RecordError`` for an aggregate."""
@@ -148,7 +187,22 @@ class Scope(msgspec.Struct, dict=True):
 def scope_of(catalogue: Catalogue, query: Query, today: dt.date, level: int = 0) -> Scope:
     """The scope of a query's FROM. Raises ``RecordError`` (INVALID_TYPE)."""
     of = catalogue.object(query.source, query.source_at)
-    return Scope(catalogue, of, of.table.alias(f"{of.name}_at_{level}"), today, query.alias, level=level)
+    return Scope(catalogue, of, of.table.alias(f"t{level}"), today, query.alias, level=level)
+
+
+def filtered(catalogue: Catalogue, of: SObject, table: Any, where: Condition, *, today: dt.date, level: int) -> Any:
+    """A row filter over one table. It sees everything. Raises ``RecordError`` where it doesn't fit the object."""
+    everything = catalogue.everything()
+    scope = Scope(everything, of, table, today, level=level + FILTER_LEVEL)
+    plain = condition(scope, where)
+    if not scope.joins:
+        return plain
+    # A filter that looks at parents has a FROM of its own, which is this row and its parents.
+    row = of.table.alias(f"s{level}")
+    scope = Scope(everything, of, row, today, level=level + FILTER_LEVEL)
+    asked = condition(scope, where)
+    same = [row.c[name] == table.c[name] for name in of.keys]
+    return sa.exists(sa.select(sa.literal(1)).select_from(scope.source()).where(*same, asked).correlate(table))
 
 
 def condition(scope: Scope, where: Condition, resolve: Resolve | None = None) -> Any:
@@ -173,21 +227,40 @@ def _comparison(scope: Scope, asked: Comparison, column: Column) -> Any:
     if isinstance(asked.value, Pattern):
         if column.type not in TEXT_TYPES:
             raise RecordError(INVALID_FIELD, f"LIKE compares text, and this field is {column.type}.", at)
-        return folded(column.expression, asked.value.text).like(asked.value.text.lower(), escape="\\")
+        text = asked.value.text
+        return folded(column.expression, text).like(folded(sa.literal(text), text), escape="\\")
     value = _converted(column, asked.value, at)
-    if asked.by not in ("=", "!=") and (value is None or column.type == "boolean"):
-        kind = "null" if value is None else "a boolean"
+    if asked.by not in ("=", "!=") and (value is None or column.type in ("boolean", "base64")):
+        kind = "null" if value is None else f"a {column.type}"
         raise RecordError(MALFORMED_QUERY, f"{kind} is compared with = and != alone.", at)
     if value is None:
         return column.expression.is_(None) if asked.by == "=" else column.expression.is_not(None)
-    sought = (value,) if asked.by in ("=", "!=") else ()
-    compared = COMPARISONS[asked.by](_folded(column, *sought), value)
+    compared = COMPARISONS[asked.by](*_pair(column, value, is_equality=asked.by in ("=", "!=")))
     return sa.or_(compared, column.expression.is_(None)) if asked.by == "!=" else compared
 
 
-def _folded(column: Column, *compared_with: object) -> Any:
-    """The column as it is compared: text without its case."""
-    return folded(column.expression, *compared_with) if column.type in TEXT_TYPES else column.expression
+def _pair(column: Column, value: Any, *, is_equality: bool) -> tuple[Any, Any]:
+    """A column and a value as they are compared: texts without their case, ids as the database has them."""
+    if column.type in TEXT_TYPES:
+        sought = (value,) if is_equality else ()
+        return folded(column.expression, *sought), folded(sa.literal(value), *sought)
+    if column.type in ("id", "reference"):
+        own = stored_id(column.field, value)
+        return (column.expression, own) if own is not None else (sa.cast(column.expression, sa.String()), value)
+    return column.expression, value
+
+
+def stored_id(field: Field | None, value: str) -> Any:
+    """An id as its column has it; None for a text that no id of this column is."""
+    stored = field.stored if field else None
+    try:
+        if isinstance(stored, sa.Uuid):
+            return uuid.UUID(value)
+        if isinstance(stored, sa.Integer):
+            return int(value) if abs(int(value)) <= LARGEST and value == str(int(value)) else None
+    except ValueError:
+        return None
+    return value + ids.checksum(value) if stored is None and len(value) == 15 and value.isalnum() else value  # noqa: PLR2004
 
 
 def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:
@@ -213,29 +286,46 @@ def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], a
 
 def _among(scope: Scope, asked: Among, column: Column) -> Any:
     if isinstance(asked.values, Query):
-        found = column.expression.in_(_semi_join(scope, asked.values, column, asked.operand.at))
+        inner, is_alike = _semi_join(scope, asked.values, column, asked.operand.at)
+        found = (column.expression if is_alike else sa.cast(column.expression, sa.String())).in_(inner)
     else:
         values = [_converted(column, value, asked.operand.at) for value in asked.values]
-        there = [value for value in values if value is not None]
-        found = _folded(column, *there).in_(there)
+        found = _one_of(column, [value for value in values if value is not None])
         found = sa.or_(found, column.expression.is_(None)) if None in values else found
     return sa.not_(sa.func.coalesce(found, sa.false())) if asked.is_negated else found
 
 
-def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> Any:
+def _one_of(column: Column, values: list[Any]) -> Any:
+    if column.type in TEXT_TYPES:
+        return folded(column.expression, *values).in_([folded(sa.literal(value), *values) for value in values])
+    if column.type in ("id", "reference"):  # what can't be an id of this column is none of its values
+        values = [own for value in values if (own := stored_id(column.field, value)) is not None]
+    return column.expression.in_(values)
+
+
+def _semi_join(outer: Scope, query: Query, column: Column, at: int) -> tuple[Any, bool]:
     """``IN (SELECT AccountId FROM ...)``: one field, an id or a reference, as in the original."""
     if len(query.selected) != 1 or not isinstance(query.selected[0].what, Path):
         raise RecordError(MALFORMED_QUERY, "a subquery of IN selects one field.", query.source_at)
     if query.order or query.limit is not None or query.offset is not None or query.group or query.having:
         raise RecordError(MALFORMED_QUERY, "a subquery of IN has FROM and WHERE alone.", query.source_at)
-    if outer.level >= MOST_NESTED:
+    if outer.level % FILTER_LEVEL >= MOST_NESTED:
         raise RecordError(MALFORMED_QUERY, f"subqueries of IN are nested deeper than {MOST_NESTED}.", query.source_at)
     inner = scope_of(outer.catalogue, query, outer.today, outer.level + 1)
     selected = inner.column(query.selected[0].what)
     if column.type not in ("id", "reference") or selected.type not in ("id", "reference"):
         raise RecordError(INVALID_FIELD, "a subquery of IN compares ids with ids.", at)
-    where = condition(inner, query.where) if query.where else sa.true()
-    return sa.select(selected.expression).select_from(inner.source()).where(where, selected.expression.is_not(None))
+    where = inner.where(query.where)
+    is_alike = _are_alike(column.field, selected.field)
+    found = selected.expression if is_alike else sa.cast(selected.expression, sa.String())
+    return sa.select(found).select_from(inner.source()).where(where, selected.expression.is_not(None)), is_alike
+
+
+def _are_alike(one: Field | None, other: Field | None) -> bool:
+    """Whether two ids are kept in columns of one kind, so that the database can compare them."""
+    kinds = [next((kind for kind in (sa.Integer, sa.Uuid) if isinstance(each.stored, kind)), sa.String)
+             for each in (one, other) if each is not None]  # fmt: skip
+    return len(set(kinds)) == 1
 
 
 def _converted(column: Column, value: Value, at: int) -> Any:
@@ -245,10 +335,10 @@ def _converted(column: Column, value: Value, at: int) -> Any:
         return None
     if isinstance(value, DateLiteral):
         raise RecordError(MALFORMED_QUERY, f"{value.name} is for comparisons of dates.", value.at)
-    if kind in ("id", "reference") and isinstance(value, str):
-        return value + ids.checksum(value) if len(value) == 15 and value.isalnum() else value  # noqa: PLR2004
-    if kind in TEXT_TYPES and isinstance(value, str):
-        return value.lower()
+    if isinstance(value, UserValue):
+        raise RecordError(MALFORMED_QUERY, f"$user.{value.name:.40} stands in row filters alone.", value.at)
+    if kind in ("id", "reference", *TEXT_TYPES) and isinstance(value, str):
+        return value
     if kind == "boolean" and isinstance(value, bool):
         return value
     if (
@@ -276,9 +366,15 @@ def ordering(scope: Scope, order: tuple[Ordered, ...], resolve: Resolve | None =
     made = []
     for each in order:
         column = resolve(each.operand)
-        if column.type == "textarea":
+        if column.type in ("textarea", "base64"):
             raise RecordError(INVALID_FIELD, "a long text can't be sorted by.", each.operand.at)
-        expression = _folded(column)
-        directed = expression.desc() if each.is_descending else expression.asc()
-        made.append(directed.nulls_last() if each.nulls_first is False else directed.nulls_first())
+        expression = folded(column.expression) if column.type in TEXT_TYPES else column.expression
+        nulls = 1 if each.nulls_first is False else 0
+        # Not every database has NULLS FIRST.
+        made.append(
+            sa.case(
+                (column.expression.is_(None), sa.literal_column(str(nulls))), else_=sa.literal_column(str(1 - nulls))
+            )
+        )
+        made.append(expression.desc() if each.is_descending else expression.asc())
     return made

@@ -27,7 +27,7 @@ def aggregated(connection: sa.Connection, scope: Scope, query: Query) -> Record:
         raise RecordError(MALFORMED_QUERY, "HAVING needs GROUP BY.", query.source_at)
     scope.grouped = tuple(scope.column(path).expression for path in query.group)
     columns = _columns(scope, query)
-    where = condition(scope, query.where) if query.where else sa.true()
+    where = scope.where(query.where)
     having = condition(scope, query.having, scope.of_group) if query.having else None
     order = ordering(scope, query.order, scope.of_group)
     statement = sa.select(*[column.expression.label(f"c{n}") for n, column in enumerate(columns.values())])
@@ -51,8 +51,8 @@ def _counted(connection: sa.Connection, scope: Scope, query: Query) -> Record:
     """SELECT COUNT(): a number, which LIMIT bounds, and no records."""
     if query.order or query.having or query.selected[0].alias:
         raise RecordError(MALFORMED_QUERY, "SELECT COUNT() has FROM, WHERE and LIMIT alone.", query.source_at)
-    where = condition(scope, query.where) if query.where else sa.true()
-    matching = sa.select(scope.table.c["Id"]).select_from(scope.source()).where(where)
+    where = scope.where(query.where)
+    matching = sa.select(scope.id.label("record_id")).select_from(scope.source()).where(where)
     matching = matching.limit(query.limit).offset(query.offset or 0)
     counted: Any = connection.execute(sa.select(sa.func.count()).select_from(matching.subquery())).scalar_one()
     return {"totalSize": counted, "done": True, "records": []}

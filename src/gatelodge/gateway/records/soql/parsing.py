@@ -24,6 +24,7 @@ from gatelodge.gateway.records.soql.tree import (
     Query,
     Search,
     Selected,
+    UserValue,
     Value,
 )
 
@@ -60,6 +61,11 @@ def parse_search(text: str) -> Search:
         return _parse(text, "sosl", MALFORMED_SEARCH)
     _check_length(text, MALFORMED_SEARCH)
     return Search(words=_words(text, 0))
+
+
+def parse_filter(text: str) -> Condition:
+    """The condition that a row filter is, in which ``$user.id`` stands for whoever asks. Raises ``RecordError``."""
+    return _parse(text, "filter", MALFORMED_QUERY)
 
 
 def _parse(text: str, start: str, code: str) -> Any:
@@ -104,7 +110,8 @@ def _explained(text: str, bare: str, error: lark.exceptions.UnexpectedInput, cod
     is_end = getattr(getattr(error, "token", None), "type", "") == "$END"
     at = len(text) if at is None or at < 0 or is_end else at
     names = getattr(error, "accepts", None) or getattr(error, "allowed", None) or getattr(error, "expected", None) or ()
-    expected = sorted({EXPECTED.get(name, str(name).lstrip("_")) for name in names})
+    # $user stands in row filters, which nobody but an administrator writes.
+    expected = sorted({EXPECTED.get(name, str(name).lstrip("_")) for name in names if name != "USER"})
     token = re.match(r"\s*('?[\w.]+|\S)?", text[at:])
     got = f"unexpected token: '{token[1]:.40}'" if token and token[1] else "the query ends too early"
     return RecordError(code, f"{got}; expected {', '.join(expected[:12])}.", at)
@@ -114,7 +121,9 @@ def _explained(text: str, bare: str, error: lark.exceptions.UnexpectedInput, cod
 def _parser() -> lark.Lark:
     grammar = resources.files("gatelodge.gateway.records.soql").joinpath("grammar.lark").read_text("utf-8")
     # With LALR the tree is made while reading, so no text can nest deeper than Python does.
-    return lark.Lark(grammar, parser="lalr", start=["start", "sosl"], transformer=_Reader(), maybe_placeholders=True)
+    return lark.Lark(
+        grammar, parser="lalr", start=["start", "sosl", "filter"], transformer=_Reader(), maybe_placeholders=True
+    )
 
 
 def _words(text: str, at: int) -> tuple[str, ...]:
@@ -217,6 +226,8 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
     def where(self, items: list[Any]) -> Condition:
         return items[0]
 
+    filter = where
+
     having = where
 
     def group(self, items: list[Any]) -> tuple[Path, ...]:
@@ -282,6 +293,9 @@ class _Reader(lark.Transformer):  # type: ignore[type-arg] - lark's own generics
 
     def null(self, items: list[Any]) -> None:
         """The value null."""
+
+    def user(self, items: list[Any]) -> UserValue:
+        return UserValue(str(items[0]).partition(".")[2].lower(), items[0].start_pos)
 
     def literal(self, items: list[Any]) -> DateLiteral:
         n = None if items[1] is None else _bounded(items[1])

@@ -14,7 +14,7 @@ from gatelodge.gateway.records.errors import (
     RecordError,
 )
 from gatelodge.gateway.records.schema import Catalogue, Field, SObject
-from gatelodge.gateway.records.soql.compiling import Column, Scope, condition, ordering, scope_of
+from gatelodge.gateway.records.soql.compiling import Column, Scope, ordering, scope_of
 from gatelodge.gateway.records.soql.grouping import aggregated, is_aggregate
 from gatelodge.gateway.records.soql.tree import Call, Path, Query, Selected
 from gatelodge.gateway.records.soql.values import MOST_ROWS, Record, attributes, shown
@@ -46,9 +46,10 @@ def run(connection: sa.Connection, catalogue: Catalogue, query: Query, today: dt
         raise RecordError(MALFORMED_QUERY, "HAVING needs GROUP BY.", query.source_at)
     scope = scope_of(catalogue, query, today)
     subqueries = _subqueries(scope, query)
-    answer, records = _records(connection, scope, query)
-    for field, child_scope, subquery in subqueries:
-        _add_children(connection, child_scope, field, subquery, records)
+    targets = [scope.object.by_name[field.target.lower()] for field, _, _ in subqueries]
+    answer, records = _records(connection, scope, query, targets)
+    for n, (field, child_scope, subquery) in enumerate(subqueries):
+        _add_children(connection, child_scope, field, subquery, [(keys[n], record) for keys, record in records])
     return answer
 
 
@@ -71,16 +72,19 @@ def _with_fields(catalogue: Catalogue, query: Query) -> Query:
     return msgspec.structs.replace(query, selected=tuple(selected))
 
 
-def _records(connection: sa.Connection, scope: Scope, query: Query) -> tuple[Record, list[tuple[str, Record]]]:
-    """The answer to a query, and its records with their ids."""
+def _records(
+    connection: sa.Connection, scope: Scope, query: Query, targets: list[Field]
+) -> tuple[Record, list[tuple[list[Any], Record]]]:
+    """The answer to a query, and its records, each with its values of the fields that children point at."""
     cells = _cells(scope, query)
-    where = condition(scope, query.where) if query.where else sa.true()
+    where = scope.where(query.where)
     order = ordering(scope, query.order)
-    matching = sa.select(*_labelled(scope, cells)).select_from(scope.source()).where(where)
-    asked = matching.order_by(*order, scope.table.c["Id"]).limit(query.limit).offset(query.offset or 0)
+    keys = [scope.object.expression(scope.table, field).label(f"key_{n}") for n, field in enumerate(targets)]
+    matching = sa.select(*_labelled(scope, cells), *keys).select_from(scope.source()).where(where)
+    asked = matching.order_by(*order, scope.id).limit(query.limit).offset(query.offset or 0)
     most = min(query.limit if query.limit is not None else MOST_ROWS + 1, MOST_ROWS + 1)
     rows = connection.execute(asked.limit(most)).mappings().all()
-    shaped = [(str(row["record_id"]), _shape(scope, cells, row)) for row in rows[:MOST_ROWS]]
+    shaped = [([row[f"key_{n}"] for n in range(len(targets))], _shape(scope, cells, row)) for row in rows[:MOST_ROWS]]
     answer: Record = {"totalSize": len(rows), "done": True, "records": [record for _, record in shaped]}
     if len(rows) > MOST_ROWS:
         counted = sa.select(sa.func.count()).select_from(asked.subquery())
@@ -117,23 +121,24 @@ def _cell(scope: Scope, path: Path) -> Cell:
 
 def _labelled(scope: Scope, cells: list[Cell]) -> list[Any]:
     """The columns of a read: the record's id, its parents' ids, and the selected fields."""
-    parents = [table.c["Id"].label(f"id_of_{name}") for name, (_, table, _) in scope.joins.items()]
+    parents = [each.object.key(each.table).label(f"id_of_{n}") for n, each in enumerate(scope.joins.values())]
     fields = [cell.column.expression.label(f"c{n}") for n, cell in enumerate(cells)]
-    return [scope.table.c["Id"].label("record_id"), *parents, *fields]
+    return [scope.id.label("record_id"), *parents, *fields]
 
 
 def _shape(scope: Scope, cells: list[Cell], row: Any) -> Record:
     record: Record = attributes(scope.object, str(row["record_id"]))
+    parents = {name: f"id_of_{n}" for n, name in enumerate(scope.joins)}
     for n, cell in enumerate(cells):
         value = shown(row[f"c{n}"], cell.column.type)
         if cell.parent is None:
             record[cell.field.name] = value
             continue
-        parent_id = row[f"id_of_{cell.relationship}"]
+        parent_id = row[parents[cell.relationship]]
         if parent_id is None:
             record[cell.relationship] = None
         else:
-            record.setdefault(cell.relationship, attributes(cell.parent, parent_id))[cell.field.name] = value
+            record.setdefault(cell.relationship, attributes(cell.parent, str(parent_id)))[cell.field.name] = value
     return record
 
 
@@ -153,20 +158,20 @@ def _subqueries(scope: Scope, query: Query) -> list[tuple[Field, Scope, Query]]:
             raise RecordError(MALFORMED_QUERY, f"duplicate subquery: {child.field.children}", asked.source_at)
         if len(found) >= MOST_SUBQUERIES:
             raise RecordError(MALFORMED_QUERY, f"a query has at most {MOST_SUBQUERIES} subqueries.", asked.source_at)
-        table = child.object.table.alias("child")
+        table = child.object.table.alias("t0")
         inner = Scope(scope.catalogue, child.object, table, scope.today, asked.alias)
         found[child.field.children] = (child.field, inner, asked)
     return list(found.values())
 
 
 def _add_children(
-    connection: sa.Connection, scope: Scope, field: Field, query: Query, parents: list[tuple[str, Record]]
+    connection: sa.Connection, scope: Scope, field: Field, query: Query, parents: list[tuple[Any, Record]]
 ) -> None:
     """One more read for a child relationship: the first records of each parent, by its own ORDER BY and LIMIT."""
     cells = _cells(scope, query)
-    where = condition(scope, query.where) if query.where else sa.true()
-    owner = scope.table.c[field.name]
-    order = [*ordering(scope, query.order), scope.table.c["Id"]]
+    where = scope.where(query.where)
+    owner = scope.sight.column(field)
+    order = [*ordering(scope, query.order), scope.id]
     ranked = (
         sa.select(
             *_labelled(scope, cells),
@@ -175,7 +180,7 @@ def _add_children(
             sa.func.count().over(partition_by=owner).label("matching"),
         )
         .select_from(scope.source())
-        .where(where, owner.in_([record_id for record_id, _ in parents]))
+        .where(where, owner.in_([key for key, _ in parents if key is not None]))
         .subquery()
     )
     asked = query.limit if query.limit is not None else MOST_CHILDREN
@@ -194,5 +199,5 @@ def _add_children(
             str(row["owner"]), {"totalSize": total, "done": total <= MOST_WITH_ALL, "records": []}
         )
         found["records"].append(_shape(scope, cells, row))
-    for record_id, record in parents:
-        record[field.children] = by_parent.get(record_id)
+    for key, record in parents:
+        record[field.children] = by_parent.get(str(key))

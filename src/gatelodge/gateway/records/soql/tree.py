@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from gatelodge.gateway.records.errors import MALFORMED_QUERY, RecordError
+
 
 class Path(msgspec.Struct, frozen=True):
     """A field, or a field of a parent: ``Name``, ``Account.Name``."""
@@ -42,7 +44,21 @@ class Pattern(msgspec.Struct, frozen=True):
     text: str
 
 
-Value = str | int | float | bool | dt.date | dt.datetime | DateLiteral | Pattern | None
+class UserValue(msgspec.Struct, frozen=True):
+    """``$user.id`` in a row filter: a value of whoever is asking."""
+
+    name: str
+    at: int = msgspec.field(default=-1)
+
+    def of(self, user: dict[str, str]) -> str:
+        """This user's value. Raises ``RecordError`` for a name that no user has."""
+        if self.name not in user:
+            known = ", ".join(f"$user.{name}" for name in user)
+            raise RecordError(MALFORMED_QUERY, f"$user.{self.name:.40} is not known here; use one of {known}.", self.at)
+        return user[self.name]
+
+
+Value = str | int | float | bool | dt.date | dt.datetime | DateLiteral | Pattern | UserValue | None
 
 
 class Comparison(msgspec.Struct, frozen=True):

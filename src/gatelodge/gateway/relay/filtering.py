@@ -1,0 +1,150 @@
+"""Lists as one caller may see them, by the same function that calls are held against; and who speaks to the model.
+
+Only what is left out is touched: every entry that stays is the bytes that the upstream sent.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Raw
+
+from gatelodge.core.permitting import Permitted
+from gatelodge.gateway.relay import words
+from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
+from gatelodge.gateway.relay.parameter_headers import disagrees
+
+_spans = msgspec.json.Decoder(Spans)
+_list = msgspec.json.Decoder(list[Raw])
+_string = msgspec.json.Decoder(str)
+
+
+class Unreadable(Exception):
+    """What an upstream sent in place of a list, so that nobody can say what is in it."""
+
+
+def check_asked(permitted: Permitted, found: Inbound) -> None:
+    """Raises ``Refused`` for what this caller may not use, in the words that are said of what nobody has heard of."""
+    if found.method == "tools/call" and not permitted.tool(found.name).is_allowed:
+        raise _unknown(found, words.INVALID_PARAMS, f"Unknown tool: {found.name:.80}")
+    if found.method == "prompts/get" and not permitted.prompt(found.name).is_allowed:
+        raise _unknown(found, words.INVALID_PARAMS, f"Unknown prompt: {found.name:.80}")
+    if found.method.startswith("resources/") and found.name and not permitted.resource(found.name).is_allowed:
+        code = words.INVALID_PARAMS if found.is_modern else words.RESOURCE_NOT_FOUND
+        raise _unknown(found, code, f"Resource not found: {found.name:.200}", {"uri": found.name})
+    if found.method == "completion/complete":
+        _check_reference(permitted, found)
+    if found.method == words.LISTEN:
+        _narrow(permitted, found)
+
+
+def check_parameters(permitted: Permitted, found: Inbound, headers: Mapping[bytes, bytes]) -> None:
+    """Raises ``Refused`` when a header of a tool's parameter says something else than the call does."""
+    if found.method == words.CALL:
+        name = disagrees(permitted.definition("tool", found.name), found.params.get("arguments"), headers)
+        if name:
+            why = f"{name} says something else than the arguments"
+            raise Refused(400, words.HEADER_MISMATCH, why, id=found.id)
+
+
+def _unknown(found: Inbound, code: int, message: str, data: object = None) -> Refused:
+    return Refused(words.STATUS.get(code, 200) if found.is_modern else 200, code, message, data, found.id)
+
+
+def _check_reference(permitted: Permitted, found: Inbound) -> None:
+    """Hold a completion's prompt or template against what the caller may use."""
+    try:
+        named = _spans.decode(found.params.get("ref", NULL))
+        prompt, uri = (_string.decode(named[key]) if key in named else "" for key in ("name", "uri"))
+    except msgspec.DecodeError:
+        raise _unknown(found, words.INVALID_PARAMS, "ref must be an object with a name or a uri") from None
+    is_known = (permitted.prompt(prompt) if prompt else permitted.resource(uri)).is_allowed
+    if not is_known and not (uri and permitted.template(uri).is_allowed):
+        raise _unknown(found, words.INVALID_PARAMS, f"Unknown reference: {prompt or uri:.200}")
+
+
+def _narrow(permitted: Permitted, found: Inbound) -> None:
+    """Leave the resources that the caller may read in what it wants to be told of."""
+    try:
+        wanted = _spans.decode(found.params.get("notifications", NULL))
+        uris = msgspec.json.decode(wanted["resourceSubscriptions"], type=list[str]) if _names_resources(wanted) else []
+    except msgspec.DecodeError:
+        raise _unknown(found, words.INVALID_PARAMS, "notifications must be an object") from None
+    if uris:
+        kept = [uri for uri in uris if permitted.resource(uri).is_allowed]
+        wanted["resourceSubscriptions"] = Raw(msgspec.json.encode(kept))
+        found.params["notifications"] = Raw(msgspec.json.encode(wanted))
+
+
+def _names_resources(wanted: Spans) -> bool:
+    return bytes(wanted.get("resourceSubscriptions", NULL)) != b"null"
+
+
+def result_of(message: bytes) -> tuple[Spans, Spans | None]:
+    """A message and its result, None for an error. Raises ``Unreadable``."""
+    try:
+        top = _spans.decode(message)
+        result = _spans.decode(top["result"]) if "result" in top else None
+    except (msgspec.DecodeError, RecursionError):
+        raise Unreadable from None
+    return top, result
+
+
+def with_result(top: Spans, result: object) -> bytes:
+    """The message with another result."""
+    return msgspec.json.encode({**top, "result": result})
+
+
+def filtered(message: bytes, permitted: Permitted) -> bytes:
+    """A message with a list in it, without what this caller may not use. Raises ``Unreadable``."""
+    top, result = result_of(message)
+    if result is None:
+        return message
+    is_changed = False
+    for key, (kind, name) in words.LISTS.items():
+        if key in result:
+            result[key], was_changed = _kept(result[key], kind, name, permitted)
+            is_changed |= was_changed
+    return with_result(top, result) if is_changed else message
+
+
+def _kept(entries: Raw, kind: str, key: str, permitted: Permitted) -> tuple[Raw, bool]:
+    try:
+        found = _list.decode(entries)
+        named = [(_string.decode(_spans.decode(each)[key]), each) for each in found]
+    except (msgspec.DecodeError, KeyError):
+        raise Unreadable from None
+    may = _asking(permitted, kind)
+    kept = [each for name, each in named if may(name) and is_as_pinned(permitted, kind, name, each)]
+    return Raw(msgspec.json.encode(kept)), len(kept) < len(found)
+
+
+def _asking(permitted: Permitted, kind: str) -> Callable[[str], bool]:
+    ask = {
+        "tool": permitted.tool, "prompt": permitted.prompt, "resource": permitted.resource,
+        "template": permitted.template,
+    }[kind]  # fmt: skip
+    return lambda name: ask(name).is_allowed
+
+
+def is_as_pinned(permitted: Permitted, kind: str, name: str, definition: Raw) -> bool:
+    """Whether an entry is what an administrator looked at: a changed one is held back (tool poisoning, rug pulls)."""
+    pinned = permitted.definition(kind, name)
+    if pinned is None or pinned.encode() == bytes(definition):
+        return True
+    try:
+        return msgspec.json.decode(pinned) == msgspec.json.decode(definition)
+    except msgspec.DecodeError:
+        return False
+
+
+def introduced(message: bytes, instructions: str) -> bytes:
+    """The answer to ``initialize`` or ``server/discover`` with the org's instructions in place of the upstream's: they
+    go into a model's prompt, and nobody here has looked at those. Raises ``Unreadable``.
+    """
+    top, result = result_of(message)
+    if result is None:
+        return message
+    _ = result.pop("instructions", None)
+    if instructions:
+        result["instructions"] = Raw(msgspec.json.encode(instructions))
+    return with_result(top, result)

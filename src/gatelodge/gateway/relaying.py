@@ -1,0 +1,162 @@
+"""Where the relay meets what is live: it is told what an upstream is and what its callers may do, and ends what they may
+do no more.
+"""
+
+import asyncio
+import importlib
+import time
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatelodge.core.calls import Call, recorded
+from gatelodge.core.errors import Unavailable
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.orgs import Org
+from gatelodge.core.server_items import TOOL
+from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
+from gatelodge.live import LiveServer
+from gatelodge.web.recording import TRACE_ID, trace_of
+from gatelodge.web.site import Site
+
+if TYPE_CHECKING:
+    from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
+
+
+class Relaying:
+    """The relay of this node, loaded by its first call, so that a start stays lean."""
+
+    def __init__(self, site: Site, gate: Gate) -> None:
+        self._site, self._gate = site, gate
+        self._relay: Relay | None = None
+        self._upstreams: dict[str, tuple[McpServer, Upstream]] = {}
+        self._loading = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
+        self._is_due = False
+        site.live.on_applied(self._look_again)
+
+    async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
+        """What answers this caller's request from the upstream."""
+        relay = self._relay or await self._loaded()
+        return _Relayed(self._site, relay, self._upstream(live.server), live, caller)
+
+    async def _loaded(self) -> "Relay":
+        async with self._loading:
+            if self._relay is None:
+                # The HTTP client takes a while to import, and others are waiting.
+                module = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.relay")
+                made: Relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
+                self._relay = made
+            return self._relay
+
+    def _upstream(self, server: McpServer) -> "Upstream":
+        known = self._upstreams.get(server.id)
+        if known is None or known[0] is not server:
+            from gatelodge.gateway.relay import Upstream  # noqa: PLC0415 - loaded by now
+
+            made = Upstream(
+                url=server.source,
+                terms=server.terms,
+                name=server.name,
+                org_id=server.org_id,
+                server_id=server.id,
+                instructions=server.label,
+            )
+            known = self._upstreams[server.id] = (server, made)
+        return known[1]
+
+    def _look_again(self) -> None:
+        """Something has changed: whatever is under way is held against it, once for all that comes meanwhile."""
+        self._is_due = True
+        if self._relay is not None and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look(self._relay), name="looking-again")
+
+    async def _look(self, relay: "Relay") -> None:
+        while self._is_due:
+            self._is_due = False
+            await relay.look_again(self._renewed)
+
+    async def _renewed(self, caller: Caller) -> Caller | None:
+        org = next((each for each in self._site.live.orgs() if each.id == caller.org_id), None)
+        return await self._gate.renewed(org, caller) if org else None
+
+    async def stop(self) -> None:
+        """End every exchange and close every connection."""
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._relay is not None:
+            await self._relay.stop()
+
+
+class _Relayed:
+    """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
+
+    def __init__(self, site: Site, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller) -> None:
+        self._site, self._relay, self._upstream, self._live, self._caller = site, relay, upstream, live, caller
+        self._found: Inbound | None = None
+        self._begun = ""
+        self._at = site.clock.now_ms()
+        self._trace_id = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        self._trace_id = scope.get(TRACE_ID, "")
+        done = await self._relay.serve(
+            scope, receive, send, self._caller, self._upstream, credential=_nothing, first=self._first
+        )
+        done.duration_us = int((time.perf_counter() - began) * 1_000_000)
+        self._site.calls.note(self._call(done), self._begun)
+
+    async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
+        """Before anything is sent on: that it can be written down, and the scopes that the tool needs besides."""
+        from gatelodge.gateway.relay import Done, Failed  # noqa: PLC0415 - loaded by now
+
+        self._found = found
+        item = self._live.items.find(TOOL, found.name) if found.method == "tools/call" else None
+        if item is not None:
+            verdict = caller.permitted.tool(found.name)
+            if verdict.missing_scopes:
+                return _lacking(self._site, caller, verdict.missing_scopes)
+            if verdict.asks_first:
+                raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
+        call = self._call(Done(method=found.method, name=found.name))
+        try:
+            self._begun = await self._site.calls.admit(call, is_write=item is not None and item.mark != "read")
+        except Unavailable as error:
+            raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
+        return None
+
+    def _call(self, done: "Done") -> Call:
+        caller, server = self._caller, self._live.server
+        arguments = bytes(self._found.params.get("arguments", b"")) if self._found else b""
+        return Call(
+            at=self._at,
+            org_id=caller.org_id,
+            app_id=caller.app_id,
+            client_id=caller.client_id,
+            user_id=caller.user_id,
+            connection_id=caller.connection_id,
+            server=server.name,
+            method=done.method[:100],
+            name=done.name[:500],
+            outcome=done.outcome,
+            status=done.http_status,
+            duration_us=done.duration_us,
+            bytes_in=done.bytes_in,
+            bytes_out=done.bytes_out,
+            trace_id=self._trace_id or trace_of(""),
+            arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
+            arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
+        )
+
+
+def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
+    """The challenge that names what the token lacks (RFC 6750 §3.1)."""
+    org = next(each for each in site.live.orgs() if each.id == caller.org_id)
+    return turned_away(org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}"))
+
+
+async def _nothing(caller: Caller) -> dict[str, str]:
+    """What an upstream without a credential gets."""
+    return {}
