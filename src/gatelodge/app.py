@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
+    approvals,
     authorizations,
     calls,
-    connections,
+    codes,
     device_codes,
     keys,
     opaque,
@@ -53,9 +54,10 @@ log = structlog.get_logger()
 CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
+    approvals.forget_old,
     authorizations.forget_held,
     calls.forget_counts,
-    connections.forget_old_codes,
+    codes.forget_old,
     deleted.forget_old,
     device_codes.forget_old,
     keys.forget_old,
@@ -164,6 +166,13 @@ class App:
             await purge(self.site.store, self.site.calls.rules(org.id), self.site.clock.now_ms())
 
 
+def _rows_problem(text: str) -> str:
+    """What is wrong with a permission set's row filter: the gateway that obeys it says so, to Setup that keeps it."""
+    from gatelodge.gateway.records.soql import sight  # noqa: PLC0415 - the parser comes after readiness alone
+
+    return sight.problem(text)
+
+
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
     """A node made from its configuration.
 
@@ -192,6 +201,7 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             access=access,
             limits=RateLimits(config.rate_limit),
             read_catalogue=reading.read,
+            rows_problem=_rows_problem,
             calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
         return App(site, held.pop_all())

@@ -1,16 +1,16 @@
 """The operator's verbs: signing keys, users who leave, Connected Apps, and revoking by time."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
-from gatelodge.core import connected_apps, deactivation, keys, orgs, revoking, tokens, users
+from gatelodge.core import connected_apps, deactivation, keys, orgs, revoking, users
 from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Refused
 from gatelodge.core.keys import SigningKey
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup.signing_keys import rotate
 from gatelodge.web.site import Site
 
 
@@ -27,15 +27,8 @@ async def keys_rotate(site: Site, org: Org, arguments: dict[str, Any]) -> object
     algorithm = arguments["algorithm"] or org.signing_algorithm
     if algorithm not in keys.ALGORITHMS:
         raise Refused(f"{algorithm!r} is not one of {', '.join(keys.ALGORITHMS)}", "algorithm")
-    now_ms = site.clock.now_ms()
-    now = now_ms // 1000
-    signs_from = now if arguments["now"] else now + keys.PUBLISHED_BEFORE
-    # Making an RSA key takes as long as a hundred requests.
-    fresh = await asyncio.to_thread(
-        keys.generate, site.ring, org_id=org.id, algorithm=algorithm, now=now, signs_from=signs_from
-    )
-    await site.store.run(orgs.rotate_key, org, fresh, longest_token=tokens.KEY_OUTLIVES, actor=ACTOR, now_ms=now_ms)
-    return _key(fresh, fresh.kid if arguments["now"] else "", now)
+    fresh = await rotate(site, org, algorithm, is_at_once=arguments["now"], actor=ACTOR)
+    return _key(fresh, fresh.kid if arguments["now"] else "", fresh.created_at)
 
 
 def _key(key: SigningKey, signing: str, now: int) -> dict[str, Any]:

@@ -135,6 +135,7 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         email=arguments["email"] or arguments["username"],
         password_hash=await site.passwords.hash(password),
         permission_sets=sets,
+        time_zone=org.preferences.time_zone,
         now=site.clock.now(),
     )  # fmt: skip
     return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})

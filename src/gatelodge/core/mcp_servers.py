@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gatelodge.core import audit, server_health
+from gatelodge.core import approval_rules, audit, server_health, upstream_clients, upstream_grants, upstream_secrets
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.operation import Operation, announce, many, one, text
 from gatelodge.core.orgs import Org, str_id
@@ -152,6 +152,10 @@ def remove(org_id: str, id: str, *, actor: str, now_ms: int) -> Operation[bool]:
     )
     if removed is None:
         return False
+    yield from upstream_secrets.remove_all(org_id, id)
+    yield from approval_rules.remove_all(org_id, id)
+    yield from upstream_clients.remove_all(org_id, id)
+    yield from upstream_grants.end_all_of_server(org_id, id)
     yield from audit.record(org_id, now_ms, actor, "server:remove", id, {"name": removed})
     yield from announce(org_id, "server", removed)
     return True

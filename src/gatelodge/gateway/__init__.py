@@ -8,11 +8,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.core.errors import Refused, Unavailable
-from gatelodge.core.mcp_servers import McpServer, resource
+from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.server_kinds import UPSTREAM
-from gatelodge.gateway import protected_resource
+from gatelodge.gateway import credentials, protected_resource
+from gatelodge.gateway.approvals import Approvals
+from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.gateway.records.started import Started
@@ -41,6 +43,7 @@ class Gateway:
         self._records = Started(site)
         self._gate = Gate(site)
         self._relaying = Relaying(site, self._gate)
+        self._approvals = Approvals(site)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -57,6 +60,7 @@ class Gateway:
             Route(
                 path="/.well-known/oauth-protected-resource", methods=("GET",), answer=issuer_metadata, any_origin=True
             ),
+            *credentials.ROUTES,
         )
 
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
@@ -96,7 +100,10 @@ class Gateway:
             records = await self._records.get(live.server)
         except Refused as refused:
             raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
-        return WrittenDown(site, live.server, caller, _Served(records, caller))
+        served: ASGIApp = _Served(records, caller)
+        if caller.permitted.has_conditions:
+            served = BeforeCalls(self._approvals, org, live.server, caller, served)
+        return WrittenDown(site, live.server, caller, served)
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""

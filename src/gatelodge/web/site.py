@@ -20,13 +20,18 @@ from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
+from gatelodge.web.token_cache import TokenCache
 
 ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
 """Reads what a server offers now. Raises ``NotRead``."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """One running node: its configuration, its database, its keys, its time, and what is live on it."""
+    """One running node: its configuration, its database, its keys, its time, and what is live on it.
+
+    ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
+    keeps one (decision 0046).
+    """
 
     config: Config
     store: Store
@@ -40,6 +45,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
+    rows_problem: Callable[[str], str]
+    upstream_tokens: TokenCache = msgspec.field(default_factory=TokenCache)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

@@ -18,7 +18,6 @@ from gatelodge import __version__
 from gatelodge.core import secrets
 from gatelodge.core.permitting import Verdict
 from gatelodge.gateway.caller import Caller
-<<<<<<< HEAD
 from gatelodge.gateway.records import prompts
 from gatelodge.gateway.records.desk import Desk
 from gatelodge.gateway.records.errors import UNKNOWN_EXCEPTION, RecordError, told
@@ -26,17 +25,10 @@ from gatelodge.gateway.records.mapping import Mapping
 from gatelodge.gateway.records.sources import Source
 from gatelodge.gateway.records.tool import Tool
 from gatelodge.gateway.records.variants import ALL, READS, VARIANTS
-=======
-from gatelodge.gateway.records import database, sample
-from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, UNKNOWN_EXCEPTION, RecordError, pointed
-from gatelodge.gateway.records.schema import Catalogue
-from gatelodge.gateway.records.tools import BY_NAME, TOOLS, Tool, Work
-from gatelodge.gateway.writing_down import NOTED
->>>>>>> main
+from gatelodge.gateway.writing_down import NOTED, Noted
 
 log = structlog.get_logger()
 CALLER = "gatelodge.caller"
-SERVED = "gatelodge.served"
 SECONDS = 5.0
 """How long one call may take."""
 THREADS = 4
@@ -49,16 +41,6 @@ INSTRUCTIONS = (
     " writing a soqlQuery; find searches text in all of them."
 )
 ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-class Served(msgspec.Struct, kw_only=True):
-    """What one request came to, for the record of the call: ``outcome`` as ``core.calls`` has it, ``name`` of the tool or
-    prompt, ``rows`` that it read or wrote.
-    """
-
-    outcome: str = "ok"
-    name: str = ""
-    rows: int = 0
 
 
 class RecordsServer:
@@ -128,18 +110,18 @@ class RecordsServer:
         await self._is_quiet.wait()
         await self.stop()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> Served:
-        """Answer one HTTP request of a caller who has passed every check, and say what it came to."""
-        served = Served()
+    async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> Noted:
+        """Answer one HTTP request of a caller who has passed every check, and say what its record should hold."""
+        noted: Noted = scope.get(NOTED) or Noted()
         self._under_way += 1
         self._is_quiet.clear()
         try:
-            await self._manager.handle_request({**scope, CALLER: caller, SERVED: served}, receive, send)
+            await self._manager.handle_request({**scope, CALLER: caller, NOTED: noted}, receive, send)
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._is_quiet.set()
-        return served
+        return noted
 
     async def _list_tools(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -151,13 +133,12 @@ class RecordsServer:
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        caller, served = _caller(context), _served(context)
-        served.name = params.name
+        caller, noted = _caller(context), _noted(context)
         tool = self._tools.get(params.name)
         if tool is None:
-            served.outcome = "refused"
+            noted.outcome = "refused"
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name:.80}")
-        _check(caller.permitted.tool(tool.name), served)
+        _check(caller.permitted.tool(tool.name), noted)
         query = ""
         try:
             arguments = tool.read(dict(params.arguments or {}))
@@ -166,20 +147,15 @@ class RecordsServer:
                 self._threads, self.desk.do, tool, arguments, caller
             )
         except RecordError as error:
-            served.outcome = "timeout" if error.code == "QUERY_TIMEOUT" else "tool_error"
+            noted.outcome = "timeout" if error.code == "QUERY_TIMEOUT" else "tool_error"
             return _answer(told(error, query), is_error=True)
         except Exception:
-            served.outcome = "error"
+            noted.outcome = "error"
             incident = secrets.new_token()[:12]
             log.exception("incident", incident=incident, server=self._name, tool=tool.name)
             message = f"something went wrong on our side. Incident {incident}"
             return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
-<<<<<<< HEAD
-        served.rows = rows_of(found)
-=======
-        if context.request is not None and (noted := context.request.scope.get(NOTED)):
-            noted.rows = _rows(found)
->>>>>>> main
+        noted.rows = rows_of(found)
         return _answer(found, is_error=False)
 
     async def _list_prompts(
@@ -192,17 +168,16 @@ class RecordsServer:
     async def _get_prompt(
         self, context: ServerRequestContext[Any], params: types.GetPromptRequestParams
     ) -> types.GetPromptResult:
-        caller, served = _caller(context), _served(context)
-        served.name = params.name
+        caller, noted = _caller(context), _noted(context)
         prompt = self._prompts.get(params.name)
         if prompt is None:
-            served.outcome = "refused"
+            noted.outcome = "refused"
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name:.80}")
-        _check(caller.permitted.prompt(prompt.name), served)
+        _check(caller.permitted.prompt(prompt.name), noted)
         try:
             return prompt.filled(params.arguments or {})
         except ValueError as error:
-            served.outcome = "tool_error"
+            noted.outcome = "tool_error"
             raise MCPError(types.INVALID_PARAMS, str(error)) from None
 
     def _input_schema(self, name: str) -> dict[str, Any] | None:
@@ -211,29 +186,23 @@ class RecordsServer:
         return tool.schema() if tool else None
 
 
-def _rows(found: Any) -> int:
-    """How many records a tool has found, for the record of its call."""
-    lists = (found.get(name) for name in RECORDS_OF_A_TOOL) if isinstance(found, dict) else ()
-    return sum(len(each) for each in lists if isinstance(each, list))
-
-
 def _caller(context: ServerRequestContext[Any]) -> Caller:
     assert context.request is not None  # the Streamable HTTP transport always has one
     return context.request.scope[CALLER]
 
 
-def _served(context: ServerRequestContext[Any]) -> Served:
+def _noted(context: ServerRequestContext[Any]) -> Noted:
     assert context.request is not None
-    return context.request.scope[SERVED]
+    return context.request.scope[NOTED]
 
 
-def _check(verdict: Verdict, served: Served) -> None:
+def _check(verdict: Verdict, noted: Noted) -> None:
     """Listing and calling ask one function. Raises ``MCPError`` for what isn't allowed."""
     if not verdict.is_allowed:
-        served.outcome = "refused"
+        noted.outcome = "refused"
         raise MCPError(types.INVALID_PARAMS, verdict.why)
     if verdict.missing_scopes:
-        served.outcome = "needs_scope"
+        noted.outcome = "needs_scope"
         raise MCPError(types.INVALID_REQUEST, f"this call needs the scopes {' '.join(verdict.missing_scopes)}")
 
 
