@@ -66,7 +66,7 @@ def test_a_call_is_written_with_who_did_what_and_how_it_ended(house_on: House):
     assert (first.outcome, first.status, first.rows) == ("ok", 200, 3)
     assert first.at >= before and first.duration_us > 0
     assert first.bytes_in == len(found.request.content) and first.bytes_out == len(found.content)
-    assert [each.outcome for each in (second, third, last)] == ["tool_error", "error", "ok"]
+    assert [each.outcome for each in (second, third, last)] == ["tool_error", "refused", "ok"]
     assert (last.method, last.name) == ("tools/list", "")
     assert [each.seq for each in (first, second, third, last)] == [1, 2, 3, 4] and walk(house_on) == []
 

@@ -1,14 +1,18 @@
 """Writing down a hosted server's calls: what was asked and how it ended, read off the bytes as they pass."""
 
 import time
+from collections import deque
 from typing import TypeVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.calls import Call, recorded
+from gatelodge.core.calls import UNKNOWN, Call, recorded
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
+from gatelodge.web.errors import answer_for
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 
@@ -18,6 +22,9 @@ MOST_READ = 1024 * 1024
 """Bytes of a request and of an answer that are looked at; more pass all the same."""
 NOTED = "gatelodge.noted"
 TOO_LARGE = 413
+READS = "sobject-reads"
+"""The hosted servers of this variant only read; a tool of any other is kept before it is called (decision 0040)."""
+CALLS_A_TOOL = "tools/call"
 
 
 class Noted(msgspec.Struct):
@@ -72,12 +79,17 @@ class WrittenDown:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and note how it went; also when the client is gone or the server failed."""
         began, at = time.perf_counter(), self._site.clock.now_ms()
+        came: deque[Message] = deque()
+        begun = ""
 
-        async def asked() -> Message:
+        async def hear() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 self._bytes_in = _keep(self._asked, message["body"], self._bytes_in)
             return message
+
+        async def asked() -> Message:
+            return came.popleft() if came else await hear()
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -86,13 +98,24 @@ class WrittenDown:
                 self._bytes_out = _keep(self._answered, message.get("body", b""), self._bytes_out)
             await send(message)
 
+        if self._server.variant != READS:
+            while len(self._asked) < MOST_READ:
+                came.append(await hear())
+                if not came[-1].get("more_body"):
+                    break
+            try:
+                call = self._call(at, 0, scope.get(TRACE_ID, ""), outcome=UNKNOWN)
+                begun = await self._site.calls.admit(call, is_write=call.method == CALLS_A_TOOL)
+            except Unavailable as error:
+                await answer_for(error, Request(scope))(scope, receive, send)
+                return
         try:
             await self._answer({**scope, NOTED: self._noted}, asked, told)
         finally:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
-            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")))
+            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), begun)
 
-    def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
+    def _call(self, at: int, duration_us: int, trace_id: str, outcome: str = "") -> Call:
         caller, server = self._caller, self._server
         asked = _decoded(ASKED, self._asked, Asked())
         arguments = bytes(asked.params.arguments)
@@ -106,7 +129,7 @@ class WrittenDown:
             server=server.name,
             method=asked.method[:100],
             name=(asked.params.name or asked.params.uri)[:500],
-            outcome=self._outcome(),
+            outcome=outcome or self._outcome(),
             status=self._status,
             duration_us=duration_us,
             bytes_in=self._bytes_in,

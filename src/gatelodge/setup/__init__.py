@@ -40,14 +40,12 @@ from gatelodge.setup.frame import (
     APP_SETTINGS,
     APPROVALS,
     APPS,
-    AUDIT,
     KEYS,
     ORG,
     ORG_SESSIONS,
     PROVIDERS,
     SERVERS,
     SETS,
-    SIGN_INS,
     USAGE,
     USERS,
     Answer,
@@ -56,6 +54,7 @@ from gatelodge.setup.frame import (
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.setup.servers import items, listing, making, page, settings
 from gatelodge.setup.servers.listing import of_server
+from gatelodge.setup.written_pages import AUDIT, SIGN_INS
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
