@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import msgspec
 
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
-from gatelodge.core import hosted, mcp_servers, record_databases, secrets, server_health, server_items
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
+from gatelodge.core import audit, hosted, mcp_servers, record_databases, secrets, server_health, server_items
 from gatelodge.core.apps.fields import from_text
 from gatelodge.core.definitions import Mark, fields
 from gatelodge.core.errors import Refused
@@ -219,7 +219,10 @@ async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) 
 
 
 async def _with_origins(site: Site, org: Org, name: str, origins: tuple[str, ...]) -> object:
-    _ = await site.store.run(mcp_servers.allow_origins, org.id, name, origins)
+    server = await _named(site, org, name)
+    said = audit.changes({"allowed_origins": server.allowed_origins}, {"allowed_origins": origins})
+    allow = mcp_servers.allow_origins
+    _ = await run_audited(site, org, "server:origins:change", server.id, said, allow, org.id, name, origins)
     return _server(site, org, await _named(site, org, name))
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from gatelodge.cli import apps, auditing, operating, people, rights, servers
 from gatelodge.cli.seeding import make_org, new_app
-from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url, run_audited
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import as_command, presets, registry
 from gatelodge.core.apps.fields import Field, from_text
@@ -127,9 +127,11 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         raise Refused(f"the password has {len(given)} characters; at least {SHORTEST_PASSWORD} are needed", "password")
     password = given or secrets.new_token()[:20]
     sets = (*([permissions.ADMINISTRATOR.api_name] if arguments["admin"] else []), *arguments["permission_sets"])
-    made = await site.store.run(
-        users.create,
-        id=secrets.new_id(USER),
+    user_id = secrets.new_id(USER)
+    said: dict[str, object] = {"username": arguments["username"], "permission_sets": sets}
+    made = await run_audited(
+        site, org, "user:account:create", user_id, said, users.create,
+        id=user_id,
         org_id=org.id,
         username=arguments["username"],
         name=arguments["name"] or arguments["username"],
@@ -138,7 +140,7 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         permission_sets=sets,
         time_zone=org.preferences.time_zone,
         now=site.clock.now(),
-    )
+    )  # fmt: skip
     return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})
 
 

@@ -153,10 +153,15 @@ def change_app(
         before.org_id, before.id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
     )
     yield from audit.record(
-        before.org_id, now_ms, actor, "app:settings:change", before.id, {"revision": saved.revision}
-    )
+        before.org_id, now_ms, actor, "app:settings:change", before.id,
+        {"revision": saved.revision, **_changed(before.settings, settings), **_changed(before.policies, policies)},
+    )  # fmt: skip
     yield from release_app(saved, now_ms=now_ms, delay=delay if saved.policies.is_enabled else 0)
     return saved
+
+
+def _changed(before: Settings | Policies, after: Settings | Policies) -> dict[str, object]:
+    return audit.changes(msgspec.structs.asdict(before), msgspec.structs.asdict(after))
 
 
 def known_to(org_id: str, policies: Policies) -> Operation[app_policies.Known]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.calls import Call, recorded
+from gatelodge.core.calls import UNKNOWN, Call, recorded
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -91,7 +91,9 @@ class WrittenDown:
             await send(message)
 
         async def admit() -> None:
-            self._begun = await self._site.calls.admit(self._call(at, 0, scope.get(TRACE_ID, "")), is_write=True)
+            self._begun = await self._site.calls.admit(
+                self._call(at, 0, scope.get(TRACE_ID, ""), outcome=UNKNOWN), is_write=True
+            )
 
         self._noted.admit = admit
         try:
@@ -100,7 +102,7 @@ class WrittenDown:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
             self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)
 
-    def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
+    def _call(self, at: int, duration_us: int, trace_id: str, outcome: str = "") -> Call:
         caller, server = self._caller, self._server
         asked = _decoded(ASKED, self._asked, Asked())
         arguments = bytes(asked.params.arguments)
@@ -114,7 +116,7 @@ class WrittenDown:
             server=server.name,
             method=asked.method[:100],
             name=(asked.params.name or asked.params.uri)[:500],
-            outcome=self._outcome(),
+            outcome=outcome or self._outcome(),
             status=self._status,
             duration_us=duration_us,
             bytes_in=self._bytes_in,

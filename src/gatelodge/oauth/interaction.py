@@ -118,7 +118,7 @@ async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fie
     if not isinstance(answered, browser.SignedIn):
         return await _sign_in_page(site, org, request, waiting, answered)
     response = _again(org, waiting)
-    await browser.sign_in(site, org, request, response, answered)
+    await browser.sign_in(site, org, request, response, answered, to=waiting.asked.client.app_id)
     return response
 
 

@@ -24,6 +24,7 @@ from gatelodge.core.sessions import Session
 from gatelodge.core.told_refusals import Told
 from gatelodge.setup import finding
 from gatelodge.setup.finding import Page
+from gatelodge.setup.written_pages import AUDIT, MY_SIGN_INS, SIGN_INS
 from gatelodge.web import browser, forms, pages, refusals
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
@@ -282,10 +283,13 @@ TREE = (
     PROVIDERS,
     ORG_SESSIONS,
     KEYS,
+    AUDIT,
+    SIGN_INS,
     CONNECTIONS,
     MY_APPROVALS,
     SECOND_FACTORS,
     SESSIONS,
+    MY_SIGN_INS,
     PASSWORD,
     PREFERENCES,
 )
