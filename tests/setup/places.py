@@ -226,6 +226,8 @@ BY_ROW: dict[str, GO] = {
     "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
     "/setup/mcp-servers/{name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
     "/setup/mcp-servers/{name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
+    "/setup/scopes": at("/setup/scopes"),
+    "/setup/step-up": at("/setup/step-up"),
     "/setup/approvals": at("/setup/approvals"),
     "/setup/approvals/{id}": at("/setup/approvals/none"),
     "/setup/my-approvals": at("/setup/my-approvals"),

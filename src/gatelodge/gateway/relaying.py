@@ -13,9 +13,12 @@ from gatelodge.core.calls import Call, recorded
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import TOOL
+from gatelodge.core.server_items import TOOL, Catalogue, NotRead
 from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.credentials import NoCredential, headers_for
 from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
+from gatelodge.gateway.user_grants import NeedsGrant
+from gatelodge.gateway.writing_down import NOTED, Noted
 from gatelodge.live import LiveServer
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
@@ -39,7 +42,17 @@ class Relaying:
     async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
-        return _Relayed(self._site, relay, self._upstream(live.server), live, caller)
+        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+
+    async def catalogue(self, server: McpServer) -> Catalogue:
+        """All that an upstream offers now, without a user's credential. Raises ``NotRead``."""
+        relay = self._relay or await self._loaded()
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await relay.catalogue(self._upstream(server), {})
+        except Failed as error:
+            raise NotRead(str(error)) from None
 
     async def _loaded(self) -> "Relay":
         async with self._loading:
@@ -92,8 +105,12 @@ class Relaying:
 class _Relayed:
     """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
 
-    def __init__(self, site: Site, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller) -> None:
-        self._site, self._relay, self._upstream, self._live, self._caller = site, relay, upstream, live, caller
+    def __init__(
+        self, site: Site, org: Org, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller
+    ) -> None:
+        self._site, self._org, self._relay, self._upstream = site, org, relay, upstream
+        self._live, self._caller = live, caller
+        self._noted = Noted()
         self._found: Inbound | None = None
         self._begun = ""
         self._at = site.clock.now_ms()
@@ -101,12 +118,23 @@ class _Relayed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        self._trace_id = scope.get(TRACE_ID, "")
+        self._trace_id, self._noted = scope.get(TRACE_ID, ""), scope.get(NOTED) or self._noted
         done = await self._relay.serve(
-            scope, receive, send, self._caller, self._upstream, credential=_nothing, first=self._first
+            scope, receive, send, self._caller, self._upstream, credential=self._credential, first=self._first
         )
         done.duration_us = int((time.perf_counter() - began) * 1_000_000)
         self._site.calls.note(self._call(done), self._begun)
+
+    async def _credential(self, caller: Caller) -> dict[str, str]:
+        """What the upstream gets for this caller in the place of their token."""
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await headers_for(self._site, self._org, self._live.server, caller)
+        except NeedsGrant as error:
+            raise Failed("refused", 403, str(error)) from None
+        except NoCredential as error:
+            raise Failed("upstream_error", 502, str(error)) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
         """Before anything is sent on: that it can be written down, and the scopes that the tool needs besides."""
@@ -118,7 +146,7 @@ class _Relayed:
             verdict = caller.permitted.tool(found.name)
             if verdict.missing_scopes:
                 return _lacking(self._site, caller, verdict.missing_scopes)
-            if verdict.asks_first:
+            if verdict.asks_first and not self._noted.approval_id:
                 raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
         call = self._call(Done(method=found.method, name=found.name))
         try:
@@ -141,6 +169,7 @@ class _Relayed:
             method=done.method[:100],
             name=done.name[:500],
             outcome=done.outcome,
+            approval_id=self._noted.approval_id,
             status=done.http_status,
             duration_us=done.duration_us,
             bytes_in=done.bytes_in,
@@ -157,8 +186,3 @@ def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
     return turned_away(
         org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}")
     )
-
-
-async def _nothing(caller: Caller) -> dict[str, str]:
-    """What an upstream without a credential gets."""
-    return {}

@@ -1,18 +1,15 @@
 """Writing down a hosted server's calls: what was asked and how it ended, read off the bytes as they pass."""
 
 import time
-from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.calls import UNKNOWN, Call, recorded
-from gatelodge.core.errors import Unavailable
+from gatelodge.core.calls import Call, recorded
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
-from gatelodge.web.errors import answer_for
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 
@@ -22,16 +19,16 @@ MOST_READ = 1024 * 1024
 """Bytes of a request and of an answer that are looked at; more pass all the same."""
 NOTED = "gatelodge.noted"
 TOO_LARGE = 413
-READS = "sobject-reads"
-"""The hosted servers of this variant only read; a tool of any other is kept before it is called (decision 0040)."""
-CALLS_A_TOOL = "tools/call"
 
 
 class Noted(msgspec.Struct):
-    """What a hosted server adds to the record of a call, in the request's scope under ``NOTED``."""
+    """What a hosted server adds to the record of a call, in the request's scope under ``NOTED``. It awaits ``admit``
+    before it changes anything: that raises ``Unavailable`` where the call can't be written down.
+    """
 
     rows: int = 0
     outcome: str = ""
+    admit: Callable[[], Awaitable[None]] | None = None
     approval_id: str = ""
 
 
@@ -74,22 +71,17 @@ class WrittenDown:
         self._site, self._server, self._caller, self._answer = site, server, caller, answer
         self._asked, self._answered = bytearray(), bytearray()
         self._bytes_in = self._bytes_out = self._status = 0
-        self._noted = Noted()
+        self._noted, self._begun = Noted(), ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and note how it went; also when the client is gone or the server failed."""
         began, at = time.perf_counter(), self._site.clock.now_ms()
-        came: deque[Message] = deque()
-        begun = ""
 
-        async def hear() -> Message:
+        async def asked() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 self._bytes_in = _keep(self._asked, message["body"], self._bytes_in)
             return message
-
-        async def asked() -> Message:
-            return came.popleft() if came else await hear()
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -98,24 +90,17 @@ class WrittenDown:
                 self._bytes_out = _keep(self._answered, message.get("body", b""), self._bytes_out)
             await send(message)
 
-        if self._server.variant != READS:
-            while len(self._asked) < MOST_READ:
-                came.append(await hear())
-                if not came[-1].get("more_body"):
-                    break
-            try:
-                call = self._call(at, 0, scope.get(TRACE_ID, ""), outcome=UNKNOWN)
-                begun = await self._site.calls.admit(call, is_write=call.method == CALLS_A_TOOL)
-            except Unavailable as error:
-                await answer_for(error, Request(scope))(scope, receive, send)
-                return
+        async def admit() -> None:
+            self._begun = await self._site.calls.admit(self._call(at, 0, scope.get(TRACE_ID, "")), is_write=True)
+
+        self._noted.admit = admit
         try:
             await self._answer({**scope, NOTED: self._noted}, asked, told)
         finally:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
-            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), begun)
+            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)
 
-    def _call(self, at: int, duration_us: int, trace_id: str, outcome: str = "") -> Call:
+    def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
         caller, server = self._caller, self._server
         asked = _decoded(ASKED, self._asked, Asked())
         arguments = bytes(asked.params.arguments)
@@ -129,7 +114,7 @@ class WrittenDown:
             server=server.name,
             method=asked.method[:100],
             name=(asked.params.name or asked.params.uri)[:500],
-            outcome=outcome or self._outcome(),
+            outcome=self._outcome(),
             status=self._status,
             duration_us=duration_us,
             bytes_in=self._bytes_in,

@@ -215,7 +215,7 @@ async def _consent_page(
         is_assured=callbacks.has_assured_identity(asked.redirect_uri),
         shown=what_is_asked(asked),
         needs_consent=is_new,
-        scopes=messages.in_plain_words(asked.scopes),
+        scopes=messages.in_plain_words(asked.scopes, org.custom_scopes),
         reaches=reach.of(org, client, asked.servers, visitor, asked.scopes, asked.resource),
         user=stands.session.user,
         action=f"{org.path}/flow",

@@ -241,6 +241,16 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
+SCOPES = Page(
+    path="/setup/scopes",
+    title="OAuth Custom Scopes",
+    tab="",
+    group="External Client Apps",
+    words="scope permission consent step up insufficient_scope",
+    permissions=(MANAGE_APPS,),
+    help="Words of your own for what apps may do, beyond Access MCP servers.\n"
+    "An app is given them in its Settings, and a tool can require them.",
+)
 APPROVALS = Page(
     path="/setup/approvals",
     title="Approvals",
@@ -262,6 +272,7 @@ MY_APPROVALS = Page(
 )
 TREE = (
     APPS,
+    SCOPES,
     USAGE,
     APP_SETTINGS,
     SERVERS,

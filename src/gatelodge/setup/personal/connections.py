@@ -9,7 +9,7 @@ from gatelodge.core import authorizations, connections, mcp_servers, upstream_gr
 from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.scopes import described
 from gatelodge.core.upstream_grants import Grant
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
@@ -46,7 +46,7 @@ async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
             {
                 "id": each.id,
                 "name": app.settings.label if app else _("An app that was removed"),
-                "scopes": _scopes(each.scopes),
+                "scopes": [described(name, org.custom_scopes).label for name in each.scopes],
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
                 "used": in_words(max((row.used_at for row in under), default=each.created_at)),
@@ -72,10 +72,6 @@ async def change(visit: Visit) -> Response:
     if not was_there:
         raise BadRequest(_("you have no such connection; it may have ended already"), 404)
     return visit.go("/setup/connections")
-
-
-def _scopes(names: tuple[str, ...]) -> list[str]:
-    return [BY_NAME[name].label if name in BY_NAME else name for name in names]
 
 
 def _account(held: Grant, server: McpServer) -> dict[str, Any]:
