@@ -102,7 +102,7 @@ class WrittenDown:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
             self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)
 
-    def _call(self, at: int, duration_us: int, trace_id: str, outcome: str = "") -> Call:
+    def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
         caller, server = self._caller, self._server
         asked = _decoded(ASKED, self._asked, Asked())
         arguments = bytes(asked.params.arguments)
@@ -116,7 +116,7 @@ class WrittenDown:
             server=server.name,
             method=asked.method[:100],
             name=(asked.params.name or asked.params.uri)[:500],
-            outcome=outcome or self._outcome(),
+            outcome=self._outcome(),
             status=self._status,
             duration_us=duration_us,
             bytes_in=self._bytes_in,
