@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.calls import UNKNOWN, Call, recorded
+from gatelodge.core.calls import Call, recorded
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -91,9 +91,7 @@ class WrittenDown:
             await send(message)
 
         async def admit() -> None:
-            self._begun = await self._site.calls.admit(
-                self._call(at, 0, scope.get(TRACE_ID, ""), outcome=UNKNOWN), is_write=True
-            )
+            self._begun = await self._site.calls.admit(self._call(at, 0, scope.get(TRACE_ID, "")), is_write=True)
 
         self._noted.admit = admit
         try:
