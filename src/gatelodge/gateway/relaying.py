@@ -154,7 +154,9 @@ class _Relayed:
 def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
     """The challenge that names what the token lacks (RFC 6750 §3.1)."""
     org = next(each for each in site.live.orgs() if each.id == caller.org_id)
-    return turned_away(org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}"))
+    return turned_away(
+        org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}")
+    )
 
 
 async def _nothing(caller: Caller) -> dict[str, str]:
