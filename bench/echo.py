@@ -1,13 +1,23 @@
 """A very fast upstream of 2026-07-28: reads a JSON-RPC request, answers at once. ``subscriptions/listen`` stays open."""
 
-import asyncio
 import sys
 
 import msgspec
 import uvicorn
 
-DISCOVERED = {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"}
-TOOLS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}
+DISCOVERED = {
+    "resultType": "complete",
+    "supportedVersions": ["2026-07-28"],
+    "capabilities": {"tools": {}},
+    "ttlMs": 0,
+    "cacheScope": "private",
+}
+TOOLS = {
+    "resultType": "complete",
+    "ttlMs": 0,
+    "cacheScope": "private",
+    "tools": [{"name": "echo", "inputSchema": {"type": "object"}}],
+}
 SAID = {"resultType": "complete", "content": [{"type": "text", "text": "echo"}], "isError": False}
 OLD = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "echo", "version": "1"}}
 RESULTS = {"server/discover": DISCOVERED, "tools/list": TOOLS, "tools/call": SAID, "initialize": OLD}
@@ -35,8 +45,7 @@ async def app(scope, receive, send):
     if found.method == "subscriptions/listen":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         await send({"type": "http.response.body", "body": ACK, "more_body": True})
-        while (await receive())["type"] != "http.disconnect":
-            await asyncio.sleep(0)
+        await receive()  # until the client leaves
         return
     if found.method not in RESULTS:
         await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
@@ -49,4 +58,6 @@ async def app(scope, receive, send):
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", loop="uvloop", http="httptools", lifespan="off")
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", loop="uvloop", http="httptools", lifespan="off"
+    )

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -20,9 +21,14 @@ import uvloop
 from measuring import cpu_seconds, free_port, resident_megabytes
 
 HERE = Path(__file__).parent
-META = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
-CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":%s,"name":"echo","arguments":{"text":"hello"}}}' % META
-LISTEN = '{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":%s,"notifications":{}}}' % META
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+CALL = json.dumps({
+    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+    "params": {"_meta": META, "name": "echo", "arguments": {"text": "hello"}},
+})  # fmt: skip
+LISTEN = json.dumps({
+    "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {"_meta": META, "notifications": {}},
+})  # fmt: skip
 WARM_UP = 300
 FASTMCP = """
 import sys
@@ -73,7 +79,7 @@ async def measured(url: str, pid: int, tokens: list[str], connections: int, tota
     times: list[float] = []
     left = [total]
 
-    async def loop(n: int, count: list[int], keeps: bool) -> None:
+    async def loop(n: int, count: list[int], *, keeps: bool) -> None:
         reader, writer = await connected(url)
         raw = request(url, CALL, "tools/call", tokens[n % len(tokens)] if tokens else "")
         while count[0] > 0:
@@ -85,9 +91,9 @@ async def measured(url: str, pid: int, tokens: list[str], connections: int, tota
         writer.close()
 
     warm = [min(WARM_UP, total)]
-    await asyncio.gather(*(loop(n, warm, False) for n in range(connections)))
+    await asyncio.gather(*(loop(n, warm, keeps=False) for n in range(connections)))
     before, began = cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(loop(n, left, True) for n in range(connections)))
+    await asyncio.gather(*(loop(n, left, keeps=True) for n in range(connections)))
     cpu, wall = cpu_seconds(pid) - before, time.perf_counter() - began
     cuts = statistics.quantiles(times, n=100)
     return {"cpu": cpu / len(times) * 1000, "p50": cuts[49] * 1000, "p99": cuts[98] * 1000, "rate": len(times) / wall}
@@ -99,6 +105,9 @@ async def streams(node: dict[str, Any], process: subprocess.Popen[str], count: i
     for n in range(count):
         reader, writer = await connected(node["url"])
         writer.write(request(node["url"], LISTEN, "subscriptions/listen", tokens[n % len(tokens)]))
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise AssertionError(head + await reader.read(400))
         await reader.readuntil(b"acknowledged")
         held.append((n % len(tokens), reader, writer))
     grown = resident_megabytes(node["pid"]) - before
@@ -126,8 +135,6 @@ def running(command: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(port: int) -> None:
-    import socket
-
     for _ in range(600):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -175,7 +182,9 @@ def main() -> None:
                 )
         got = uvloop.run(streams(node, process, options.streams))
         print(f"open streams: {got['megabytes']:.0f} MB for each 1000")
-        print(f"from a revocation to the end of its streams: {got['ended_ms']:.0f} ms, worst {got['ended_worst_ms']:.0f} ms")
+        print(
+            f"from a revocation to the end of its streams: {got['ended_ms']:.0f} ms, worst {got['ended_worst_ms']:.0f} ms"
+        )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from time import monotonic
 
-import msgspec
+import uvloop
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -17,8 +18,9 @@ from gatelodge.config import Config  # noqa: E402
 from gatelodge.core import mcp_servers, secrets, server_items, tokens, users  # noqa: E402
 from gatelodge.core.ids import MCP_SERVER  # noqa: E402
 from gatelodge.core.mcp_servers import McpServer  # noqa: E402
-from gatelodge.core.server_items import Catalogue, Offered  # noqa: E402
+from gatelodge.core.operation import announce  # noqa: E402
 from gatelodge.core.permissions import USE_MCP_SERVERS  # noqa: E402
+from gatelodge.core.server_items import Catalogue, Offered  # noqa: E402
 from gatelodge.core.server_terms import Terms  # noqa: E402
 from gatelodge.core.tokens import Claims  # noqa: E402
 from gatelodge.web import server as web_server  # noqa: E402
@@ -57,7 +59,9 @@ async def main(port: int, data: str, upstream: str) -> None:
                 authorization_id=f"0uA{len(opening):015d}", connection_id=f"0uC{len(opening):015d}",
             )  # fmt: skip
             opening.append(tokens.sign(keys.key, keys.algorithm, keys.kid, claims))
-    print(json.dumps({"url": f"http://localhost:{port}/mcp/upstream", "pid": os.getpid(), "tokens": opening}), flush=True)
+    print(
+        json.dumps({"url": f"http://localhost:{port}/mcp/upstream", "pid": os.getpid(), "tokens": opening}), flush=True
+    )
     made_server = web_server.make(app)
     ending = asyncio.create_task(_end_on_line(site, org.id))
     await made_server.serve(web_server.listen((("127.0.0.1", port),)))
@@ -66,9 +70,6 @@ async def main(port: int, data: str, upstream: str) -> None:
 
 async def _end_on_line(site, org_id) -> None:
     """Each line on stdin is an authorization to end; says when that was told (monotonic seconds)."""
-    from time import monotonic
-
-    from gatelodge.core.operation import announce
 
     def ended(authorization_id: str):
         yield from announce(org_id, "authorization", authorization_id)
@@ -79,5 +80,4 @@ async def _end_on_line(site, org_id) -> None:
 
 
 if __name__ == "__main__":
-    _ = msgspec
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -120,9 +120,12 @@ class _Relayed:
                 return _lacking(self._site, caller, verdict.missing_scopes)
             if verdict.asks_first:
                 raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
-        call = self._call(Done(method=found.method, name=found.name))
         try:
-            self._begun = await self._site.calls.admit(call, is_write=item is not None and item.mark != "read")
+            if item is None or item.mark == "read":
+                self._site.calls.admit_read(caller.org_id)
+            else:
+                call = self._call(Done(method=found.method, name=found.name))
+                self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
             raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
         return None
