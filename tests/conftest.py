@@ -12,7 +12,7 @@ import pytest
 from hypothesis import is_hypothesis_test
 
 from gatelodge.gateway.records import sample
-from tests import postgres, requirements
+from tests import mariadb, postgres, requirements
 from tests.house import START, House
 from tests.running import Dev, environment, running_dev
 
@@ -87,6 +87,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgr
     """One PostgreSQL for the whole run; each test gets a database of its own in it."""
     with postgres.running(tmp_path_factory.mktemp("postgres")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.Server]:
+    """One MariaDB for the whole run."""
+    with mariadb.running() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

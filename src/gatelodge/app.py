@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 from gatelodge import oauth, setup
 from gatelodge.config import Config, check
 from gatelodge.core import (
+    approvals,
     authorizations,
     calls,
-    connections,
+    codes,
     device_codes,
     keys,
     opaque,
@@ -34,13 +35,13 @@ from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
-from gatelodge.gateway import Gateway
+from gatelodge.gateway import Gateway, reading
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
 from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
-from gatelodge.web import pages
+from gatelodge.web import looking, pages
 from gatelodge.web.access_tokens import AccessTokens
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
@@ -53,9 +54,10 @@ log = structlog.get_logger()
 CLEAN_EVERY = 600.0
 """Seconds between two removals of what nobody needs any more."""
 FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
+    approvals.forget_old,
     authorizations.forget_held,
     calls.forget_counts,
-    connections.forget_old_codes,
+    codes.forget_old,
     deleted.forget_old,
     device_codes.forget_old,
     keys.forget_old,
@@ -81,6 +83,7 @@ class App:
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
         )
         self._cleaning: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
         self.is_draining = False
 
@@ -94,12 +97,14 @@ class App:
         await self.site.calls.start()
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
         self._indexing = asyncio.create_task(self._index(), name="indexing")
+        self._looking = asyncio.create_task(looking.keep_looking(self.site), name="looking")
 
     async def stop(self) -> None:
         """Stop the servers, leave the nodes, close the database."""
-        for task in (self._cleaning, self._indexing):
+        for task in (self._cleaning, self._indexing, self._looking):
             if task is not None:
                 task.cancel()
+                await asyncio.wait({task})
         await self._gateway.stop()
         await self.site.calls.stop()
         await self.site.live.stop()
@@ -161,6 +166,13 @@ class App:
             await purge(self.site.store, self.site.calls.rules(org.id), self.site.clock.now_ms())
 
 
+def _rows_problem(text: str) -> str:
+    """What is wrong with a permission set's row filter: the gateway that obeys it says so, to Setup that keeps it."""
+    from gatelodge.gateway.records.soql import sight  # noqa: PLC0415 - the parser comes after readiness alone
+
+    return sight.problem(text)
+
+
 async def build(config: Config, *, read_clock: Callable[[], float] = time.time) -> App:
     """A node made from its configuration.
 
@@ -188,6 +200,8 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             passwords=Passwords(),
             access=access,
             limits=RateLimits(config.rate_limit),
+            read_catalogue=reading.read,
+            rows_problem=_rows_problem,
             calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
         return App(site, held.pop_all())

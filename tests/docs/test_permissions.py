@@ -35,7 +35,7 @@ def test_every_seeded_permission_set_has_a_row_with_what_it_grants():
     for name, made in seeded.items():
         _, label, _, system, objects = told[name]
         assert label == made.label
-        said = set(re.findall(r"`(\w+)`", system)) or (NAMED if system == "all six" else set())
+        said = set(re.findall(r"`(\w+)`", system)) or (NAMED if system == "all seven" else set())
         assert said == set(made.system)
         for each, grant in made.objects.items():
             assert each in objects or (each == "*" and objects.startswith("all"))

@@ -56,12 +56,13 @@ def test_calls_after_the_first_make_no_threads_connections_or_servers(house: Hou
             assert client.legacy("tools/list").status_code == 200
 
     call(10)
-    (server,) = house.app._gateway._started.values()
-    before = server._manager, server._engine, server._threads
+    (server,) = (each.server for each in house.app._gateway._records._started.values())
+    engine = server.desk._reader
+    before = server._manager, engine, server._threads
     call(10)
-    assert (server._manager, server._engine, server._threads) == before
-    assert len(server._threads._threads) <= THREADS and server._engine.pool.checkedin() <= THREADS, "of 60 calls"
-    assert list(house.app._gateway._started.values()) == [server]
+    assert (server._manager, server.desk._reader, server._threads) == before
+    assert len(server._threads._threads) <= THREADS and engine.pool.checkedin() <= THREADS, "of 60 calls"
+    assert [each.server for each in house.app._gateway._records._started.values()] == [server]
 
 
 @requirement("gateway:server-sees-no-token")
@@ -69,7 +70,7 @@ def test_a_hosted_server_is_handed_the_caller_and_never_the_token(house: House):
     good = token(house)
     client = Client(house, good)
     assert client.modern("tools/list").status_code == 200
-    (server,) = house.app._gateway._started.values()
+    (server,) = (each.server for each in house.app._gateway._records._started.values())
     seen: list[dict] = []
     serve = server._manager.asgi_app
 

@@ -108,7 +108,7 @@ class World:
                 digest=secrets.digest(value), id=secrets.new_id(SESSION), org_id=org.id, user_id=user.id,
                 level="STANDARD", methods="pwd", address="203.0.113.7", agent="", signed_in_at=now, verified_at=now, seen_at=now,
             )  # fmt: skip
-            self.house.write(sessions.begin, row, now)
+            self.house.write(sessions.begin, row, sessions.Terms(), now)
             person.front.cookies.clear()
             person.front.cookies.set(cookies.cookie_name(self.house.site, org, browser.SESSION), value)
         return person

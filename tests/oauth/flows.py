@@ -161,7 +161,7 @@ def sign_in_strongly(house: House, who: Person, *, level: str = "HIGH_ASSURANCE"
         level=level, methods="pwd otp", address="203.0.113.7", agent="", signed_in_at=now, verified_at=now,
         seen_at=now,
     )  # fmt: skip
-    house.write(sessions.begin, row, now)
+    house.write(sessions.begin, row, sessions.Terms(), now)
     name = cookies.cookie_name(house.site, house.org, browser.SESSION)
     for each in [cookie for cookie in who.front.cookies.jar if cookie.name == name]:
         who.front.cookies.jar.clear(each.domain, each.path, each.name)

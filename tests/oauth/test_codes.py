@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from gatelodge.core import authorizations, connections, secrets
+from gatelodge.core import authorizations, codes, secrets
 from tests.house import House
 from tests.oauth.scenes import (
     HTTPS,
@@ -151,7 +151,7 @@ def test_a_replay_is_punished_long_after_the_code_would_have_expired(house_on: H
     code = code_for(person(house_on), client)
     tokens = client.redeem(code).json()
     house_on.later(3600)
-    house_on.write(connections.forget_old_codes, house_on.site.clock.now())
+    house_on.write(codes.forget_old, house_on.site.clock.now())
     refused(client.redeem(code), "invalid_grant")
     assert "ended" in refused(client.refresh(tokens["refresh_token"]), "invalid_grant")
 

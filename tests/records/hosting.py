@@ -16,6 +16,7 @@ from gatelodge.core.server_items import with_hosted
 from gatelodge.core.server_kinds import RECORDS
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records.server import RecordsServer
+from gatelodge.gateway.records.sources import Source
 from tests.gateway.speaking import ACCEPT, META, MODERN
 from tests.house import House
 
@@ -23,7 +24,8 @@ from tests.house import House
 @contextlib.contextmanager
 def hosted(org: House, database: Path, **options: Any) -> Iterator[Callable[[str], Any]]:
     """Ask SOQL of this database; an answer that is an error is its list of errors."""
-    server = RecordsServer("own", "Own", str(database), now=lambda: org.time, **options)
+    source = Source(dialect="sqlite", path=str(database), makes_sample=database.exists())
+    server = RecordsServer("own", "Own", source, now=lambda: org.time, **options)
     access, scopes = Access((ADMINISTRATOR,)), ("mcp_api",)
     own = McpServer(
         id="1g1", org_id=org.org.id, name="own", label="Own", kind=RECORDS, source=str(database), is_active=True,

@@ -8,11 +8,13 @@ import pytest
 from gatelodge.gateway.records import finding, schema, server
 from gatelodge.gateway.records.errors import CODES
 from gatelodge.gateway.records.soql import compiling, dates, parsing, running, values
-from gatelodge.gateway.records.tools import MOST_NAMES, RECENT, TOOLS, Tool
+from gatelodge.gateway.records.tools import MOST_NAMES, RECENT, Tool
+from gatelodge.gateway.records.variants import ALL, VARIANTS
 from tests.gateway.speaking import Client
 from tests.records.test_soql_refusals import OUTSIDE
 from tests.requirements import requirement
 
+TOOLS = VARIANTS[ALL]
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 SOQL = (DOCS / "soql.md").read_text("utf-8")
 TOOLS_PAGE = (DOCS / "records-tools.md").read_text("utf-8")

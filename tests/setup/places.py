@@ -86,6 +86,33 @@ def refused_policies(page: Page, dev: Dev) -> None:
     page.get_by_role("button", name="Save policies").click()
 
 
+def refused_server(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/mcp-servers/new")
+    page.get_by_label("MCP URL").fill("http://mcp.example/mcp")
+    page.get_by_role("button", name="Create").click()
+
+
+def unread_server(page: Page, dev: Dev) -> None:
+    """An upstream that nothing answers at; made by the first who comes here."""
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread/settings")
+    if page.get_by_label("MCP URL").count() == 0:
+        page.goto(f"{dev.issuer}/setup/mcp-servers/new")
+        page.get_by_label("MCP URL").fill("https://127.0.0.1:9/mcp")
+        page.get_by_label("Label").fill("Unread")
+        page.get_by_role("button", name="Create").click()
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread")
+    page.get_by_role("button", name="Look again").click()
+    page.get_by_role("alert").wait_for()
+
+
+def refused_server_settings(page: Page, dev: Dev) -> None:
+    unread_server(page, dev)
+    page.goto(f"{dev.issuer}/setup/mcp-servers/unread/settings")
+    page.get_by_label("Seconds to connect").fill("soon")
+    page.get_by_label("Label").fill("")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
 def refused_password(page: Page, dev: Dev) -> None:
     page.goto(f"{dev.issuer}/setup/password")
     page.get_by_label("Current password").fill("wrong")
@@ -192,7 +219,30 @@ BY_ROW: dict[str, GO] = {
     "/setup/apps/{app_id}/policies": of_an_app("/policies"),
     "/setup/apps/{app_id}/credentials": of_an_app("/credentials"),
     "/setup/mcp-servers": at("/setup/mcp-servers"),
+    "/setup/mcp-servers/new": at("/setup/mcp-servers/new"),
+    "/setup/mcp-servers/{server_name}": at("/setup/mcp-servers/sobject-reads"),
+    "/setup/mcp-servers/{server_name}/items": at("/setup/mcp-servers/sobject-reads/items"),
+    "/setup/mcp-servers/{server_name}/item": at("/setup/mcp-servers/sobject-reads/item?kind=tool&name=find"),
+    "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
+    "/setup/mcp-servers/{name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
+    "/setup/mcp-servers/{name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
+    "/setup/approvals": at("/setup/approvals"),
+    "/setup/approvals/{id}": at("/setup/approvals/none"),
+    "/setup/my-approvals": at("/setup/my-approvals"),
+    "/setup/upstreams/{server}": at("/setup/upstreams/sobject-reads"),
+    "/setup/upstreams/{server}/callback": at("/setup/upstreams/sobject-reads/callback"),
     "/setup/users": at("/setup/users"),
+    "/setup/users/new": at("/setup/users/new"),
+    "/setup/permission-sets": at("/setup/permission-sets"),
+    "/setup/permission-sets/new": at("/setup/permission-sets/new?from=Standard_User"),
+    "/setup/permission-sets/{set_name}": at("/setup/permission-sets/Standard_User?object=*"),
+    "/setup/oauth-usage": at("/setup/oauth-usage"),
+    "/setup/apps/{app_id}/usage": of_an_app("/usage"),
+    "/setup/app-settings": at("/setup/app-settings"),
+    "/setup/org-sessions": at("/setup/org-sessions"),
+    "/setup/keys": at("/setup/keys"),
+    "/setup/identity-providers": at("/setup/identity-providers"),
+    "/setup/identity-providers/new": at("/setup/identity-providers/new"),
     "/setup/apps/{app_id}/users": of_an_app("/users"),
     "/setup/users/{user_id}": of_a_user,
     "/setup/org": at("/setup/org"),
@@ -219,6 +269,12 @@ BY_ROW: dict[str, GO] = {
     "/flow": consent,
 }
 BY_STATE: dict[str, GO] = {
+    "a new records server": at("/setup/mcp-servers/new?kind=records"),
+    "a server that was refused": refused_server,
+    "a server that can't be read": unread_server,
+    "settings of a server that were refused": refused_server_settings,
+    "a server that there isn't": at("/setup/mcp-servers/nothing"),
+    "a search for tools in vain": at("/setup/mcp-servers/sobject-reads/items?words=nothing"),
     "a form that was refused": refused_form,
     "policies that were refused": refused_policies,
     "a password that was refused": refused_password,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gatelodge import __version__
 from gatelodge.config import Option, options
+from gatelodge.core import server_kinds, server_terms
 from gatelodge.core.apps import settings
 from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.policies import LABELS
@@ -205,6 +206,25 @@ def _org(parser: argparse.ArgumentParser) -> None:
 def _server(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _of_a_deployment(verbs.add_parser("list", help="the org's MCP servers, and which web pages may call them"))
+    _new_server(_of_a_deployment(verbs.add_parser("create", help="register a server; it is inactive until activated")))
+    for verb, what in (
+        ("display", "one server: what is decided about it, how it is reached, and how it is"),
+        ("activate", "let apps call a server; live at once"),
+        ("deactivate", "let no app call it any more; live at once"),
+        ("refresh", "read anew what an upstream offers; what is new is off, what has changed is held back"),
+        ("delete", "remove a server for good"),
+        ("tools", "what a server offers, or a decision about some of it"),
+        ("set", "change what is decided about a server, or how it is reached"),
+    ):
+        made = _of_a_deployment(verbs.add_parser(verb, help=what))
+        made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
+        if verb == "tools":
+            _tools(made)
+        if verb == "set":
+            names = ", ".join(("label", "source", *server_terms.LABELS))
+            made.add_argument(
+                "changes", nargs="+", metavar="FIELD=VALUE", help=f"Lists are written with commas. Fields: {names}."
+            )
     for verb, what in (
         ("allow-origin", "let web pages of this origin call a server, besides those of its own"),
         ("refuse-origin", "take that back"),
@@ -212,6 +232,40 @@ def _server(parser: argparse.ArgumentParser) -> None:
         made = _of_a_deployment(verbs.add_parser(verb, help=what))
         made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
         made.add_argument("origin", metavar="ORIGIN", help="As browsers write it, for example https://app.example.com.")
+
+
+def _new_server(create: argparse.ArgumentParser) -> None:
+    create.add_argument("name", metavar="NAME", help="The last part of its URL: a-z, 0-9 and -.")
+    create.add_argument(
+        "--kind", choices=list(server_kinds.KINDS), default=server_kinds.UPSTREAM, help="Default: upstream."
+    )
+    create.add_argument(
+        "--source",
+        required=True,
+        help="The MCP URL, the database URL, the API's base URL, or a command as a JSON list.",
+    )
+    create.add_argument("--label", default="", help="What people read. Default: the name.")
+    create.add_argument("--variant", default="", help="Which tools a records server has. Default: sobject-reads.")
+    create.add_argument(
+        "--allow-private-addresses",
+        dest="allow_private_addresses",
+        action="store_true",
+        help="The server stands in a private network or on this machine.",
+    )
+
+
+def _tools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--definitions", action="store_true", help="Show the definitions, and the changed ones.")
+    parser.add_argument("--kind", default="tool", help="tool, resource, template or prompt. Default: tool.")
+    for flag, what in (
+        ("on", "Let it be used, as it is defined now; may be repeated."),
+        ("off", "Let it not be used; may be repeated."),
+        ("accept", "Take its changed definition, which was held back; may be repeated."),
+    ):
+        parser.add_argument(f"--{flag}", action="append", default=[], metavar="ITEM", help=what)
+    parser.add_argument(
+        "--mark", action="append", default=[], metavar="ITEM=MARK", help="What it does: read, write or destructive."
+    )
 
 
 def _audit(parser: argparse.ArgumentParser) -> None:

@@ -1,16 +1,16 @@
-"""The operator's verbs: signing keys, MCP servers' origins, users who leave, Connected Apps, and revoking by time."""
+"""The operator's verbs: signing keys, users who leave, Connected Apps, and revoking by time."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from gatelodge.cli.verb import ACTOR, NotFound, Verb
-from gatelodge.core import connected_apps, deactivation, keys, mcp_servers, orgs, revoking, tokens, users
+from gatelodge.core import connected_apps, deactivation, keys, orgs, revoking, users
 from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Refused
 from gatelodge.core.keys import SigningKey
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup.signing_keys import rotate
 from gatelodge.web.site import Site
 
 
@@ -27,15 +27,8 @@ async def keys_rotate(site: Site, org: Org, arguments: dict[str, Any]) -> object
     algorithm = arguments["algorithm"] or org.signing_algorithm
     if algorithm not in keys.ALGORITHMS:
         raise Refused(f"{algorithm!r} is not one of {', '.join(keys.ALGORITHMS)}", "algorithm")
-    now_ms = site.clock.now_ms()
-    now = now_ms // 1000
-    signs_from = now if arguments["now"] else now + keys.PUBLISHED_BEFORE
-    # Making an RSA key takes as long as a hundred requests.
-    fresh = await asyncio.to_thread(
-        keys.generate, site.ring, org_id=org.id, algorithm=algorithm, now=now, signs_from=signs_from
-    )
-    await site.store.run(orgs.rotate_key, org, fresh, longest_token=tokens.KEY_OUTLIVES, actor=ACTOR, now_ms=now_ms)
-    return _key(fresh, fresh.kid if arguments["now"] else "", now)
+    fresh = await rotate(site, org, algorithm, is_at_once=arguments["now"], actor=ACTOR)
+    return _key(fresh, fresh.kid if arguments["now"] else "", fresh.created_at)
 
 
 def _key(key: SigningKey, signing: str, now: int) -> dict[str, Any]:
@@ -46,51 +39,6 @@ def _key(key: SigningKey, signing: str, now: int) -> dict[str, Any]:
         "state": state,
         "signs_from": in_words(key.signs_from),
         "gone_at": in_words(key.gone_at) if key.gone_at else "",
-    }
-
-
-async def server_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
-    """The org's MCP servers by name."""
-    return [_server(org, each) for each in await site.store.read(mcp_servers.of_org, org.id)]
-
-
-async def server_allow_origin(site: Site, org: Org, arguments: dict[str, Any]) -> object:
-    """Let web pages of one more origin call a server. Raises ``NotFound`` or ``Refused``."""
-    found = await _server_named(site, org, arguments["name"])
-    origins = tuple(dict.fromkeys((*found.allowed_origins, arguments["origin"])))
-    return await _with_origins(site, org, found.name, origins)
-
-
-async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) -> object:
-    """Let web pages of this origin call a server no longer. Raises ``NotFound``."""
-    found = await _server_named(site, org, arguments["name"])
-    if arguments["origin"] not in found.allowed_origins:
-        listed = ", ".join(found.allowed_origins) or "none"
-        raise NotFound(f"{found.name} allows no origin {arguments['origin']!r:.100}; it allows: {listed}")
-    origins = tuple(each for each in found.allowed_origins if each != arguments["origin"])
-    return await _with_origins(site, org, found.name, origins)
-
-
-async def _with_origins(site: Site, org: Org, name: str, origins: tuple[str, ...]) -> object:
-    _ = await site.store.run(mcp_servers.allow_origins, org.id, name, origins)
-    return _server(org, await _server_named(site, org, name))
-
-
-async def _server_named(site: Site, org: Org, name: str) -> mcp_servers.McpServer:
-    found = await site.store.read(mcp_servers.of_org, org.id)
-    server = next((each for each in found if each.name == name), None)
-    if server is None:
-        raise NotFound(f"this org has no MCP server named {name!r}; gatelodge server list shows them")
-    return server
-
-
-def _server(org: Org, server: mcp_servers.McpServer) -> dict[str, Any]:
-    return {
-        "name": server.name,
-        "label": server.label,
-        "url": mcp_servers.resource(org, server.name),
-        "is_active": server.is_active,
-        "allowed_origins": list(server.allowed_origins),
     }
 
 
@@ -168,9 +116,6 @@ VERBS: dict[str, Verb] = {
     "keys list": keys_list,
     "keys rotate": keys_rotate,
     "revoke": revoke,
-    "server allow-origin": server_allow_origin,
-    "server list": server_list,
-    "server refuse-origin": server_refuse_origin,
     "user activate": user_activate,
     "user deactivate": user_deactivate,
     "user delete": user_delete,

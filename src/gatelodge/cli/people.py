@@ -52,7 +52,7 @@ async def provider_add(site: Site, org: Org, arguments: dict[str, Any]) -> objec
         ),
         created_at=site.clock.now(),
     )
-    _check_issuer(made)
+    identity_providers.check_issuer(made)
     await site.store.run(identity_providers.add, made)
     return _provider(site, org, made)
 
@@ -74,16 +74,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not value or not api_name:
         raise Refused(f"--map {text!r} must be VALUE=PERMISSION_SET, for example admins=Administrator", "map")
     return value, api_name
-
-
-def _check_issuer(made: IdentityProvider) -> None:
-    is_http = made.issuer.startswith("http://") and made.rules.allows_private_addresses
-    if not (made.issuer.startswith("https://") or is_http) or "?" in made.issuer or "#" in made.issuer:
-        raise Refused(
-            f"the issuer {made.issuer!r:.120} must be an https URL without a query (http is for this machine alone, with"
-            " --allow-private-addresses)",
-            "issuer",
-        )
 
 
 def _provider(site: Site, org: Org, each: IdentityProvider) -> dict[str, Any]:

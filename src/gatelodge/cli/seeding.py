@@ -45,6 +45,12 @@ PEOPLE = (
 )
 CLIENTS = ("claude-code", "codex", "cursor", "vscode", "mcp-inspector", "postman")
 SERVER = "sobject-reads"
+SERVERS = {
+    SERVER: "SObject Reads",
+    "sobject-mutations": "SObject Mutations",
+    "sobject-deletes": "SObject Deletes",
+    "sobject-all": "SObject All",
+}
 PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -176,19 +182,22 @@ def _people(org_id: str, hashes: list[str], now: int) -> Operation[None]:
 
 
 def _records(org_id: str, sample: Path, now_ms: int) -> Operation[None]:
-    """Register the records server; the sample database behind it is made at its first call, from the same seed."""
-    made = mcp_servers.McpServer(
-        id=secrets.new_id(MCP_SERVER),
-        org_id=org_id,
-        name=SERVER,
-        label="SObject Reads",
-        kind=server_kinds.RECORDS,
-        variant=SERVER,
-        source=f"sample:{sample.resolve()}",
-        is_active=False,
-    )
+    """Register the four records servers, the reading one active. The sample database behind them is made at the first
+    call, from the same seed.
+    """
     actor = PEOPLE[0][0]
-    yield from mcp_servers.register(made, actor=actor, now_ms=now_ms)
+    for variant, label in SERVERS.items():
+        made = mcp_servers.McpServer(
+            id=secrets.new_id(MCP_SERVER),
+            org_id=org_id,
+            name=variant,
+            label=label,
+            kind=server_kinds.RECORDS,
+            variant=variant,
+            source=f"sample:{sample.resolve()}",
+            is_active=False,
+        )
+        yield from mcp_servers.register(made, actor=actor, now_ms=now_ms)
     yield from mcp_servers.set_active(org_id, SERVER, is_active=True, actor=actor, now_ms=now_ms)
 
 

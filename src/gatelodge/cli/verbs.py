@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import apps, auditing, operating, people
+from gatelodge.cli import apps, auditing, operating, people, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -133,6 +133,7 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         email=arguments["email"] or arguments["username"],
         password_hash=await site.passwords.hash(password),
         permission_sets=sets,
+        time_zone=org.preferences.time_zone,
         now=site.clock.now(),
     )
     return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})
@@ -191,6 +192,7 @@ def _org(site: Site, org: Org) -> dict[str, Any]:
 VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
+    **servers.VERBS,
     **apps.VERBS,
     "user reset-link": people.reset_link,
     "identity-provider add": people.provider_add,

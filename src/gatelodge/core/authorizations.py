@@ -214,6 +214,43 @@ def of_user(org_id: str, user_id: str) -> Operation[list[Shown]]:
     )
 
 
+class OfApp(msgspec.Struct, frozen=True, kw_only=True):
+    """A live authorization of an app, as an administrator sees it."""
+
+    id: str
+    user_id: str
+    scopes: tuple[str, ...]
+    created_at: int
+    updated_at: int
+
+
+def of_app_row(*, scopes: str, **columns: object) -> OfApp:
+    """An ``OfApp`` from its row."""
+    return msgspec.convert({**columns, "scopes": scopes.split()}, OfApp)
+
+
+def of_app(
+    org_id: str, app_id: str, *, user_id: str = "", after: tuple[int, str] | None = None, limit: int
+) -> Operation[list[OfApp]]:
+    """Who lets this app act, or whether this one user does: the newest first, after the place given (when it was agreed
+    to, and its id).
+    """
+    conditions = "" if after is None else " AND (created_at, id) < (:after, :after_id)"
+    conditions += " AND user_id = :user_id" if user_id else ""
+    return (
+        yield from many(
+            "SELECT id, user_id, scopes, created_at, updated_at FROM authorizations WHERE org_id = :org_id"
+            f" AND app_id = :app_id AND ended_at IS NULL{conditions} ORDER BY created_at DESC, id DESC LIMIT :limit",
+            of_app_row,
+            org_id=org_id,
+            app_id=app_id,
+            limit=limit,
+            **({"user_id": user_id} if user_id else {}),
+            **({"after": after[0], "after_id": after[1]} if after else {}),
+        )
+    )
+
+
 def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
     """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
     owner = yield from one(
@@ -226,6 +263,24 @@ def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Opera
     if owner is None or not (yield from end(org_id, authorization_id, now)):
         return False
     yield from audit.record(org_id, now * 1000, user_id, "user:authorization:end", authorization_id, {})
+    return True
+
+
+def end_by_administrator(org_id: str, user_id: str, authorization_id: str, *, actor: str, now: int) -> Operation[bool]:
+    """An administrator takes back what this user allowed an app. True for exactly one caller; another user's is not
+    found.
+    """
+    owner = yield from one(
+        "SELECT user_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+        text,
+        org_id=org_id,
+        id=authorization_id,
+        user_id=user_id,
+    )
+    if owner is None or not (yield from end(org_id, authorization_id, now)):
+        return False
+    details: dict[str, object] = {"user": user_id}
+    yield from audit.record(org_id, now * 1000, actor, "setup:authorization:end", authorization_id, details)
     return True
 
 

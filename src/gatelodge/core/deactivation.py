@@ -1,6 +1,6 @@
 """A user leaves: everything that works in their name ends in the same transaction, and stays ended if they return."""
 
-from gatelodge.core import audit, connections, device_codes, sessions, users
+from gatelodge.core import audit, codes, connections, device_codes, sessions, upstream_grants, users
 from gatelodge.core.operation import Operation
 
 
@@ -31,5 +31,7 @@ def delete(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operation[b
 
 def _end_all(org_id: str, user_id: str, now: int, why: str) -> Operation[int]:
     yield from sessions.end_all(org_id, user_id)
+    yield from upstream_grants.end_all_of_user(org_id, user_id)
     yield from device_codes.drop_allowed_by(org_id, user_id)  # first: what a device fetches now is a connection below
+    yield from codes.drop_of_user(org_id, user_id)
     return (yield from connections.end_all_of_user(org_id, user_id, now, why))

@@ -12,5 +12,18 @@ READS: dict[str, Mark] = {
     "listRecentSobjectRecords": "read",
     "getRelatedRecords": "read",
 }
-TOOLS: dict[str, dict[str, Mark]] = {"sobject-reads": READS}
+WRITES: dict[str, Mark] = {
+    "createSobjectRecord": "write",
+    "updateSobjectRecord": "write",
+    "updateRelatedRecord": "write",
+}
+DELETES: dict[str, Mark] = {"deleteSobjectRecord": "destructive", "deleteRelatedRecord": "destructive"}
+TOOLS: dict[str, dict[str, Mark]] = {
+    "sobject-reads": READS,
+    "sobject-mutations": READS | WRITES,
+    "sobject-deletes": READS | DELETES,
+    "sobject-all": READS | WRITES | DELETES,
+}
 """The marks of each variant's tools by name, in the order in which they are listed."""
+PROMPTS: dict[str, tuple[str, ...]] = {"sobject-all": ("recordReview", "objectOverview")}
+"""The names of each variant's prompts. They read nothing: they say how to use the tools."""

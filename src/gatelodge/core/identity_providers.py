@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from gatelodge.core import audit, permissions, users
+from gatelodge.core import audit, permissions, sessions, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, many, one, text
 
@@ -99,6 +99,36 @@ def add(made: IdentityProvider) -> Operation[None]:
         raise Refused(f"an identity provider named {made.name!r} exists already; remove it first", "name")
 
 
+def check_issuer(made: IdentityProvider) -> None:
+    """Raises ``Refused`` for an issuer that can't be one: http is for private networks that the administrator allows."""
+    is_http = made.issuer.startswith("http://") and made.rules.allows_private_addresses
+    if not (made.issuer.startswith("https://") or is_http) or "?" in made.issuer or "#" in made.issuer:
+        raise Refused(
+            f"the issuer {made.issuer!r:.120} must be an https URL without a query (http is for this machine alone, with"
+            " --allow-private-addresses)",
+            "issuer",
+        )
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many users came by a provider."""
+
+    provider_id: str
+    users: int
+
+
+def counts(org_id: str) -> Operation[dict[str, int]]:
+    """How many users came by each provider of the org."""
+    found = yield from many(
+        "SELECT provider_id, COUNT(*) AS users FROM upstream_identities WHERE org_id = :org_id GROUP BY provider_id"
+        " ORDER BY provider_id LIMIT :limit",
+        Count,
+        org_id=org_id,
+        limit=MOST_PROVIDERS,
+    )
+    return {each.provider_id: each.users for each in found}
+
+
 def of_org(org_id: str) -> Operation[list[IdentityProvider]]:
     """The org's providers by label."""
     return (
@@ -124,7 +154,9 @@ def find(org_id: str, name: str) -> Operation[IdentityProvider | None]:
 
 
 def remove(org_id: str, name: str) -> Operation[bool]:
-    """Let nobody sign in through this provider any more. Its users stay, without a way in of their own."""
+    """Let nobody sign in through this provider any more, and end the sessions of those who did. Its users stay, without
+    a way in of their own; what they let apps do stays with them.
+    """
     found = yield from find(org_id, name)
     if found is None:
         return False
@@ -132,6 +164,7 @@ def remove(org_id: str, name: str) -> Operation[bool]:
         "DELETE FROM upstream_identities WHERE org_id = :org_id AND provider_id = :id", org_id=org_id, id=found.id
     )
     yield from execute("DELETE FROM identity_providers WHERE org_id = :org_id AND id = :id", org_id=org_id, id=found.id)
+    yield from sessions.end_of_provider(org_id, found.id)
     return True
 
 
@@ -150,9 +183,11 @@ def of_user(org_id: str, user_id: str) -> Operation[list[IdentityProvider]]:
     )
 
 
-def arrive(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> Operation[users.User]:
+def arrive(
+    via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int, time_zone: str = "UTC"
+) -> Operation[users.User]:
     """The user whom this subject is: known, linked, or made now under ``fresh_id``; name and permission sets follow
-    the claims. Raises ``Refused`` for a deactivated user and for a username that another user has.
+    the claims. ``time_zone`` is what a new user begins with. Raises ``Refused`` for a deactivated user and for a username that another user has.
     """
     user_id = yield from one(
         "SELECT user_id AS value FROM upstream_identities WHERE org_id = :org_id AND provider_id = :provider_id"
@@ -164,7 +199,7 @@ def arrive(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> O
     )
     user = (yield from users.find(via.org_id, user_id)) if user_id else None
     if user is None:
-        user = yield from _first_time(via, who, fresh_id=fresh_id, now=now)
+        user = yield from _first_time(via, who, fresh_id=fresh_id, now=now, time_zone=time_zone)
     if not user.is_active:
         raise Refused(f"{user.username} is deactivated in this org; an administrator activates users")
     if who.name and who.name != user.name:
@@ -173,7 +208,9 @@ def arrive(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> O
     return (yield from users.find(via.org_id, user.id)) or user
 
 
-def _first_time(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int) -> Operation[users.User]:
+def _first_time(
+    via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int, time_zone: str
+) -> Operation[users.User]:
     known = yield from users.find_by_username(via.org_id, who.username)
     if known is not None and not via.rules.links_by_username:
         raise Refused(
@@ -188,6 +225,7 @@ def _first_time(via: IdentityProvider, who: Arrived, *, fresh_id: str, now: int)
             name=who.name or who.username,
             email=who.email or who.username,
             password_hash="",
+            time_zone=time_zone,
             permission_sets=via.rules.permission_sets,
             now=now,
         )

@@ -15,6 +15,7 @@ CONNECTION = "0uC"
 SESSION = "0Ak"
 PASSKEY = "0uP"
 IDENTITY_PROVIDER = "0SO"
+APPROVAL = "04i"
 
 ID_SHAPE = re.compile(r"[0-9A-Za-z]{18}")
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gatelodge.core import audit
+from gatelodge.core import approval_rules, audit, server_health, upstream_clients, upstream_grants, upstream_secrets
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.operation import Operation, announce, many, one, text
 from gatelodge.core.orgs import Org, str_id
@@ -13,8 +13,9 @@ from gatelodge.core.server_kinds import KINDS, source_problem, variant_problem
 from gatelodge.core.server_terms import Decided, Terms, problems
 
 NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{1,39}")
+NOT_A_NAME = "new"
 LONGEST_LABEL = 80
-MOST_SERVERS = 1000
+MOST_SERVERS = server_health.MOST_SERVERS
 MOST_ORIGINS = 100
 ORIGIN_SHAPE = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?"
@@ -84,6 +85,7 @@ def register(made: McpServer, *, actor: str, now_ms: int) -> Operation[None]:
     )
     if added is None:
         raise Refused(f"this org has an MCP server named {made.name!r} already; choose another name", "name")
+    yield from server_health.begin(made.org_id, made.id)
     yield from audit.record(made.org_id, now_ms, actor, "server:register", made.id, {"name": made.name})
     yield from announce(made.org_id, "server", made.name)
 
@@ -150,6 +152,10 @@ def remove(org_id: str, id: str, *, actor: str, now_ms: int) -> Operation[bool]:
     )
     if removed is None:
         return False
+    yield from upstream_secrets.remove_all(org_id, id)
+    yield from approval_rules.remove_all(org_id, id)
+    yield from upstream_clients.remove_all(org_id, id)
+    yield from upstream_grants.end_all_of_server(org_id, id)
     yield from audit.record(org_id, now_ms, actor, "server:remove", id, {"name": removed})
     yield from announce(org_id, "server", removed)
     return True
@@ -221,6 +227,8 @@ def check(made: McpServer) -> None:
 
 
 def _name_problem(name: str) -> str:
+    if name == NOT_A_NAME:
+        return f"the name {name!r} is kept for Setup's own page; choose another"
     if NAME_SHAPE.fullmatch(name):
         return ""
     return f"the name {name!r:.60} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter"

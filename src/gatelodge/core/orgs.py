@@ -9,7 +9,8 @@ import msgspec
 from gatelodge.core import addresses, audit, keys
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, SigningKey
-from gatelodge.core.operation import Operation, announce, execute, many, one
+from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
+from gatelodge.core.org_options import AppRules, Preferences
 
 PRODUCTION = "production"
 DEVELOPER_HUB = "developer hub"
@@ -21,11 +22,15 @@ NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 MOST_ORGS = 1000
 LONGEST_WINDOW = 120
 LONGEST_LABEL = 80
+CHANGED_MEANWHILE = (
+    "The org's settings were changed by someone else since you opened them. Reload to see their version."
+)
 
 
 class Org(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. ``name`` is "" for the first org; ``refresh_window`` is in seconds (decision 0006);
-    ``trusted_ranges`` are networks from which the apps that enforce IP restrictions may be used.
+    ``trusted_ranges`` are networks from which the apps that enforce IP restrictions may be used. ``revision`` counts the
+    changes that administrators made to the org's own settings.
 
     ``issuer`` is a plain string, compared byte for byte (RFC 8414 §3.3); ``path`` is the part of it after the host,
     with no slash at its end.
@@ -38,6 +43,9 @@ class Org(msgspec.Struct, frozen=True, kw_only=True):
     refresh_window: int
     signing_algorithm: str = "ES256"
     trusted_ranges: tuple[str, ...] = ()
+    preferences: Preferences = Preferences()
+    app_rules: AppRules = AppRules()
+    revision: int = 1
     issuer: str
     path: str
 
@@ -46,9 +54,15 @@ def make(public_url: str) -> Callable[..., Org]:
     """The maker of ``Org`` values for a deployment whose public URL this is."""
     base = public_url.rstrip("/")
 
-    def made(*, name: str, trusted_ranges: str, **columns: object) -> Org:
+    def made(*, name: str, trusted_ranges: str, preferences: str, app_rules: str, **columns: object) -> Org:
         issuer = f"{base}/o/{name}" if name else base
-        made_here = {"issuer": issuer, "path": urlsplit(issuer).path, "trusted_ranges": trusted_ranges.split()}
+        made_here = {
+            "issuer": issuer,
+            "path": urlsplit(issuer).path,
+            "trusted_ranges": trusted_ranges.split(),
+            "preferences": msgspec.json.decode(preferences),
+            "app_rules": msgspec.json.decode(app_rules),
+        }
         return msgspec.convert({"name": name, **made_here, **columns}, Org)
 
     return made
@@ -58,8 +72,8 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     """Every org of the deployment, the first one first."""
     return (
         yield from many(
-            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges FROM orgs ORDER BY name"
-            " LIMIT :limit",
+            "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, preferences, app_rules,"
+            " revision FROM orgs ORDER BY name LIMIT :limit",
             make(public_url),
             limit=MOST_ORGS,
         )
@@ -122,7 +136,7 @@ def rotate_key(org: Org, fresh: SigningKey, *, longest_token: int, actor: str, n
     if fresh.algorithm != org.signing_algorithm:
         # This one column: ``org`` may be older than what an administrator saved just now.
         yield from execute(
-            "UPDATE orgs SET signing_algorithm = :algorithm WHERE id = :org_id",
+            "UPDATE orgs SET signing_algorithm = :algorithm, revision = revision + 1 WHERE id = :org_id",
             algorithm=fresh.algorithm,
             org_id=org.id,
         )
@@ -149,18 +163,41 @@ def check(org: Org) -> None:
 
 
 def change(changed: Org) -> Operation[None]:
-    """Write an org's own settings: its label, windows, ranges and algorithm (decision 0006: 0 to 120 seconds).
+    """Write an org's own settings: its label, windows, ranges, algorithm, preferences and rules for apps (decision 0006:
+    0 to 120 seconds). One UPDATE decides between two administrators: ``changed.revision`` is the one that was read.
 
-    Raises ``Invalid``.
+    Raises ``Invalid``, and ``Refused`` when the settings were changed meanwhile.
     """
     check(changed)
-    yield from execute(
+    saved = yield from one(
         "UPDATE orgs SET label = :label, refresh_window = :refresh_window, signing_algorithm = :signing_algorithm,"
-        " trusted_ranges = :trusted_ranges WHERE id = :org_id",
+        " trusted_ranges = :trusted_ranges, preferences = :preferences, app_rules = :app_rules,"
+        " revision = revision + 1 WHERE id = :org_id AND revision = :revision RETURNING id",
+        str_id,
         label=changed.label,
         refresh_window=changed.refresh_window,
         signing_algorithm=changed.signing_algorithm,
         trusted_ranges="\n".join(changed.trusted_ranges),
+        preferences=msgspec.json.encode(changed.preferences).decode(),
+        app_rules=msgspec.json.encode(changed.app_rules).decode(),
         org_id=changed.id,
+        revision=changed.revision,
     )
+    if saved is None:
+        raise Refused(CHANGED_MEANWHILE)
     yield from announce(changed.id, "org", changed.id)
+
+
+def app_rules(org_id: str) -> Operation[AppRules]:
+    """What holds for every app of the org, as it is written now."""
+    found = yield from one("SELECT app_rules AS value FROM orgs WHERE id = :org_id", text, org_id=org_id)
+    return msgspec.json.decode(found or "{}", type=AppRules)
+
+
+def take_turn(org_id: str) -> Operation[None]:
+    """Whoever asks here goes on after the one who asked before has finished: a rule about what is left in the org as a
+    whole can be looked at, and is still so when this transaction ends.
+    """
+    _ = yield from one(
+        "UPDATE orgs SET revision = revision WHERE id = :org_id RETURNING revision AS n", number, org_id=org_id
+    )

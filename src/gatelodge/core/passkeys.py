@@ -4,7 +4,7 @@ import msgspec
 
 from gatelodge.core import audit
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Operation, execute, many, number, one, text
+from gatelodge.core.operation import Operation, Value, execute, many, number, one, text
 
 MOST_PASSKEYS = 20
 LONGEST_LABEL = 60
@@ -41,6 +41,26 @@ def add(made: Passkey) -> Operation[None]:
     if added is None:
         raise Refused("This passkey is registered already.", "label")
     yield from audit.record(made.org_id, made.created_at * 1000, made.user_id, "user:passkey:add", made.id, {})
+
+
+def has_any_sql(user_column: str) -> str:
+    """A condition for another module's statement of the org ``:org_id``: the user that this column names has one."""
+    return f"EXISTS (SELECT 1 FROM passkeys k WHERE k.org_id = :org_id AND k.user_id = {user_column})"
+
+
+def who_have(org_id: str, user_ids: tuple[str, ...]) -> Operation[list[str]]:
+    """Those of these users who have a passkey."""
+    values: dict[str, Value] = {f"user_{n}": user_id for n, user_id in enumerate(user_ids)}
+    return (
+        yield from many(
+            "SELECT DISTINCT user_id AS value FROM passkeys WHERE org_id = :org_id AND user_id IN"
+            f" ({', '.join(f':{name}' for name in values) or 'NULL'}) ORDER BY value LIMIT :limit",
+            text,
+            org_id=org_id,
+            limit=max(1, len(values)),
+            **values,
+        )
+    )
 
 
 def count(org_id: str, user_id: str) -> Operation[int]:

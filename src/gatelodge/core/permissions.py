@@ -21,7 +21,15 @@ MANAGE_MCP_SERVERS = "manage_mcp_servers"
 """Register, activate and deactivate MCP servers."""
 
 MANAGE_ORG = "manage_org"
-"""Change the org's own settings: its name, trusted IP ranges, refresh window and signing algorithm."""
+"""Change the org's own settings: its name, lifetimes, trusted IP ranges, keys, identity providers and rules for apps."""
+
+APPROVE_CALLS = "approve_calls"
+"""See every call that waits for a person, and approve those for which no permission set is named."""
+
+SYSTEM = (
+    MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG, APPROVE_CALLS
+)  # fmt: skip
+"""Every system permission, in the order of forms."""
 
 
 class ObjectGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +47,14 @@ class ObjectGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PermissionSet(msgspec.Struct, frozen=True, kw_only=True):
-    """A named bundle of grants. The object "*" stands for every object."""
+    """A named bundle of grants. The object "*" stands for every object; ``revision`` counts its changes."""
 
     api_name: str
     label: str
+    description: str = ""
     system: tuple[str, ...] = ()
     objects: dict[str, ObjectGrant] = {}
+    revision: int = 1
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -96,38 +106,108 @@ class Access(msgspec.Struct, frozen=True):
                     yield grant
 
 
-def permission_set(api_name: str, label: str, document: str) -> PermissionSet:
+def permission_set(api_name: str, label: str, document: str, revision: int) -> PermissionSet:
     """A ``PermissionSet`` from its row: its grants are kept as JSON text."""
     grants = msgspec.json.decode(document, type=Grants)
-    return PermissionSet(api_name=api_name, label=label, system=grants.system, objects=grants.objects)
+    return PermissionSet(
+        api_name=api_name,
+        label=label,
+        description=grants.description,
+        system=grants.system,
+        objects=grants.objects,
+        revision=revision,
+    )
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """The stored part of a permission set."""
 
+    description: str = ""
     system: tuple[str, ...] = ()
     objects: dict[str, ObjectGrant] = {}
 
 
+COLUMNS = "api_name, label, document, revision"
+
 ADMINISTRATOR = PermissionSet(
     api_name="Administrator",
     label="Administrator",
-    system=(MANAGE_APPS, EDIT_POLICIES, USE_MCP_SERVERS, MANAGE_USERS, MANAGE_MCP_SERVERS, MANAGE_ORG),
+    system=SYSTEM,
     objects={"*": ObjectGrant(create=True, edit=True, delete=True)},
 )
 
 
 def create(org_id: str, id: str, made: PermissionSet) -> Operation[None]:
-    """Add a permission set to the org."""
-    yield from execute(
+    """Add a permission set to the org. Raises ``Refused`` when its API Name is taken."""
+    created = yield from one(
         "INSERT INTO permission_sets (id, org_id, api_name, label, document)"
-        " VALUES (:id, :org_id, :api_name, :label, :document)",
+        " VALUES (:id, :org_id, :api_name, :label, :document)"
+        " ON CONFLICT (org_id, api_name) DO NOTHING RETURNING id AS value",
+        text,
         id=id,
         org_id=org_id,
         api_name=made.api_name,
         label=made.label,
-        document=msgspec.json.encode(Grants(system=made.system, objects=made.objects)).decode(),
+        document=_document(made),
     )
+    if created is None:
+        raise Refused(f"The API Name {made.api_name!r:.90} is taken in this org; choose another.", "api_name")
+
+
+def change(org_id: str, changed: PermissionSet) -> Operation[None]:
+    """Write what a permission set grants, for everybody who has it, at once. ``changed.revision`` is the one that was
+    read: one UPDATE decides between two administrators. Raises ``Refused`` when it was changed meanwhile, or is gone.
+    """
+    saved = yield from one(
+        "UPDATE permission_sets SET label = :label, document = :document, revision = revision + 1"
+        " WHERE org_id = :org_id AND api_name = :api_name AND revision = :revision RETURNING id AS value",
+        text,
+        label=changed.label,
+        document=_document(changed),
+        org_id=org_id,
+        api_name=changed.api_name,
+        revision=changed.revision,
+    )
+    if saved is None:
+        raise Refused(
+            "This permission set was changed by someone else since you opened it, or is gone. Reload to see it as it is."
+        )
+    yield from announce(org_id, "permission_set", changed.api_name)
+
+
+def remove(org_id: str, api_name: str) -> Operation[bool]:
+    """Take a permission set from everybody, and delete it. True for exactly one caller."""
+    yield from execute(
+        "DELETE FROM permission_set_assignments WHERE org_id = :org_id AND permission_set_id IN"
+        " (SELECT id FROM permission_sets WHERE org_id = :org_id AND api_name = :api_name)",
+        org_id=org_id,
+        api_name=api_name,
+    )
+    removed = yield from one(
+        "DELETE FROM permission_sets WHERE org_id = :org_id AND api_name = :api_name RETURNING id AS value",
+        text,
+        org_id=org_id,
+        api_name=api_name,
+    )
+    yield from announce(org_id, "permission_set", api_name)
+    return removed is not None
+
+
+def find(org_id: str, api_name: str) -> Operation[PermissionSet | None]:
+    """The permission set of this API Name."""
+    return (
+        yield from one(
+            f"SELECT {COLUMNS} FROM permission_sets WHERE org_id = :org_id AND api_name = :api_name",
+            permission_set,
+            org_id=org_id,
+            api_name=api_name,
+        )
+    )
+
+
+def _document(made: PermissionSet) -> str:
+    grants = Grants(description=made.description, system=made.system, objects=made.objects)
+    return msgspec.json.encode(grants).decode()
 
 
 def assign(org_id: str, user_id: str, api_name: str) -> Operation[None]:
@@ -163,8 +243,7 @@ def of_org(org_id: str) -> Operation[list[PermissionSet]]:
     """Every permission set of the org, by API name."""
     return (
         yield from many(
-            "SELECT api_name, label, document FROM permission_sets WHERE org_id = :org_id ORDER BY api_name"
-            " LIMIT :limit",
+            f"SELECT {COLUMNS} FROM permission_sets WHERE org_id = :org_id ORDER BY api_name LIMIT :limit",
             permission_set,
             org_id=org_id,
             limit=MOST_SETS,
@@ -175,7 +254,7 @@ def of_org(org_id: str) -> Operation[list[PermissionSet]]:
 def access_of(org_id: str, user_id: str) -> Operation[Access]:
     """What the user's permission sets add up to."""
     sets = yield from many(
-        "SELECT s.api_name, s.label, s.document FROM permission_set_assignments a"
+        "SELECT s.api_name, s.label, s.document, s.revision FROM permission_set_assignments a"
         " JOIN permission_sets s ON s.id = a.permission_set_id AND s.org_id = a.org_id"
         " WHERE a.org_id = :org_id AND a.user_id = :user_id ORDER BY s.api_name LIMIT :limit",
         permission_set,
@@ -184,6 +263,50 @@ def access_of(org_id: str, user_id: str) -> Operation[Access]:
         limit=MOST_SETS,
     )
     return Access(tuple(sets))
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A permission set that a user has, in a few words."""
+
+    user_id: str
+    api_name: str
+    label: str
+
+
+def held_by(org_id: str, user_ids: tuple[str, ...]) -> Operation[list[Held]]:
+    """The permission sets of each of these users, at most ``MOST_SETS`` in all, by label."""
+    values: dict[str, Value] = {f"user_{n}": user_id for n, user_id in enumerate(user_ids)}
+    return (
+        yield from many(
+            "SELECT a.user_id, s.api_name, s.label FROM permission_set_assignments a JOIN permission_sets s"
+            " ON s.id = a.permission_set_id AND s.org_id = a.org_id WHERE a.org_id = :org_id AND a.user_id IN"
+            f" ({', '.join(f':{name}' for name in values) or 'NULL'}) ORDER BY s.label, s.api_name LIMIT :limit",
+            Held,
+            org_id=org_id,
+            limit=MOST_SETS,
+            **values,
+        )
+    )
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many users have a permission set."""
+
+    api_name: str
+    users: int
+
+
+def counts(org_id: str) -> Operation[list[Count]]:
+    """How many users have each permission set of the org, by API Name."""
+    return (
+        yield from many(
+            "SELECT s.api_name, (SELECT COUNT(*) FROM permission_set_assignments a WHERE a.permission_set_id = s.id) AS"
+            " users FROM permission_sets s WHERE s.org_id = :org_id ORDER BY s.api_name LIMIT :limit",
+            Count,
+            org_id=org_id,
+            limit=MOST_SETS,
+        )
+    )
 
 
 def holds_any_sql(user_column: str, group: int, api_names: tuple[str, ...]) -> tuple[str, dict[str, Value]]:

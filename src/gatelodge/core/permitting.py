@@ -39,8 +39,14 @@ class Permitted:
     def __init__(self, who: Who, server: McpServer, items: Items) -> None:
         self._who, self._server, self._items = who, server, items
         self._refusal, self._chosen = refusal(who, server), chosen(who.policies, server.name)
+        self._has_conditions = any(item.scopes or item.asks_first for item in items.all)
         self.is_read_only = who.policies.mcp_read_only or server.read_only
         self.calls_per_minute = who.policies.mcp_calls_per_minute
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether anything of the server needs more of a call than its token: scopes, or a person's approval."""
+        return self._has_conditions
 
     @property
     def refusal(self) -> str:

@@ -6,7 +6,7 @@ once, or after the delay that a development org imitates.
 
 import msgspec
 
-from gatelodge.core import audit, credentials, mcp_servers, permissions, server_items, users
+from gatelodge.core import audit, credentials, mcp_servers, org_options, orgs, permissions, server_items, users
 from gatelodge.core.apps import policies as app_policies
 from gatelodge.core.apps import registry
 from gatelodge.core.apps import settings as app_settings
@@ -105,6 +105,7 @@ class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
 def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
     app_settings.check(made.settings)
+    org_options.check_settings((yield from orgs.app_rules(made.org_id)), made.settings)
     stored = yield from registry.create(made)
     yield from credentials.add(
         Credential(
@@ -138,6 +139,8 @@ def change_app(
     Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
     """
     app_settings.check(settings)
+    if settings != before.settings:
+        org_options.check_settings((yield from orgs.app_rules(before.org_id)), settings)
     # Policies that are left as they are may name a user, server or permission set that has gone since. That is nothing
     # to whoever saves the Settings, and must not stand in the way of disabling the app.
     if msgspec.structs.replace(policies, is_enabled=before.policies.is_enabled) != before.policies:
@@ -338,6 +341,21 @@ def live_on(org_id: str, client_id: str, now_ms: int) -> Operation[LiveOn]:
     if newest is None:
         return LiveOn(nodes=0, live_nodes=0, milliseconds=0, waits=0)
     live_from, released_at, seq = newest
+    return (yield from _applied_by(seq, live_from=live_from, released_at=released_at, now_ms=now_ms))
+
+
+def server_live_on(org_id: str, name: str, now_ms: int) -> Operation[LiveOn]:
+    """On how many of the living nodes the newest change of an MCP server is live."""
+    seq = yield from one(
+        "SELECT COALESCE(MAX(seq), 0) AS n FROM changes WHERE org_id = :org_id AND kind = 'server' AND key = :name",
+        number,
+        org_id=org_id,
+        name=name,
+    )
+    return (yield from _applied_by(seq or 0, live_from=0, released_at=now_ms, now_ms=now_ms))
+
+
+def _applied_by(seq: int, *, live_from: int, released_at: int, now_ms: int) -> Operation[LiveOn]:
     nodes = yield from many(
         "SELECT n.applied_seq AS seq, (SELECT MIN(a.at) FROM applied_changes a WHERE a.node_id = n.id AND a.seq >= :seq)"
         " AS at FROM nodes n WHERE n.seen_at > :then ORDER BY n.id LIMIT :limit",

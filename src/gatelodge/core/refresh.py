@@ -11,7 +11,7 @@ import msgspec
 from gatelodge.core import connections
 from gatelodge.core.apps.policies import AFTER, AT_ONCE, IF_UNUSED, Policies
 from gatelodge.core.errors import Denied
-from gatelodge.core.operation import Operation, execute, one
+from gatelodge.core.operation import Operation, Value, execute, many, one
 from gatelodge.core.scopes import REFRESH_TOKEN
 from gatelodge.core.secrets import KeyRing, are_equal
 
@@ -111,7 +111,7 @@ def is_ours(keys: KeyRing, presented: Presented, family: Family) -> bool:
 
 COLUMNS = "id, org_id, connection_id, salt, n, recent, began_at, used_at"
 ADVANCE = (
-    "UPDATE refresh_families SET n = n + :step, recent = :recent, used_at = :now WHERE org_id = :org_id"
+    "UPDATE refresh_families SET n = n + :step, uses = uses + 1, recent = :recent, used_at = :now WHERE org_id = :org_id"
     f" AND id = :id AND n = :n AND {connections.is_live_sql('connection_id')} RETURNING {COLUMNS}"
 )
 
@@ -150,6 +150,27 @@ def find_live(org_id: str, family_id: str) -> Operation[Held | None]:
     family = yield from find(org_id, family_id)
     connection = (yield from connections.find(org_id, family.connection_id)) if family else None
     return Held(family=family, connection=connection) if family and connection else None
+
+
+class Uses(msgspec.Struct, frozen=True):
+    """How often the tokens of a connection were refreshed."""
+
+    connection_id: str
+    uses: int
+
+
+def uses(org_id: str, connection_ids: tuple[str, ...]) -> Operation[dict[str, int]]:
+    """How often the tokens of each of these connections were refreshed; one that never gets any is left out."""
+    values: dict[str, Value] = {f"connection_{n}": each for n, each in enumerate(connection_ids)}
+    found = yield from many(
+        "SELECT connection_id, uses FROM refresh_families WHERE org_id = :org_id AND connection_id IN"
+        f" ({', '.join(f':{name}' for name in values) or 'NULL'}) ORDER BY connection_id LIMIT :limit",
+        Uses,
+        org_id=org_id,
+        limit=max(1, len(values)),
+        **values,
+    )
+    return {each.connection_id: each.uses for each in found}
 
 
 def rotate(held: Held, n: int, *, terms: Terms, now_ms: int) -> Operation[Refreshed | Denied]:

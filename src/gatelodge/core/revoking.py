@@ -3,12 +3,14 @@
 from gatelodge.core import (
     audit,
     authorizations,
+    codes,
     connections,
     device_codes,
     password_links,
     pushed_requests,
     sessions,
     setup_links,
+    upstream_grants,
 )
 from gatelodge.core.operation import Operation
 
@@ -24,6 +26,8 @@ def revoke_before(org_id: str, before: int, *, actor: str, now_ms: int) -> Opera
     yield from device_codes.drop(org_id, before)
     yield from setup_links.drop(org_id, before)
     yield from password_links.drop(org_id, before)
+    yield from codes.drop_before(org_id, before)
+    yield from upstream_grants.end_before(org_id, before)
     if (yield from connections.end_before(org_id, before, now_ms // 1000)):
         return True
     yield from audit.record(org_id, now_ms, actor, "org:access:revoke", org_id, {"before": before})

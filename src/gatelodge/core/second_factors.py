@@ -6,7 +6,7 @@ A secret counts from the moment its owner typed a code of it. A time step is acc
 import msgspec
 
 from gatelodge.core import audit, passkeys
-from gatelodge.core.operation import Operation, execute, number, one, text
+from gatelodge.core.operation import Operation, Value, execute, many, number, one, text
 
 PURPOSE = "totp-secret"
 """Of the key under which a secret is sealed, bound to ``row_name``."""
@@ -39,6 +39,28 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True):
     def any(self) -> bool:
         """Whether this user is asked for a second factor at all."""
         return self.has_totp or self.passkeys > 0
+
+
+def has_any_sql(user_column: str) -> str:
+    """A condition for another module's statement of the org ``:org_id``: the user that this column names has one."""
+    return (
+        "(EXISTS (SELECT 1 FROM totp_secrets t WHERE t.org_id = :org_id AND t.confirmed_at IS NOT NULL"
+        f" AND t.user_id = {user_column}) OR {passkeys.has_any_sql(user_column)})"
+    )
+
+
+def who_have(org_id: str, user_ids: tuple[str, ...]) -> Operation[frozenset[str]]:
+    """Those of these users who are asked for a second factor."""
+    values: dict[str, Value] = {f"user_{n}": user_id for n, user_id in enumerate(user_ids)}
+    found = yield from many(
+        "SELECT user_id AS value FROM totp_secrets WHERE org_id = :org_id AND confirmed_at IS NOT NULL AND user_id IN"
+        f" ({', '.join(f':{name}' for name in values) or 'NULL'}) LIMIT :limit",
+        text,
+        org_id=org_id,
+        limit=max(1, len(values)),
+        **values,
+    )
+    return frozenset((*found, *(yield from passkeys.who_have(org_id, user_ids))))
 
 
 def row_name(org_id: str, user_id: str) -> str:

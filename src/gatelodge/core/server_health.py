@@ -5,13 +5,13 @@ A look is taken once for the whole deployment and not by every node: one stateme
 
 import msgspec
 
-from gatelodge.core.mcp_servers import MOST_SERVERS
 from gatelodge.core.operation import Operation, execute, many, one, text
 
 EVERY = 60
 """Seconds between two looks at one server, and up to so many more by chance: not all at once."""
 SPREAD = 12
 LONGEST_WHY = 400
+MOST_SERVERS = 1000
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +31,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.checked_at) and not self.why
 
 
+def begin(org_id: str, server_id: str) -> Operation[None]:
+    """Nobody has looked at this server yet; a look is due."""
+    yield from execute(
+        "INSERT INTO server_health (server_id, org_id, next_at, checked_at, milliseconds, why, speaks)"
+        " VALUES (:server_id, :org_id, 0, 0, 0, '', '')",
+        server_id=server_id,
+        org_id=org_id,
+    )
+
+
 def take_turn(org_id: str, server_id: str, *, chance: int, now: int) -> Operation[bool]:
     """True for exactly one caller each time a look is due. ``chance`` is any number that chance made."""
     taken = yield from one(
-        "INSERT INTO server_health (server_id, org_id, next_at, checked_at, milliseconds, why, speaks)"
-        " VALUES (:server_id, :org_id, :next_at, 0, 0, '', '')"
-        " ON CONFLICT (server_id) DO UPDATE SET next_at = excluded.next_at WHERE server_health.next_at <= :now"
-        " AND server_health.org_id = excluded.org_id RETURNING server_id AS value",
+        "UPDATE server_health SET next_at = :next_at WHERE org_id = :org_id AND server_id = :server_id"
+        " AND next_at <= :now RETURNING server_id AS value",
         text,
         server_id=server_id,
         org_id=org_id,

@@ -62,6 +62,10 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     protocol_version: str = ""
 
 
+class NotRead(Exception):
+    """What a server offers couldn't be read; the message says why, for administrators."""
+
+
 class ReadIn(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a server brought, as names: new, changed and held, taken as they changed, gone, back as they were,
     and left out with the reason.
@@ -154,6 +158,10 @@ def with_hosted(server: McpServer, rows: list[Item]) -> Items:
     own = [
         stored.pop((TOOL, name), Item(server_id=server.id, kind=TOOL, name=name, mark=mark, is_on=True, place=place))
         for place, (name, mark) in enumerate(hosted.TOOLS.get(server.variant, {}).items())
+    ]
+    own += [
+        stored.pop((PROMPT, name), Item(server_id=server.id, kind=PROMPT, name=name, is_on=True, place=place))
+        for place, name in enumerate(hosted.PROMPTS.get(server.variant, ()))
     ]
     return Items((*own, *stored.values()))
 

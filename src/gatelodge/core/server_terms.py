@@ -88,7 +88,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         str, option("Token URL", section=CREDENTIAL, help="Where tokens for the server are issued, or exchanged.")
     ] = ""
     authorize_url: Annotated[
-        str, option("Authorize URL", section=CREDENTIAL, help="Where a user agrees, for a grant of their own.")
+        str,
+        option(
+            "Authorize URL",
+            section=CREDENTIAL,
+            help="Where a user agrees, for a grant of their own. Empty: found out from the server's metadata.",
+        ),
     ] = ""
     client_id: Annotated[str, option("Client ID", section=CREDENTIAL, help="What the token's issuer calls us.")] = ""
     scope: Annotated[str, option("Scope", section=CREDENTIAL, help="What is asked for, parted by blanks.")] = ""
@@ -158,7 +163,6 @@ URLS = ("token_url", "authorize_url")
 NEEDS = {
     "client_credentials": ("token_url", "client_id"),
     "token_exchange": ("token_url",),
-    "user_grant": ("authorize_url", "token_url", "client_id"),
 }
 """What each credential can't do without."""
 

@@ -1,11 +1,11 @@
 """Named users: who signs in. What they may do is the sum of their permission sets (``permissions``)."""
 
 import re
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from gatelodge.core import permissions
+from gatelodge.core import permissions, second_factors
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, text
 
@@ -152,6 +152,82 @@ def in_order(org_id: str, *, after: str = "", limit: int = 200) -> Operation[lis
             limit=limit,
         )
     )
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which users a list shows, and in which order. ``text`` stands in the username, name or e-mail address in any case;
+    None and "" leave a question open.
+    """
+
+    text: str = ""
+    is_active: bool | None = None
+    permission_set: str = ""
+    has_factor: bool | None = None
+    order: Literal["username", "name", "newest"] = "username"
+
+
+ORDERS = {"username": ("username_key", ">", ""), "name": ("name", ">", ""), "newest": ("created_at", "<", " DESC")}
+"""The column of each order, how what comes after compares, and its direction. Beside it, the id keeps places apart."""
+
+
+def listed(org_id: str, wanted: Wanted, *, after: tuple[str | int, str] | None, limit: int) -> Operation[list[User]]:
+    """A page of the users that are wanted, after the place given: the order's value and the id of the user before."""
+    column, beyond, direction = ORDERS[wanted.order]
+    conditions, values = ["org_id = :org_id"], dict[str, Value]()
+    if after is not None:
+        conditions.append(f"({column}, id) {beyond} (:after, :after_id)")
+        values |= {"after": after[0], "after_id": after[1]}
+    if wanted.text:
+        parts = " OR ".join(f"LOWER({each}) LIKE :text ESCAPE '!'" for each in ("username_key", "name", "email"))
+        conditions.append(f"({parts})")
+        escaped = wanted.text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        values["text"] = f"%{escaped}%"
+    if wanted.is_active is not None:
+        conditions.append("is_active = :is_active")
+        values["is_active"] = int(wanted.is_active)
+    if wanted.permission_set:
+        condition, named = permissions.holds_any_sql("users.id", 0, (wanted.permission_set,))
+        conditions.append(condition)
+        values |= named
+    if wanted.has_factor is not None:
+        conditions.append(("" if wanted.has_factor else "NOT ") + second_factors.has_any_sql("users.id"))
+    return (
+        yield from many(
+            f"SELECT {COLUMNS} FROM users WHERE {' AND '.join(conditions)} ORDER BY {column}{direction}, id{direction}"
+            " LIMIT :limit",
+            user,
+            org_id=org_id,
+            limit=limit,
+            **values,
+        )
+    )
+
+
+def by_id(org_id: str, user_ids: tuple[str, ...]) -> Operation[dict[str, User]]:
+    """These users of the org, by their ids."""
+    values: dict[str, Value] = {f"user_{n}": user_id for n, user_id in enumerate(user_ids)}
+    found = yield from many(
+        f"SELECT {COLUMNS} FROM users WHERE org_id = :org_id AND id IN"
+        f" ({', '.join(f':{name}' for name in values) or 'NULL'}) LIMIT :limit",
+        user,
+        org_id=org_id,
+        limit=max(1, len(values)),
+        **values,
+    )
+    return {each.id: each for each in found}
+
+
+def change(org_id: str, user_id: str, *, name: str, email: str, time_zone: str) -> Operation[None]:
+    """What an administrator writes about a person; the username stays, since apps and providers know the user by it."""
+    yield from execute(
+        "UPDATE users SET name = :name, email = :email, time_zone = :time_zone WHERE org_id = :org_id AND id = :user_id",
+        name=name,
+        email=email,
+        time_zone=time_zone,
+        org_id=org_id,
+        user_id=user_id,
+    )
+    yield from announce(org_id, "user", user_id)
 
 
 Groups: TypeAlias = tuple[tuple[str, ...], ...]

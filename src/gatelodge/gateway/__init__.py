@@ -1,22 +1,23 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
-import asyncio
 import contextlib
-import importlib
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gatelodge.core.errors import Unavailable
-from gatelodge.core.mcp_servers import McpServer, resource
+from gatelodge.core.errors import Refused, Unavailable
+from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.server_kinds import UPSTREAM
-from gatelodge.gateway import protected_resource
+from gatelodge.gateway import credentials, protected_resource
+from gatelodge.gateway.approvals import Approvals
+from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
+from gatelodge.gateway.records.started import Started
 from gatelodge.gateway.relaying import Relaying
 from gatelodge.gateway.writing_down import WrittenDown
 from gatelodge.live import LiveServer
@@ -39,10 +40,10 @@ class Gateway:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._started: dict[str, RecordsServer] = {}
-        self._starting = asyncio.Lock()
+        self._records = Started(site)
         self._gate = Gate(site)
         self._relaying = Relaying(site, self._gate)
+        self._approvals = Approvals(site)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -59,6 +60,7 @@ class Gateway:
             Route(
                 path="/.well-known/oauth-protected-resource", methods=("GET",), answer=issuer_metadata, any_origin=True
             ),
+            *credentials.ROUTES,
         )
 
     async def call(self, site: Site, org: Org, request: Request) -> ASGIApp:
@@ -94,7 +96,14 @@ class Gateway:
         if live.server.kind == UPSTREAM:
             return await self._relaying.to(org, live, caller)
         site.calls.admit_read(org.id)
-        return WrittenDown(site, live.server, caller, _Served(await self._records(live.server), caller))
+        try:
+            records = await self._records.get(live.server)
+        except Refused as refused:
+            raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
+        served: ASGIApp = _Served(records, caller)
+        if caller.permitted.has_conditions:
+            served = BeforeCalls(self._approvals, org, live.server, caller, served)
+        return WrittenDown(site, live.server, caller, served)
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
@@ -105,24 +114,10 @@ class Gateway:
         body = document(org, resource(org, name), live.server.label, [MCP_API])
         return Response(body, headers=CACHED, media_type="application/json")
 
-    async def _records(self, server: McpServer) -> "RecordsServer":
-        if server.id not in self._started:
-            async with self._starting:
-                if server.id not in self._started:
-                    # The MCP library takes longer to import than the whole node to start, and others are waiting.
-                    hosted = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.records.server")
-                    records: RecordsServer = hosted.RecordsServer(
-                        server.name, server.label, server.source, now=self._site.clock.exact
-                    )
-                    await records.start()
-                    self._started[server.id] = records
-        return self._started[server.id]
-
     async def stop(self) -> None:
         """Stop the servers that were started."""
         await self._relaying.stop()
-        for server in self._started.values():
-            await server.stop()
+        await self._records.stop()
 
 
 class _Served:

@@ -25,6 +25,7 @@ class Noted(msgspec.Struct):
 
     rows: int = 0
     outcome: str = ""
+    approval_id: str = ""
 
 
 class Params(msgspec.Struct):
@@ -111,6 +112,7 @@ class WrittenDown:
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
             rows=self._noted.rows,
+            approval_id=self._noted.approval_id,
             trace_id=trace_id or trace_of(""),
             arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
             arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",

@@ -308,8 +308,11 @@ class LiveNode:
                 self._remember_ended([change.key])
             case "user":
                 self._users.drop((change.org_id, change.key))
+            case "permission_set":
+                self._users.clear()
             case "server":
                 self._servers.drop(change.org_id)
+                self._beat_at = float("-inf")  # its page shows on how many nodes that is live
             case "keys":
                 self._keys.drop(change.org_id)
             case _:

@@ -9,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import authorizations, connections, pushed_requests, secrets
+from gatelodge.core import authorizations, codes, connections, pushed_requests, secrets
 from gatelodge.core.authorizations import Authorization
-from gatelodge.core.connections import Code, Connection
+from gatelodge.core.codes import Code
+from gatelodge.core.connections import Connection
 from gatelodge.core.ids import AUTHORIZATION, CONNECTION
 from gatelodge.core.operation import Operation
 from gatelodge.core.sessions import Session
@@ -99,7 +100,7 @@ def new_code(asked: Asked, made: Connection, now: int) -> tuple[str, Code]:
         redirect_uri=asked.redirect_uri,
         code_challenge=asked.request.code_challenge,
         nonce=asked.request.nonce,
-        expires_at=now + connections.CODE_LIFETIME,
+        expires_at=now + codes.LIFETIME,
     )
 
 
@@ -123,7 +124,7 @@ def keep(code: Code, settled: Settled, now: int) -> Operation[Connection | Befor
     """Settle, and keep the code."""
     made = yield from settle(code.connection, settled, now)
     if isinstance(made, Connection):
-        yield from connections.issue_code(msgspec.structs.replace(code, connection=made), now)
+        yield from codes.issue(msgspec.structs.replace(code, connection=made), now)
     return made
 
 

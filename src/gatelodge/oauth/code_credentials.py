@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import connections, secrets
+from gatelodge.core import codes, connections, secrets
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.policies import STANDARD
 from gatelodge.core.apps.settings import LABELS
@@ -160,7 +160,8 @@ def _check_policies(site: Site, org: Org, request: Request, asked: Asked, live_u
     policies = asked.client.policies
     address = client_address(request, site.config)
     found = (
-        admission.check_user(policies, live_user.access)
+        admission.check_rules(org.app_rules, asked.client.settings, policies)
+        or admission.check_user(policies, live_user.access)
         or admission.check_address(policies, org.trusted_ranges, address, level=STANDARD)
         or admission.check_level(policies, STANDARD)
     )
@@ -184,19 +185,19 @@ async def _code(site: Site, asked: Asked, live_user: LiveUser) -> str:
         methods=METHODS,
         dpop_jkt=asked.request.dpop_jkt,
     )
-    code = connections.Code(
+    code = codes.Code(
         digest=secrets.digest(value),
         connection=made,
         redirect_uri=asked.redirect_uri,
         code_challenge=asked.request.code_challenge,
         nonce=asked.request.nonce,
-        expires_at=now + connections.CODE_LIFETIME,
+        expires_at=now + codes.LIFETIME,
     )
     await site.store.run(keep, code, now)
     return value
 
 
-def keep(code: connections.Code, now: int) -> Operation[None]:
+def keep(code: codes.Code, now: int) -> Operation[None]:
     """Who types a password into the app agrees to what it asks for."""
     agreed = yield from connections.agree(code.connection, now)
-    yield from connections.issue_code(msgspec.structs.replace(code, connection=agreed), now)
+    yield from codes.issue(msgspec.structs.replace(code, connection=agreed), now)

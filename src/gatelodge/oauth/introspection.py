@@ -84,6 +84,8 @@ async def _explain(site: Site, org: Org, caller: LiveClient, token: str) -> Acti
     user = await site.live.user(org.id, shown.connection.user_id)
     if client is None or not client.is_enabled or user is None:
         return None
+    if admission.check_rules(org.app_rules, client.settings, client.policies):
+        return None
     if admission.check_user(client.policies, user.access):
         return None
     if shown.claims is not None:

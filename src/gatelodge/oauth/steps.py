@@ -92,7 +92,8 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
     """Why the app's Policies or the user's permissions stop this visitor here; None: nothing does."""
     level = visitor.session.level
     found = (
-        admission.check_user(client.policies, visitor.access)
+        admission.check_rules(org.app_rules, client.settings, client.policies)
+        or admission.check_user(client.policies, visitor.access)
         or admission.check_address(client.policies, org.trusted_ranges, visitor.address, level=level)
         or admission.check_level(client.policies, level)
     )
@@ -111,6 +112,9 @@ def _refusal(found: NotAdmitted) -> Refuse:
     fixes = {
         "invalid_app_access": _(
             "Ask an administrator to assign you one of them, or to change the app's Permitted Users."
+        ),
+        "app_blocked": _(
+            "Ask an administrator about External Client App Settings, which hold for every app of the org."
         ),
         "ip_restricted": _("Connect from a trusted network, or ask an administrator about the app's IP Relaxation."),
     }

@@ -7,6 +7,7 @@ from gatelodge.core import permissions, users
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.policies import APPROVED, HIGH, RELAX, Policies
 from gatelodge.core.apps.registry import ExternalClientApp
+from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import MANAGE_USERS, USE_MCP_SERVERS, Access
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.users import User
@@ -31,7 +32,7 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
     query = dict(forms.parse(visit.request.scope["query_string"]))
     store, org_id = visit.site.store, visit.org.id
     asked, after = query.get("username", "").strip(), query.get("after", "")
-    is_off = why_off(app)
+    is_off = why_off(app, visit.org.app_rules)
     groups = admission.groups(app.policies, app.settings.scopes, await store.read(permissions.of_org, org_id))
     found = [] if is_off else await store.read(users.who_hold, org_id, groups, after=after, limit=A_PAGE + 1)
     rows = []
@@ -55,11 +56,14 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
     )
 
 
-def why_off(app: ExternalClientApp) -> str:
+def why_off(app: ExternalClientApp, rules: AppRules) -> str:
     """Why nobody can use the app, whoever they are; "" when that isn't so."""
     if not app.policies.is_enabled:
         return "The app is disabled under Policies."
-    return "" if app.settings.oauth_enabled else "OAuth is not enabled in the app's Settings."
+    if not app.settings.oauth_enabled:
+        return "OAuth is not enabled in the app's Settings."
+    refused = admission.check_rules(rules, app.settings, app.policies)
+    return f"{refused.why[0].upper()}{refused.why[1:]}." if refused else ""
 
 
 def rule(app: ExternalClientApp) -> str:
@@ -86,7 +90,7 @@ async def _answer(visit: Visit, app: ExternalClientApp, username: str) -> Answer
     if user is None:
         return Answer(can=False, sentence=f"No user of {visit.org.label} is called {username[:LONGEST_SHOWN]}.")
     access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
-    if reasons := reasons_against(app, user, access):
+    if reasons := reasons_against(app, user, access, visit.org.app_rules):
         return Answer(can=False, sentence=f"No, {user.username} can't use {app.settings.label}.", reasons=reasons)
     return Answer(
         can=True,
@@ -95,10 +99,10 @@ async def _answer(visit: Visit, app: ExternalClientApp, username: str) -> Answer
     )
 
 
-def reasons_against(app: ExternalClientApp, user: User, access: Access) -> tuple[str, ...]:
+def reasons_against(app: ExternalClientApp, user: User, access: Access, rules: AppRules) -> tuple[str, ...]:
     """Each reason why this user can't use the app, as a sentence."""
     refusals = (admission.check_user(app.policies, access), admission.check_servers(app.settings.scopes, access))
-    found = ("The user is inactive." if not user.is_active else "", why_off(app))
+    found = ("The user is inactive." if not user.is_active else "", why_off(app, rules))
     return (*filter(None, found), *(f"{each.why[0].upper()}{each.why[1:]}." for each in refusals if each))
 
 

@@ -73,7 +73,6 @@ async def show(visit: Visit) -> Response:
         can_create=visit.access.may(MANAGE_APPS),
         can_disable=visit.access.may(EDIT_POLICIES),
         me=visit.session.user.username,
-        here=f"/setup/apps?{urlencode(_query(which))}",
         first_page=f"/setup/apps?{urlencode(_query(which))}" if after else "",
         next_page=_next(shown[-1], which) if len(found) > A_PAGE else "",
         zone=moments.zone_in_words(visit.site.clock.now()),

@@ -11,11 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from gatelodge.core import error_codes
 from gatelodge.core.orgs import DEVELOPER_HUB, PRODUCTION, SANDBOX, SCRATCH, Org
 from gatelodge.core.permissions import (
+    APPROVE_CALLS,
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
     MANAGE_ORG,
     MANAGE_USERS,
+    USE_MCP_SERVERS,
     Access,
 )
 from gatelodge.core.sessions import Session
@@ -33,7 +35,12 @@ LABELS = {
     MANAGE_MCP_SERVERS: "Manage MCP servers",
     MANAGE_USERS: "Manage users",
     MANAGE_ORG: "Manage org settings",
+    USE_MCP_SERVERS: "Use MCP servers",
+    APPROVE_CALLS: "Approve calls of MCP tools that ask a person first",
 }
+LARGEST_FORM = 512 * 1024
+MOST_FIELDS = 5000
+"""Of a signed-in person: an app's policies may name a thousand tools."""
 KINDS = {
     DEVELOPER_HUB: mark("Developer hub"),
     PRODUCTION: mark("Production"),
@@ -112,10 +119,69 @@ USERS = Page(
     title="Users",
     tab="Users",
     group="Users",
-    words="people permission set profile",
+    words="people permission set profile accounts",
     permissions=(MANAGE_USERS,),
     help="Users sign in and say yes or no to apps.\n"
     "What each may do is the sum of their permission sets. Deactivating a user ends their sessions and connections.",
+)
+SETS = Page(
+    path="/setup/permission-sets",
+    title="Permission Sets",
+    tab="",
+    group="Users",
+    words="profile role access object field row level security admin rights grant",
+    permissions=(MANAGE_USERS,),
+    help="A permission set says what its users may do in Setup, and which objects, fields and rows they may read or change.\n"
+    "Permission sets only ever add. A change counts at once, for everybody who has the set.",
+)
+USAGE = Page(
+    path="/setup/oauth-usage",
+    title="OAuth Usage",
+    tab="",
+    group="External Client Apps",
+    words="tokens connections revoke block sign out everybody consent grants",
+    permissions=(MANAGE_APPS, EDIT_POLICIES),
+    help="Which apps act for your users now.\n"
+    "Revoking ends what was allowed, everywhere, within a second; the app has to ask again. A blocked app may not even ask.",
+)
+APP_SETTINGS = Page(
+    path="/setup/app-settings",
+    title="External Client App Settings",
+    tab="",
+    group="External Client Apps",
+    words="org wide rules allow creation scratch opaque tokens admin approved unsafe options block all",
+    permissions=(MANAGE_ORG,),
+    help="What holds for every app of the org, whatever its own Settings and Policies say.",
+)
+ORG_SESSIONS = Page(
+    path="/setup/org-sessions",
+    title="Sessions",
+    tab="",
+    group="Security",
+    words="session management signed in browsers sign out everybody end",
+    permissions=(MANAGE_USERS,),
+    help="Every browser that is signed in to this org. Ending a session signs that browser out; apps keep what they were"
+    " allowed.",
+)
+KEYS = Page(
+    path="/setup/keys",
+    title="Keys",
+    tab="",
+    group="Security",
+    words="signing key certificate jwks json web key set rotate rotation es256 rs256 algorithm kid",
+    permissions=(MANAGE_ORG,),
+    help="Tokens are signed with the org's newest key. A fresh one is published before it signs, so that nobody's copy of the"
+    " keys lacks it; an old one stays until its last token is over.",
+)
+PROVIDERS = Page(
+    path="/setup/identity-providers",
+    title="Identity Providers",
+    tab="",
+    group="Security",
+    words="single sign-on sso openid connect oidc auth provider okta entra google keycloak connect sign-in",
+    permissions=(MANAGE_ORG,),
+    help="OpenID providers whose users may sign in here. Their groups can give permission sets.\n"
+    "Removing a provider ends the sessions of those who came by it.",
 )
 ORG = Page(
     path="/setup/org",
@@ -123,7 +189,7 @@ ORG = Page(
     tab="",
     group="Company",
     words="company information org name label refresh window trusted ip ranges network access signing algorithm es256"
-    " rs256 keys",
+    " rs256 session lifetime timeout idle time zone",
     permissions=(MANAGE_ORG,),
     help="What holds for the whole org: its name, the networks it trusts, and how its tokens are signed.",
 )
@@ -174,7 +240,44 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
-TREE = (APPS, SERVERS, USERS, ORG, CONNECTIONS, SECOND_FACTORS, SESSIONS, PASSWORD, PREFERENCES)
+APPROVALS = Page(
+    path="/setup/approvals",
+    title="Approvals",
+    tab="",
+    group="Integrations",
+    words="human in the loop waiting calls approve decline four eyes tools ask a person first",
+    permissions=(APPROVE_CALLS,),
+    help="Calls of tools that ask a person first, with the exact arguments.\n"
+    "A yes is for that one call, once and for a time; who may say it is set at the MCP server.",
+)
+MY_APPROVALS = Page(
+    path="/setup/my-approvals",
+    title="My Approvals",
+    tab="",
+    group="My Account",
+    words="waiting calls approve decline tools ask first confirm",
+    permissions=(),
+    help="Calls that your apps want to make and that wait for a person.\nApprove only what you asked an app to do.",
+)
+TREE = (
+    APPS,
+    USAGE,
+    APP_SETTINGS,
+    SERVERS,
+    APPROVALS,
+    USERS,
+    SETS,
+    ORG,
+    PROVIDERS,
+    ORG_SESSIONS,
+    KEYS,
+    CONNECTIONS,
+    MY_APPROVALS,
+    SECOND_FACTORS,
+    SESSIONS,
+    PASSWORD,
+    PREFERENCES,
+)
 HOME_HELP = mark(
     "Home shows what is connected, what needs a look, and what to do next.\n"
     "Quick Find on the left knows every page by its name and by other words for it."
@@ -243,7 +346,7 @@ def _here(org: Org, request: Request) -> str:
 
 async def _posted(visit: Visit) -> list[tuple[str, str]]:
     """The form's fields. A field may be as long as the form itself, so that what is too long is told beside it."""
-    fields = await forms.read_form(visit.request, longest=forms.MOST_FORM_BYTES)
+    fields = await forms.read_form(visit.request, LARGEST_FORM, most=MOST_FIELDS, largest=LARGEST_FORM)
     browser.check_form(visit.site, visit.org, visit.request, dict(fields))
     return fields
 

@@ -1,5 +1,6 @@
 """Signing in through another OpenID provider: the way there and back."""
 
+import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -58,20 +59,27 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
             raise NotVouched("the identity provider was removed meanwhile")
         came = await upstream.vouched(site, org, via, start, returned)
         user = await site.store.run(
-            identity_providers.arrive, via, came.who, fresh_id=secrets.new_id(USER), now=site.clock.now()
+            identity_providers.arrive,
+            via,
+            came.who,
+            fresh_id=secrets.new_id(USER),
+            now=site.clock.now(),
+            time_zone=org.preferences.time_zone,
         )
-        return await _signed_in(site, org, request, start, came, user.id)
+        return await _signed_in(site, org, request, start, came, user.id, via.id)
     except (NotVouched, Refused) as error:
         return await _refused(site, org, request, target, name, str(error))
 
 
-async def _signed_in(site: Site, org: Org, request: Request, start: Start, came: Vouched, user_id: str) -> Response:
+async def _signed_in(
+    site: Site, org: Org, request: Request, start: Start, came: Vouched, user_id: str, provider_id: str
+) -> Response:
     """The end of the sign-in, or the page for the user's own second factor where the provider asked for none."""
-    answered = await sign_in.proved(site, org, request, user_id, came.methods)
+    answered = await sign_in.proved(site, org, request, user_id, came.methods, provider_id=provider_id)
     if isinstance(answered, SignedIn):
         level = HIGH if "mfa" in came.methods else answered.level
         # A provider that doesn't say when the person signed in there may have asked them nothing just now.
-        answered = SignedIn(user_id=user_id, level=level, methods=came.methods, verified_at=came.signed_in_at or 0)
+        answered = msgspec.structs.replace(answered, level=level, verified_at=came.signed_in_at or 0)
     return await finish(site, org, request, answered, start.target)
 
 

@@ -1,44 +1,144 @@
-"""One user as an administrator sees them: sessions, second factors, and the link to a new password."""
+"""One user as an administrator sees them: who they are, what they may do, where they are signed in, and what acts for them."""
+
+from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
-from gatelodge.core import audit, deactivation, password_links, permissions, second_factors, secrets, sessions, users
+from gatelodge.core import (
+    administrators,
+    audit,
+    authorizations,
+    connections,
+    deactivation,
+    password_links,
+    permissions,
+    second_factors,
+    secrets,
+    sessions,
+    users,
+)
+from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup.acting import actor_of
 from gatelodge.setup.frame import Visit
+from gatelodge.setup.personal.connections import rows_of
 from gatelodge.setup.personal.sessions import row_of
+from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 
 
 async def show(visit: Visit) -> Response:
     """GET /setup/users/{user_id}."""
-    return await _page(visit, await _user(visit), link="")
+    return await page_of(visit, await _user(visit))
 
 
 async def change(visit: Visit) -> Response:
-    """Deactivate or activate the user, end their sessions, take away second factors that they lost, or make a link to a new password."""
+    """Do one thing with the user: ``ACTS`` names what."""
     user = await _user(visit)
-    store, org_id, now, actor = visit.site.store, visit.org.id, visit.site.clock.now(), visit.session.user.username
-    match visit.field("act"):
-        case "end-sessions":
-            await store.run(ended_by_administrator, org_id, user.id, actor=actor, now=now)
-        case "remove-factors":
-            await _check_may_do_no_more(visit, user)
-            await store.run(second_factors.remove_all, org_id, user.id, actor=actor, now=now)
-        case "deactivate":
-            if user.id == visit.session.user.id:
-                raise BadRequest("you can't deactivate yourself; another administrator can")
-            await store.run(deactivation.deactivate, org_id, user.id, actor=actor, now_ms=now * 1000)
-        case "activate":
-            await store.run(deactivation.activate, org_id, user.id, actor=actor, now_ms=now * 1000)
-        case "reset-link":
-            await _check_may_do_no_more(visit, user)
-            return await _page(visit, user, link=await make_link(visit.site, visit.org, user, actor=actor))
-        case other:
-            raise BadRequest(f"{other!r:.40} can't be done with a user")
-    return visit.go(f"/setup/users/{user.id}")
+    act = visit.field("act")
+    if act not in ACTS:
+        raise BadRequest(f"{act!r:.40} can't be done with a user")
+    try:
+        shown = await ACTS[act](visit, user)
+    except Refused as refused:
+        return await page_of(visit, user, problem=refused.message)
+    return shown or visit.go(f"/setup/users/{user.id}")
+
+
+async def _save(visit: Visit, user: User) -> Response | None:
+    values = {name: visit.field(name).strip() for name in ("name", "email", "time_zone")}
+    errors = administrators.check_person(values["name"], values["email"], values["time_zone"], moments.zones())
+    if errors:
+        return await page_of(visit, user, values=values, errors=errors)
+    by, now_ms = actor_of(visit), visit.site.clock.now_ms()
+    await visit.site.store.run(administrators.change_user, user, **values, by=by, now_ms=now_ms)
+    return None
+
+
+async def _assign(visit: Visit, user: User) -> Response | None:
+    by, now_ms = actor_of(visit), visit.site.clock.now_ms()
+    name = visit.field("permission_set")
+    await visit.site.store.run(administrators.assign, visit.org.id, user.id, name, by=by, now_ms=now_ms)
+
+
+async def _unassign(visit: Visit, user: User) -> Response | None:
+    by, now_ms = actor_of(visit), visit.site.clock.now_ms()
+    name = visit.field("permission_set")
+    await visit.site.store.run(administrators.unassign, visit.org.id, user.id, name, by=by, now_ms=now_ms)
+
+
+async def _deactivate(visit: Visit, user: User) -> Response | None:
+    if user.id == visit.session.user.id:
+        raise BadRequest("you can't deactivate yourself; another administrator can")
+    by, now_ms = actor_of(visit), visit.site.clock.now_ms()
+    await visit.site.store.run(administrators.deactivate, visit.org.id, user.id, by=by, now_ms=now_ms)
+
+
+async def _activate(visit: Visit, user: User) -> Response | None:
+    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    await visit.site.store.run(deactivation.activate, visit.org.id, user.id, actor=actor, now_ms=now_ms)
+
+
+async def _end_sessions(visit: Visit, user: User) -> Response | None:
+    actor, now = visit.session.user.username, visit.site.clock.now()
+    await visit.site.store.run(ended_by_administrator, visit.org.id, user.id, actor=actor, now=now)
+
+
+async def _end_session(visit: Visit, user: User) -> Response | None:
+    actor, now = visit.session.user.username, visit.site.clock.now()
+    found = await visit.site.store.run(
+        one_ended_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
+    )
+    if not found:
+        raise BadRequest("this user has no such session; it may have ended already", 404)
+
+
+async def _revoke(visit: Visit, user: User) -> Response | None:
+    actor, now = visit.session.user.username, visit.site.clock.now()
+    ended = await visit.site.store.run(
+        authorizations.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
+    )
+    if not ended:
+        raise BadRequest("this user lets no such app act; it may have ended already", 404)
+
+
+async def _end_connection(visit: Visit, user: User) -> Response | None:
+    actor, now = visit.session.user.username, visit.site.clock.now()
+    ended = await visit.site.store.run(
+        connections.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
+    )
+    if not ended:
+        raise BadRequest("this user has no such connection; it may have ended already", 404)
+
+
+async def _remove_factors(visit: Visit, user: User) -> Response | None:
+    await _check_may_do_no_more(visit, user)
+    actor, now = visit.session.user.username, visit.site.clock.now()
+    await visit.site.store.run(second_factors.remove_all, visit.org.id, user.id, actor=actor, now=now)
+
+
+async def _reset_link(visit: Visit, user: User) -> Response | None:
+    await _check_may_do_no_more(visit, user)
+    return await page_of(visit, user, makes_link=True)
+
+
+ACTS: dict[str, Callable[[Visit, User], Awaitable[Response | None]]] = {
+    "save": _save,
+    "assign": _assign,
+    "unassign": _unassign,
+    "deactivate": _deactivate,
+    "activate": _activate,
+    "end-sessions": _end_sessions,
+    "end-session": _end_session,
+    "revoke": _revoke,
+    "end-connection": _end_connection,
+    "remove-factors": _remove_factors,
+    "reset-link": _reset_link,
+}
+"""What can be done with a user. Each answers a page of its own, or nothing: then the user's page as it is now."""
 
 
 async def _check_may_do_no_more(visit: Visit, user: User) -> None:
@@ -69,6 +169,14 @@ def ended_by_administrator(org_id: str, user_id: str, *, actor: str, now: int) -
     yield from audit.record(org_id, now * 1000, actor, "setup:sessions:end", user_id, {})
 
 
+def one_ended_by_administrator(org_id: str, user_id: str, session_id: str, *, actor: str, now: int) -> Operation[bool]:
+    """End one session of a user, written down. True for exactly one caller."""
+    if not (yield from sessions.end_one(org_id, user_id, session_id)):
+        return False
+    yield from audit.record(org_id, now * 1000, actor, "setup:sessions:end", user_id, {"session": session_id})
+    return True
+
+
 async def _user(visit: Visit) -> User:
     user_id = visit.request.path_params["user_id"]
     user = await visit.site.store.read(users.find, visit.org.id, user_id)
@@ -77,16 +185,39 @@ async def _user(visit: Visit) -> User:
     return user
 
 
-async def _page(visit: Visit, user: User, *, link: str) -> Response:
-    access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
-    found = await visit.site.store.read(sessions.of_user, visit.org.id, user, visit.site.clock.now())
+async def page_of(
+    visit: Visit,
+    user: User,
+    *,
+    makes_link: bool = False,
+    problem: str = "",
+    values: dict[str, str] | None = None,
+    errors: dict[str, str] | None = None,
+) -> Response:
+    """The user's page. ``makes_link``: with a fresh link to a new password, shown this once; ``problem`` is why what was
+    asked for was not done.
+    """
+    store, org = visit.site.store, visit.org
+    link = await make_link(visit.site, org, user, actor=visit.session.user.username) if makes_link else ""
+    held = (await store.read(permissions.access_of, org.id, user.id)).sets
+    known = await store.read(permissions.of_org, org.id)
+    terms, now = sessions.terms_of(org), visit.site.clock.now()
+    found = await store.read(sessions.of_user, org.id, user, terms, now)
+    by = actor_of(visit)
     return visit.page(
         "personal/user.html",
         title=user.name,
+        status=422 if problem or errors else 200,
         user=user,
         is_own=user.id == visit.session.user.id,
-        sets=access.sets,
+        sets=held,
+        offered=[each for each in known if each not in held and not by.beyond(each.system)],
         link=link,
-        rows=[row_of(each, visit.session.id) for each in found],
-        factors=await visit.site.store.read(second_factors.of_user, visit.org.id, user.id),
+        problem=problem,
+        values=values or {"name": user.name, "email": user.email, "time_zone": user.time_zone},
+        errors=errors or {},
+        zones=moments.zones(),
+        rows=[row_of(each, visit.session.id) | {"at": each.signed_in_at, "seen_at": each.seen_at} for each in found],
+        apps=await rows_of(visit, user.id),
+        factors=await store.read(second_factors.of_user, org.id, user.id),
     )

@@ -114,8 +114,10 @@ class AccessTokens:
         accepted = await self.still_there(org, claims)
         address = client_address(request, self._config)
         policies = accepted.client.policies
-        refused = admission.check_user(policies, accepted.user.access) or admission.check_address(
-            policies, org.trusted_ranges, address, level=claims.acr or "STANDARD"
+        refused = (
+            admission.check_rules(org.app_rules, accepted.client.settings, policies)
+            or admission.check_user(policies, accepted.user.access)
+            or admission.check_address(policies, org.trusted_ranges, address, level=claims.acr or "STANDARD")
         )
         if refused:
             raise NotAccepted(401, "invalid_token", refused.why)

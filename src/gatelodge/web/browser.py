@@ -36,12 +36,14 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     """Who proved who they are, how (RFC 8176: pwd, otp, hwk), and the session level which that is worth.
 
     ``verified_at`` None: just now; another provider may have asked the person earlier, or (0) not have said when.
+    ``provider_id`` is the identity provider that vouched for them, "" for none.
     """
 
     user_id: str
     level: str = STANDARD
     methods: tuple[str, ...] = ("pwd",)
     verified_at: int | None = None
+    provider_id: str = ""
 
 
 async def session_of(site: Site, org: Org, request: Request) -> Session | None:
@@ -50,7 +52,7 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     if not value:
         return None
     now = site.clock.now()
-    session = await site.store.read(sessions.find, org.id, secrets.digest(value), now)
+    session = await site.store.read(sessions.find, org.id, secrets.digest(value), sessions.terms_of(org), now)
     if session is not None:
         words.speak(session.user.language, session.user.time_zone)
     if session is not None and now - session.seen_at >= SEEN_EVERY and site.noted.is_due(f"session {session.id}", now):
@@ -79,8 +81,9 @@ async def sign_in(site: Site, org: Org, request: Request, response: Response, si
         signed_in_at=now,
         verified_at=now if signed_in.verified_at is None else min(now, signed_in.verified_at),
         seen_at=now,
+        provider_id=signed_in.provider_id,
     )
-    await site.store.run(sessions.begin, begun, now)
+    await site.store.run(sessions.begin, begun, sessions.terms_of(org), now)
     set_cookie(site, org, response, SESSION, value)
     devices.remember(site, org, request, response, signed_in.user_id)
 
@@ -97,6 +100,7 @@ async def renew(
         digest=secrets.digest(value),
         level=level,
         methods=tuple(dict.fromkeys((*session.methods, *methods))),
+        terms=sessions.terms_of(org),
         now=site.clock.now(),
     )
     if was_renewed:

@@ -13,9 +13,15 @@ MOST_PARAMETERS = 100
 LONGEST_PARAMETER = 8192
 
 
-async def read_form(request: Request, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
-    """The fields of an urlencoded body, in order, each of ``longest`` bytes at most. Raises ``BadRequest`` (400, 413,
-    415).
+async def read_form(
+    request: Request,
+    longest: int = LONGEST_PARAMETER,
+    *,
+    most: int = MOST_PARAMETERS,
+    largest: int = MOST_FORM_BYTES,
+) -> list[tuple[str, str]]:
+    """The fields of an urlencoded body, in order: ``most`` of them, each of ``longest`` bytes at most, ``largest`` bytes
+    in all. Raises ``BadRequest`` (400, 413, 415).
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != FORM:
@@ -28,12 +34,10 @@ async def read_form(request: Request, longest: int = LONGEST_PARAMETER) -> list[
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MOST_FORM_BYTES:
-            raise BadRequest(
-                _("the body is larger than {most_form_bytes} bytes").format(most_form_bytes=MOST_FORM_BYTES), 413
-            )
+        if size > largest:
+            raise BadRequest(_("the body is larger than {most_form_bytes} bytes").format(most_form_bytes=largest), 413)
         chunks.append(chunk)
-    return parse(b"".join(chunks), longest)
+    return parse(b"".join(chunks), longest, most)
 
 
 def check_readable(query: bytes) -> None:
@@ -45,13 +49,13 @@ def check_readable(query: bytes) -> None:
     _text(query, len(query))
 
 
-def parse(raw: bytes, longest: int = LONGEST_PARAMETER) -> list[tuple[str, str]]:
+def parse(raw: bytes, longest: int = LONGEST_PARAMETER, most: int = MOST_PARAMETERS) -> list[tuple[str, str]]:
     """The pairs of an urlencoded text. Raises ``BadRequest`` for what no form means."""
     pairs = raw.split(b"&") if raw else []
-    if len(pairs) > MOST_PARAMETERS:
+    if len(pairs) > most:
         raise BadRequest(
             _("there are {n} parameters; at most {most_parameters} are allowed").format(
-                n=len(pairs), most_parameters=MOST_PARAMETERS
+                n=len(pairs), most_parameters=most
             )
         )
     fields = []

@@ -91,14 +91,19 @@ async def answer(site: Site, org: Org, request: Request, fields: dict[str, str])
     return await proved(site, org, request, tried.user_id, ("pwd",))
 
 
-async def proved(site: Site, org: Org, request: Request, user_id: str, methods: tuple[str, ...]) -> SignedIn | Asks:
-    """The first step is done: who has a second factor is asked for it, unless it was part of that step."""
+async def proved(
+    site: Site, org: Org, request: Request, user_id: str, methods: tuple[str, ...], *, provider_id: str = ""
+) -> SignedIn | Asks:
+    """The first step is done: who has a second factor is asked for it, unless it was part of that step. ``provider_id``
+    is the identity provider that vouched for the person, "" for none.
+    """
     if "mfa" in methods:
-        return SignedIn(user_id=user_id, level=HIGH, methods=methods)
+        return SignedIn(user_id=user_id, level=HIGH, methods=methods, provider_id=provider_id)
     known = await site.store.read(second_factors.of_user, org.id, user_id)
     if known.any:
-        return AskFactor(ticket=tickets.issue(site, org, request, FACTOR, user_id, *methods), user_id=user_id)
-    return SignedIn(user_id=user_id, level=STANDARD, methods=methods)
+        ticket = tickets.issue(site, org, request, FACTOR, user_id, provider_id, *methods)
+        return AskFactor(ticket=ticket, user_id=user_id)
+    return SignedIn(user_id=user_id, level=STANDARD, methods=methods, provider_id=provider_id)
 
 
 async def _with_passkey(site: Site, org: Org, request: Request, text: str) -> SignedIn | Asks:
@@ -117,14 +122,15 @@ async def _second_step(site: Site, org: Org, request: Request, fields: dict[str,
     content = tickets.read(site, org, request, FACTOR, ticket)
     if content is None:
         return AskPassword(error=_(TOO_OLD))
-    user_id, *methods = content
+    user_id, provider_id, *methods = content
     method, why = await try_factor(site, org, request, user_id, fields)
     if why:
         return AskFactor(ticket=ticket, user_id=user_id, error=why)
     user = await site.store.read(users.find, org.id, user_id)
     if await tickets.use(site, org, request, FACTOR, ticket) is None or user is None or not user.is_active:
         return AskPassword(error=_(TOO_OLD))
-    return SignedIn(user_id=user_id, level=HIGH, methods=tuple(dict.fromkeys((*methods, method, "mfa"))))
+    whole = tuple(dict.fromkeys((*methods, method, "mfa")))
+    return SignedIn(user_id=user_id, level=HIGH, methods=whole, provider_id=provider_id)
 
 
 async def try_factor(site: Site, org: Org, request: Request, user_id: str, fields: dict[str, str]) -> tuple[str, str]:

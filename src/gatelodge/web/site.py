@@ -8,8 +8,10 @@ from starlette.types import ASGIApp
 
 from gatelodge.config import Config
 from gatelodge.core.clock import Clock
+from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.secrets import KeyRing
+from gatelodge.core.server_items import Catalogue
 from gatelodge.live import LiveNode
 from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
@@ -18,10 +20,18 @@ from gatelodge.web.noted import Noted
 from gatelodge.web.outbound import Outbound
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
+from gatelodge.web.token_cache import TokenCache
+
+ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
+"""Reads what a server offers now. Raises ``NotRead``."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """One running node: its configuration, its database, its keys, its time, and what is live on it."""
+    """One running node: its configuration, its database, its keys, its time, and what is live on it.
+
+    ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
+    keeps one (decision 0046).
+    """
 
     config: Config
     store: Store
@@ -31,9 +41,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords
     access: AccessTokens
     limits: RateLimits
+    read_catalogue: ReadCatalogue
     calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)
+    rows_problem: Callable[[str], str]
+    upstream_tokens: TokenCache = msgspec.field(default_factory=TokenCache)
 
 
 Endpoint = Callable[[Site, Org, Request], Awaitable[ASGIApp]]

@@ -18,8 +18,11 @@ from gatelodge.core.apps.policies import (
     Policies,
 )
 from gatelodge.core.apps.settings import Settings
+from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access, PermissionSet
 from gatelodge.core.scopes import MCP_API
+
+BLOCKED = "app blocked: the External Client App Settings of this org allow no"
 
 
 class NotAdmitted(msgspec.Struct, frozen=True):
@@ -39,6 +42,17 @@ def check_user(policies: Policies, access: Access) -> NotAdmitted | None:
         "invalid_app_access",
         f"user is not admin approved to access this app: it is for users with one of the permission sets: {sets}",
     )
+
+
+def check_rules(rules: AppRules, settings: Settings, policies: Policies) -> NotAdmitted | None:
+    """What the org decided for all of its apps (External Client App Settings)."""
+    if not rules.allows_opaque_tokens and not settings.jwt_access_tokens:
+        return NotAdmitted("app_blocked", f"{BLOCKED} apps with opaque access tokens")
+    if rules.only_approved_users and policies.permitted_users != APPROVED:
+        return NotAdmitted(
+            "app_blocked", f"{BLOCKED} apps that every user may authorize, only those for approved users"
+        )
+    return None
 
 
 def check_servers(scopes: tuple[str, ...], access: Access) -> NotAdmitted | None:

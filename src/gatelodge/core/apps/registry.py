@@ -21,6 +21,8 @@ SORTED_BY = {"label": "label_key", "created": "created_at", "changed": "updated_
 """The column of each order. All three have an index that holds what the list is filtered by."""
 FILTERS = ("state", "preset", "distribution", "created_by")
 
+MOST_NAMED = 100
+
 
 class ExternalClientApp(msgspec.Struct, frozen=True, kw_only=True):
     """An app with its Settings and Policies. ``revision`` counts its changes, so that two editors can't overwrite
@@ -125,6 +127,19 @@ def in_order(org_id: str, *, after: str = "", limit: int = 50) -> Operation[list
             limit=limit,
         )
     )
+
+
+def naming_permission_set(org_id: str, api_name: str) -> Operation[list[ExternalClientApp]]:
+    """The apps whose policies let somebody in by this permission set, at most ``MOST_NAMED``."""
+    found = yield from many(
+        f"SELECT {COLUMNS} FROM apps WHERE org_id = :org_id AND policies LIKE :quoted ESCAPE '!'"
+        " ORDER BY api_name_key LIMIT :limit",
+        app,
+        org_id=org_id,
+        quoted='%"' + api_name.replace("!", "!!").replace("%", "!%").replace("_", "!_") + '"%',
+        limit=MOST_NAMED,
+    )
+    return [each for each in found if api_name in each.policies.permission_sets]
 
 
 def wanted(

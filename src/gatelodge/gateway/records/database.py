@@ -1,6 +1,5 @@
 """The database behind a records server, opened so that a reader can't write and nothing goes on for ever."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ def opened(path: Path, *, connections: int, is_writing: bool = False) -> sa.Engi
     # Values stay out of error texts, and so out of logs.
     engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _prepare_writer if is_writing else _prepare)
-    event.listen(engine, "checkout", lambda driver, record, _: _same_file(path, record))
+    event.listen(engine, "checkout", lambda _, record, __: _same_file(path, record))
     if is_writing:
         event.listen(engine, "begin", _begin)
     return engine
@@ -89,7 +88,7 @@ def _same_file(path: Path, record: Any) -> None:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -122,8 +121,10 @@ def interrupt(connection: sa.Connection, is_time: Callable[[], bool]) -> None:
 def code_of(error: DBAPIError) -> Any:
     """The database's own code of an error: SQLSTATE of PostgreSQL, a number of MySQL, a name of SQLite."""
     cause: Any = error.orig
-    own = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
-    return own or (cause.args[0] if cause is not None and cause.args else None)
+    first = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(first, int):
+        return first
+    return getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
 
 
 def was_interrupted(error: DBAPIError) -> bool:

@@ -30,7 +30,7 @@ def label(name: str) -> str:
 def relationship(field: str, taken: set[str]) -> str:
     """How the parent is called behind a reference: AccountId and account_id lead to Account and account."""
     stem = re.sub(r"(?<=[A-Za-z0-9])(_id|Id|_ID)$", "", field)
-    return api_name(stem if stem != field and field != ID else f"{field}__r", "", taken)
+    return api_name(stem if field not in (stem, ID) else f"{field}__r", "", taken)
 
 
 def plural(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from gatelodge.core import secrets
 from gatelodge.gateway.records import naming
@@ -42,7 +43,6 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Any]
     key: list[str]
     foreign: list[Any]
-    unique: list[list[str]]
     checks: dict[str, tuple[str, ...]]
     comment: str
 
@@ -73,7 +73,7 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
     options: dict[str, Any] = {"schema": schema, "kind": sa.engine.reflection.ObjectKind.ANY}
     columns = inspector.get_multi_columns(**options)
     keys, foreign = inspector.get_multi_pk_constraint(**options), inspector.get_multi_foreign_keys(**options)
-    unique, checks = inspector.get_multi_unique_constraints(**options), inspector.get_multi_check_constraints(**options)
+    written = _checks(connection, schema, inspector.get_multi_check_constraints(**options))
     comments: Any = {}
     if connection.dialect.supports_comments:
         comments = inspector.get_multi_table_comment(**options)
@@ -91,15 +91,30 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
             columns=list(columns[at]),
             key=key,
             foreign=list(foreign.get(at) or ()),
-            unique=[list(each["column_names"]) for each in unique.get(at) or ()],
-            checks=dict(_choices(checks.get(at) or [])),
+            checks=dict(_choices(written.get(name, []))),
             comment=str((comments.get(at) or {}).get("text") or ""),
         )
 
 
-def _choices(checks: list[Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _checks(connection: sa.Connection, schema: str | None, reflected: Any) -> dict[str, list[str]]:
+    """The CHECKs of each table, as text."""
+    found = {at[1]: [str(each.get("sqltext") or "") for each in checks or ()] for at, checks in reflected.items()}
+    if getattr(connection.dialect, "is_mariadb", False):  # where those of a column itself are in no reflection
+        rows = connection.execute(
+            sa.text(
+                "SELECT table_name, check_clause FROM information_schema.check_constraints"
+                " WHERE constraint_schema = COALESCE(:schema, DATABASE())"
+            ),
+            {"schema": schema},
+        )
+        for table, clause in rows:
+            found.setdefault(table, []).append(clause)
+    return found
+
+
+def _choices(checks: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for check in checks:
-        if found := CHECKED.match(str(check.get("sqltext") or "")):
+        if found := CHECKED.match(check):
             values = re.findall(r"'((?:[^']|'')*)'", found["values"])
             yield found["column"].lower(), tuple(value.replace("''", "'") for value in values)
 
@@ -150,6 +165,12 @@ def _related(made: _Made, every: dict[str, _Made]) -> SObject:
         changed=next((by_column[name] for name in CHANGED if by_column.get(name) in dated), ""),
         created=next((by_column[name] for name in CREATED if by_column.get(name) in dated), ""),
         makes_id=makes_id,
+        whole_seconds=any(
+            column["name"].lower() in CHANGED
+            and isinstance(column["type"], mysql.DATETIME | mysql.TIMESTAMP)
+            and not column["type"].fsp
+            for column in made.table.columns
+        ),
     )
 
 

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from gatelodge.core import ids
@@ -80,7 +81,6 @@ TASK = SObject(
      Field("WhatId", "reference", "Account ID", "Account", "What", "Tasks"), Field("IsClosed", "boolean", "Closed"),
      _owner("OwnedTasks"), *_dates()),
 )  # fmt: skip
-OBJECTS = (ACCOUNT, CONTACT, OPPORTUNITY, CASE, LEAD, TASK, USER)
 PREFIXES = {
     "Account": "001",
     "Contact": "003",
@@ -90,6 +90,12 @@ PREFIXES = {
     "Task": "00T",
     "User": "005",
 }
+
+
+OBJECTS = tuple(
+    msgspec.structs.replace(each, id_prefix=PREFIXES[each.name], created="CreatedDate", changed="LastModifiedDate")
+    for each in (ACCOUNT, CONTACT, OPPORTUNITY, CASE, LEAD, TASK, USER)
+)
 
 
 def _words(text: str) -> list[str]:

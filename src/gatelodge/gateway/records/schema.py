@@ -90,6 +90,7 @@ class SObject(msgspec.Struct, frozen=True, dict=True):
                 key=field.name,
                 primary_key=field.name in self.keys,
                 autoincrement=False,
+                server_default=sa.FetchedValue() if field.name in self.keys and self.makes_id else None,
                 index=_indexed(field),
             )
             for field in self.fields

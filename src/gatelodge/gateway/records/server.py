@@ -1,11 +1,8 @@
-"""The hosted MCP server: both protocol eras by the ``mcp`` library, behind our own gate, over a read-only database."""
+"""The hosted MCP server: both protocol eras by the ``mcp`` library, behind our own gate, over one database."""
 
 import asyncio
-import datetime as dt
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import mcp_types as types
@@ -15,69 +12,81 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from sqlalchemy.exc import OperationalError
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import __version__
 from gatelodge.core import secrets
+from gatelodge.core.permitting import Verdict
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.records import database, sample
-from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, UNKNOWN_EXCEPTION, RecordError, pointed
-from gatelodge.gateway.records.schema import Catalogue
-from gatelodge.gateway.records.tools import BY_NAME, TOOLS, Tool, Work
-from gatelodge.gateway.writing_down import NOTED
+from gatelodge.gateway.records import prompts
+from gatelodge.gateway.records.desk import Desk
+from gatelodge.gateway.records.errors import UNKNOWN_EXCEPTION, RecordError, told
+from gatelodge.gateway.records.mapping import Mapping
+from gatelodge.gateway.records.sources import Source
+from gatelodge.gateway.records.tool import Tool
+from gatelodge.gateway.records.variants import ALL, READS, VARIANTS
+from gatelodge.gateway.writing_down import NOTED, Noted
 
 log = structlog.get_logger()
 CALLER = "gatelodge.caller"
-SAMPLE = "sample:"
 SECONDS = 5.0
-"""How long one call may read."""
+"""How long one call may take."""
 THREADS = 4
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request, counted before anything parses it."""
 RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
 """Where a tool's answer holds records."""
 INSTRUCTIONS = (
-    "Reads the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
+    "Works with the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
     " writing a soqlQuery; find searches text in all of them."
 )
+ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class RecordsServer:
-    """One records server. ``source`` is the path of its database; ``sample:`` before it: made here when it is missing.
-
-    ``seconds`` is how long one call may read.
-    """
+    """One records server. ``seconds`` is how long one call may take; ``variant`` says which tools there are."""
 
     def __init__(
-        self, name: str, title: str, source: str, *, now: Callable[[], float], seconds: float = SECONDS
+        self,
+        name: str,
+        title: str,
+        source: Source,
+        *,
+        now: Callable[[], float],
+        variant: str = READS,
+        mapping: Mapping | None = None,
+        allows_private: bool = False,
+        seconds: float = SECONDS,
     ) -> None:
-        self.seconds = seconds
-        self._name, self._now = name, now
-        self._makes_sample = source.startswith(SAMPLE)
-        self._database = Path(source.removeprefix(SAMPLE))
+        self._name, self._tools = name, {tool.name: tool for tool in VARIANTS[variant]}
+        self._prompts = prompts.BY_NAME if variant == ALL else {}
+        self.desk = Desk(
+            source, mapping or Mapping(), connections=THREADS, seconds=seconds, allows_private=allows_private, now=now
+        )
         server = Server(
             name,
             version=__version__,
             title=title,
             instructions=INSTRUCTIONS,
-            get_tool_input_schema=_input_schema,
+            get_tool_input_schema=self._input_schema,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_list_prompts=self._list_prompts if self._prompts else None,
+            on_get_prompt=self._get_prompt if self._prompts else None,
         )
         # Host, Origin and tokens are checked before a request comes here.
         self._manager = StreamableHTTPSessionManager(
             server, json_response=True, stateless=True, max_request_body_size=LARGEST_BODY
         )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
-        self._engine = database.opened(self._database, connections=THREADS)
         self._running: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._under_way, self._is_quiet = 0, asyncio.Event()
+        self._is_quiet.set()
 
     async def start(self) -> None:
         """Make the sample when it is missing, and begin to answer."""
-        if self._makes_sample and not self._database.exists():
-            await asyncio.to_thread(sample.make_sample, self._database, self._today())
+        await asyncio.to_thread(self.desk.make_sample)
         ready = asyncio.Event()
         self._running = asyncio.create_task(self._run(ready), name="records-server")
         await ready.wait()
@@ -94,101 +103,134 @@ class RecordsServer:
         if self._running is not None:
             await self._running
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        self._engine.dispose()
+        self.desk.close()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
-        """Answer one HTTP request of a caller who has passed every check."""
-        await self._manager.handle_request({**scope, CALLER: caller}, receive, send)
+    async def retire(self) -> None:
+        """Stop once nothing is under way."""
+        await self._is_quiet.wait()
+        await self.stop()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> Noted:
+        """Answer one HTTP request of a caller who has passed every check, and say what its record should hold."""
+        noted: Noted = scope.get(NOTED) or Noted()
+        self._under_way += 1
+        self._is_quiet.clear()
+        try:
+            await self._manager.handle_request({**scope, CALLER: caller, NOTED: noted}, receive, send)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._is_quiet.set()
+        return noted
 
     async def _list_tools(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        caller = _caller(context)
-        return types.ListToolsResult(tools=[each for each in DESCRIBED if caller.permitted.tool(each.name).is_allowed])
+        permitted = _caller(context).permitted
+        listed = [described(tool) for name, tool in self._tools.items() if permitted.tool(name).is_allowed]
+        return types.ListToolsResult(tools=listed)
 
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        caller, tool = _caller(context), BY_NAME.get(params.name)
+        caller, noted = _caller(context), _noted(context)
+        tool = self._tools.get(params.name)
         if tool is None:
+            noted.outcome = "refused"
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name:.80}")
-        verdict = caller.permitted.tool(params.name)
-        if not verdict.is_allowed:
-            raise MCPError(types.INVALID_PARAMS, verdict.why)
+        _check(caller.permitted.tool(tool.name), noted)
         query = ""
         try:
             arguments = tool.read(dict(params.arguments or {}))
             query = arguments.get("q", "")
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, tool, arguments, caller)
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._threads, self.desk.do, tool, arguments, caller
+            )
         except RecordError as error:
-            return _answer([{"errorCode": error.code, "message": pointed(error, query)}], is_error=True)
+            noted.outcome = "timeout" if error.code == "QUERY_TIMEOUT" else "tool_error"
+            return _answer(told(error, query), is_error=True)
         except Exception:
+            noted.outcome = "error"
             incident = secrets.new_token()[:12]
             log.exception("incident", incident=incident, server=self._name, tool=tool.name)
             message = f"something went wrong on our side. Incident {incident}"
             return _answer([{"errorCode": UNKNOWN_EXCEPTION, "message": message}], is_error=True)
-        if context.request is not None and (noted := context.request.scope.get(NOTED)):
-            noted.rows = _rows(found)
+        noted.rows = rows_of(found)
         return _answer(found, is_error=False)
 
-    def _work(self, tool: Tool, arguments: dict[str, Any], caller: Caller) -> Any:
-        """Run a tool on a connection of its own, for so many seconds at most."""
-        deadline = time.monotonic() + self.seconds
-        with self._engine.connect() as connection:
-            database.interrupt(connection, lambda: time.monotonic() > deadline)
-            work = Work(
-                connection=connection,
-                catalogue=Catalogue(sample.OBJECTS, caller.access),
-                caller=caller,
-                today=self._today(),
-                now=dt.datetime.fromtimestamp(self._now(), dt.UTC).replace(tzinfo=None),
-            )
-            try:
-                return tool.run(work, arguments)
-            except OperationalError as error:
-                if database.was_interrupted(error):
-                    raise RecordError(QUERY_TIMEOUT, f"it took longer than {self.seconds:g} s; narrow it.") from None
-                raise
-            except OverflowError:
-                raise RecordError(INVALID_ARGUMENT, "a number is larger than the database can compare.") from None
+    async def _list_prompts(
+        self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListPromptsResult:
+        permitted = _caller(context).permitted
+        listed = [each.described() for name, each in self._prompts.items() if permitted.prompt(name).is_allowed]
+        return types.ListPromptsResult(prompts=listed)
 
-    def _today(self) -> dt.date:
-        return dt.datetime.fromtimestamp(self._now(), dt.UTC).date()
+    async def _get_prompt(
+        self, context: ServerRequestContext[Any], params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        caller, noted = _caller(context), _noted(context)
+        prompt = self._prompts.get(params.name)
+        if prompt is None:
+            noted.outcome = "refused"
+            raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name:.80}")
+        _check(caller.permitted.prompt(prompt.name), noted)
+        try:
+            return prompt.filled(params.arguments or {})
+        except ValueError as error:
+            noted.outcome = "tool_error"
+            raise MCPError(types.INVALID_PARAMS, str(error)) from None
 
-
-def _rows(found: Any) -> int:
-    """How many records a tool has found, for the record of its call."""
-    lists = (found.get(name) for name in RECORDS_OF_A_TOOL) if isinstance(found, dict) else ()
-    return sum(len(each) for each in lists if isinstance(each, list))
+    def _input_schema(self, name: str) -> dict[str, Any] | None:
+        """For the library's check of ``Mcp-Param-*`` headers: without it every call would list all tools first."""
+        tool = self._tools.get(name)
+        return tool.schema() if tool else None
 
 
 def _caller(context: ServerRequestContext[Any]) -> Caller:
     assert context.request is not None  # the Streamable HTTP transport always has one
-    caller: Caller = context.request.scope[CALLER]
-    return caller
+    return context.request.scope[CALLER]
 
 
-def _described(tool: Tool) -> types.Tool:
+def _noted(context: ServerRequestContext[Any]) -> Noted:
+    assert context.request is not None
+    return context.request.scope[NOTED]
+
+
+def _check(verdict: Verdict, noted: Noted) -> None:
+    """Listing and calling ask one function. Raises ``MCPError`` for what isn't allowed."""
+    if not verdict.is_allowed:
+        noted.outcome = "refused"
+        raise MCPError(types.INVALID_PARAMS, verdict.why)
+    if verdict.missing_scopes:
+        noted.outcome = "needs_scope"
+        raise MCPError(types.INVALID_REQUEST, f"this call needs the scopes {' '.join(verdict.missing_scopes)}")
+
+
+def described(tool: Tool) -> types.Tool:
+    """A tool as it is listed."""
     return types.Tool(
         name=tool.name,
         title=tool.title,
         description=tool.description,
         input_schema=tool.schema(),
         annotations=types.ToolAnnotations(
-            title=tool.title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+            title=tool.title,
+            read_only_hint=tool.mark == "read",
+            destructive_hint=tool.mark == "destructive",
+            idempotent_hint=tool.name != "createSobjectRecord",
+            open_world_hint=False,
         ),
     )
 
 
-DESCRIBED = [_described(tool) for tool in TOOLS]
-SCHEMAS = {tool.name: tool.schema() for tool in TOOLS}
-
-
-def _input_schema(name: str) -> dict[str, Any] | None:
-    """For the library's check of ``Mcp-Param-*`` headers: without it every call would list all tools first."""
-    return SCHEMAS.get(name)
+def rows_of(found: Any) -> int:
+    """How many records an answer holds, or a write has changed."""
+    for name in ("records", "searchRecords", "recentItems"):
+        if name in found:
+            return len(found[name])
+    return int("attributes" in found or "success" in found)
 
 
 def _answer(body: Any, *, is_error: bool) -> types.CallToolResult:
-    text = msgspec.json.encode(body).decode()
+    text = ENCODER.encode(body).decode()
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)

@@ -52,7 +52,8 @@ def parse(url: str, folder: Path) -> Source:
     ``folder`` is the only place where a SQLite file may be: no other is opened, wherever links lead.
     """
     if url.startswith(SAMPLE):
-        return Source(dialect="sqlite", path=url.removeprefix(SAMPLE), makes_sample=True)
+        # Wherever the data folder was when it was registered: the sample is in it.
+        return Source(dialect="sqlite", path=str(folder.parent.resolve() / "sample.db"), makes_sample=True)
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
         return _file(url, folder)
@@ -150,10 +151,11 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
         "lock_timeout": milliseconds,
         "idle_in_transaction_session_timeout": milliseconds * 4,
         "default_transaction_read_only": "off" if is_writing else "on",
+        # A reader sees one moment in all statements of its call; a writer what is true when it holds its row.
+        "default_transaction_isolation": "read\\ committed" if is_writing else "repeatable\\ read",
         "TimeZone": "UTC",
         "standard_conforming_strings": "on",
     }
-    more = {"sslrootcert": "system"} if source.tls == TLS[0] else {}
     try:
         return psycopg.connect(
             host=source.host,
@@ -166,7 +168,7 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
             connect_timeout=CONNECT_SECONDS,
             application_name="gatelodge",
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            **more,
+            sslrootcert="system" if source.tls == TLS[0] else None,
         )
     except psycopg.OperationalError as error:
         raise NotReached(_first_line(error, source)) from None
@@ -209,10 +211,9 @@ def _limit_mysql(connection: Any, seconds: float, *, is_writing: bool) -> None:
             f" SESSION innodb_lock_wait_timeout = {max(1, int(seconds))},"
             " SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'"
         )
-        # A reader's snapshot is of its own call: nothing of an earlier one is seen again.
-        cursor.execute(
-            f"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, {'READ WRITE' if is_writing else 'READ ONLY'}"
-        )
+        # A reader sees one moment in all statements of its call; a writer what is true when it holds its row.
+        how = "READ COMMITTED, READ WRITE" if is_writing else "REPEATABLE READ, READ ONLY"
+        cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {how}")
 
 
 def _tls(source: Source) -> ssl.SSLContext | None:

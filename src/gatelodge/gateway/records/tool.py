@@ -77,6 +77,8 @@ def _check(name: str, value: Any, schema: dict[str, Any]) -> None:
     if schema.get("type") == "object":
         if not isinstance(value, dict) or not value:
             raise RecordError(INVALID_ARGUMENT, f"the argument {name} must be an object of fields and their values.")
+        if any(NO_TEXT.search(key) for key in value):
+            raise RecordError(INVALID_ARGUMENT, f"a field's name in {name} holds NUL or half a surrogate pair.")
         return
     takes_list = "anyOf" in schema
     texts: list[Any] = value if takes_list and isinstance(value, list) else [value]

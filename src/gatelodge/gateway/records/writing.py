@@ -43,7 +43,8 @@ def create(work: Work, of: SObject, body: dict[str, Any]) -> str:
         field for field in of.fields if field.is_required and field.name not in values and not _is_ours(of, field)
     ]
     if missing:
-        raise NotWritten(*(_missing(field) for field in missing if _may_name(work, of, field)) or (_missing_unnamed(),))
+        named = [_missing(field) for field in missing if _may_name(work, of, field)]
+        raise NotWritten(*(named or [_missing_unnamed()]))
     if of.id_prefix:
         values[ID] = ids.make(of.id_prefix, secrets.random_bytes(9))
     at = work.now

@@ -30,7 +30,8 @@ async def refusal(
     # Below the standard level are only connections without a person, which that level lets through.
     policies, level = asked.client.policies, STANDARD if connection.level == LOW else connection.level
     found = (
-        admission.check_user(policies, live_user.access)
+        admission.check_rules(org.app_rules, asked.client.settings, policies)
+        or admission.check_user(policies, live_user.access)
         or admission.check_level(policies, level)
         or admission.check_address(
             policies, org.trusted_ranges, asked.address, level=level, is_refreshing=is_refreshing
@@ -46,7 +47,8 @@ def refusal_without_a_person(org: Org, asked: Exchange, live_user: LiveUser, sco
     """
     policies = asked.client.policies
     found = (
-        admission.check_user(policies, live_user.access)
+        admission.check_rules(org.app_rules, asked.client.settings, policies)
+        or admission.check_user(policies, live_user.access)
         or admission.check_servers(scopes, live_user.access)
         or admission.check_level(policies, STANDARD)
         or admission.check_address(policies, org.trusted_ranges, asked.address, level=STANDARD)

@@ -1,7 +1,7 @@
 """The authorization code grant (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
 
-from gatelodge.core import connections, refresh, secrets
-from gatelodge.core.connections import Code, Proof
+from gatelodge.core import codes, refresh, secrets
+from gatelodge.core.codes import Code, Proof
 from gatelodge.core.errors import Denied
 from gatelodge.core.mcp_servers import canonical
 from gatelodge.core.operation import Operation
@@ -30,9 +30,9 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
         dpop_jkt=asked.dpop_jkt,
     )
     digest, now = secrets.digest(code), site.clock.now()
-    held = await site.store.read(connections.find_code, org.id, digest)
+    held = await site.store.read(codes.find, org.id, digest)
     if held is None:
-        return connections.UNKNOWN_CODE
+        return codes.UNKNOWN
     if refusal := await admitting.refusal(site, org, asked, held.connection):
         return refusal
     fresh = admitting.fresh_family(asked.client, org, now)
@@ -41,7 +41,7 @@ async def exchange(site: Site, org: Org, asked: Exchange) -> Granted | Denied:
 
 def redeem(held: Code, proof: Proof, fresh: Family | None, now: int) -> Operation[Granted | Denied]:
     """Begin the connection and, where one is due, its family."""
-    code = yield from connections.redeem(held, proof, now)
+    code = yield from codes.redeem(held, proof, now)
     if isinstance(code, Denied):
         return code
     begun = code.connection

@@ -1,22 +1,39 @@
 """My Connections: the apps that one lets act, what each may do, and taking it back."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from gatelodge.core import authorizations, connections, mcp_servers
+from gatelodge.core import authorizations, connections, mcp_servers, upstream_grants
 from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
+from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.upstream_grants import Grant
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.moments import in_words
+from gatelodge.setup.personal import upstreams
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
-    """What one allowed."""
+    """What one allowed, and one's own accounts at upstreams."""
     store, org, user_id = visit.site.store, visit.org, visit.session.user.id
+    accounts = await store.read(upstream_grants.of_user, org.id, user_id)
+    by_id = {server.id: server for server in await store.read(mcp_servers.of_org, org.id)}
+    return visit.page(
+        "personal/connections.html",
+        title=_("My Connections"),
+        rows=await rows_of(visit, user_id),
+        accounts=[_account(each, by_id[each.server_id]) for each in accounts if each.server_id in by_id],
+    )
+
+
+async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
+    """What a user allowed, app by app, with the connections under it."""
+    store, org = visit.site.store, visit.org
     allowed = await store.read(authorizations.of_user, org.id, user_id)
     begun = await store.read(connections.of_user, org.id, user_id)
     servers = await store.read(mcp_servers.of_org, org.id)
@@ -33,10 +50,11 @@ async def show(visit: Visit) -> Response:
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
                 "since": in_words(each.created_at),
                 "used": in_words(max((row.used_at for row in under), default=each.created_at)),
+                "used_at": max((row.used_at for row in under), default=each.created_at),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
-    return visit.page("personal/connections.html", title=_("My Connections"), rows=rows)
+    return rows
 
 
 async def change(visit: Visit) -> Response:
@@ -47,6 +65,8 @@ async def change(visit: Visit) -> Response:
             was_there = await store.run(authorizations.end_own, org_id, user_id, visit.field("id"), now)
         case "end":
             was_there = await store.run(connections.end_own, org_id, user_id, visit.field("id"), now)
+        case "disconnect":
+            was_there = await upstreams.disconnect(visit, visit.field("id"))
         case other:
             raise BadRequest(_("{other!r:.40} can't be done with connections").format(other=other))
     if not was_there:
@@ -56,6 +76,16 @@ async def change(visit: Visit) -> Response:
 
 def _scopes(names: tuple[str, ...]) -> list[str]:
     return [BY_NAME[name].label if name in BY_NAME else name for name in names]
+
+
+def _account(held: Grant, server: McpServer) -> dict[str, Any]:
+    return {
+        "id": server.id,
+        "server": server.label,
+        "host": urlsplit(held.place.url).netloc,
+        "since": in_words(held.created_at),
+        "refreshed": in_words(held.refreshed_at),
+    }
 
 
 def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:

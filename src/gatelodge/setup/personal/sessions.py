@@ -21,9 +21,13 @@ SYSTEMS = (
 
 async def show(visit: Visit) -> Response:
     """Where one is signed in."""
-    found = await visit.site.store.read(sessions.of_user, visit.org.id, visit.session.user, visit.site.clock.now())
+    terms, now = sessions.terms_of(visit.org), visit.site.clock.now()
+    found = await visit.site.store.read(sessions.of_user, visit.org.id, visit.session.user, terms, now)
     return visit.page(
-        "personal/sessions.html", title=_("My Sessions"), rows=[row_of(each, visit.session.id) for each in found]
+        "personal/sessions.html",
+        title=_("My Sessions"),
+        rows=[row_of(each, visit.session.id) for each in found],
+        preferences=visit.org.preferences,
     )
 
 

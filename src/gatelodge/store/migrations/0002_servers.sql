@@ -41,3 +41,6 @@ CREATE TABLE server_health (
   why TEXT NOT NULL,
   speaks TEXT NOT NULL
 );
+
+INSERT INTO server_health (server_id, org_id, next_at, checked_at, milliseconds, why, speaks)
+  SELECT id, org_id, 0, 0, 0, '', '' FROM mcp_servers;

@@ -1,0 +1,113 @@
+"""New MCP Server: its kind, its name, and where it is. It is inactive until somebody activates it."""
+
+import re
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from gatelodge.core import hosted, mcp_servers, secrets, server_kinds
+from gatelodge.core.apps.fields import ON
+from gatelodge.core.errors import Invalid, Refused
+from gatelodge.core.ids import MCP_SERVER
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.server_items import NotRead
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, STDIO, UPSTREAM
+from gatelodge.core.server_terms import Terms
+from gatelodge.setup.frame import Visit
+from gatelodge.setup.servers.listing import KINDS
+from gatelodge.web import forms, looking
+from gatelodge.words import _, mark
+
+TYPED = ("kind", "label", "name", "source", "variant", "allows_private")
+"""The fields of the form."""
+NO_NAME = re.compile(r"[^a-z0-9]+")
+ABOUT = {
+    UPSTREAM: mark("An MCP server somewhere else, by its URL. Calls are relayed to it."),
+    RECORDS: mark("The tables of a SQL database, as objects with tools to query them."),
+    OPENAPI: mark("A REST API with an OpenAPI document: its operations become tools."),
+    STDIO: mark("A program on this machine that speaks MCP over its standard input and output. For development."),
+}
+EXAMPLES = {
+    UPSTREAM: "https://mcp.example.com/mcp",
+    RECORDS: "postgresql://reader@db.example.com/sales",
+    OPENAPI: "https://api.example.com/v1",
+    STDIO: '["uvx", "mcp-server-time"]',
+}
+HELPS = {
+    UPSTREAM: mark("https, without redirects. Its name is resolved once, and every address is checked."),
+    RECORDS: mark("Begins with sqlite:///, postgresql://, mysql:// or sample:."),
+    OPENAPI: mark("https, without redirects. Its name is resolved once, and every address is checked."),
+    STDIO: mark("A JSON list: the program, then its arguments. No shell reads it."),
+}
+
+
+async def new(visit: Visit) -> Response:
+    """The form for one kind; the others are a link away."""
+    kind = dict(forms.parse(visit.request.scope["query_string"])).get("kind", UPSTREAM)
+    nothing: dict[str, str] = dict.fromkeys(TYPED, "")
+    return _form(visit, kind if kind in offered(visit) else UPSTREAM, nothing, {})
+
+
+def offered(visit: Visit) -> tuple[str, ...]:
+    """The kinds that may be made here: a local command only in a development org."""
+    return tuple(kind for kind in ABOUT if kind != STDIO or visit.site.config.is_development)
+
+
+def _form(visit: Visit, kind: str, values: dict[str, str], errors: dict[str, str]) -> Response:
+    return visit.page(
+        "servers/new.html",
+        title=_("New MCP Server"),
+        status=422 if errors else 200,
+        kind=kind,
+        kinds=[{"kind": each, "label": _(KINDS[each]), "about": _(ABOUT[each])} for each in offered(visit)],
+        source_label=_(server_kinds.SOURCES[kind]),
+        source_help=_(HELPS[kind]),
+        example=EXAMPLES[kind],
+        variants=tuple(hosted.TOOLS),
+        values=values,
+        errors=errors,
+    )
+
+
+async def create(visit: Visit) -> Response:
+    """Register the server, and read what an upstream offers."""
+    typed = {name: visit.field(name).strip() for name in TYPED}
+    kind = typed["kind"] if typed["kind"] in offered(visit) else ""
+    made = _made(visit, kind, typed)
+    try:
+        if not kind:
+            raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
+        actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+        await visit.site.store.run(mcp_servers.register, made, actor=actor, now_ms=now_ms)
+    except Invalid as invalid:
+        return _form(visit, kind, typed, invalid.errors)
+    except Refused as refused:
+        return _form(visit, kind or UPSTREAM, typed, {refused.field: refused.message})
+    if kind == RECORDS:
+        return visit.go(f"/setup/mcp-servers/{made.name}")
+    try:
+        _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.username)
+    except NotRead:
+        return visit.go(f"/setup/mcp-servers/{made.name}")  # the page says why
+    return visit.go(f"/setup/mcp-servers/{made.name}/items")
+
+
+def _made(visit: Visit, kind: str, typed: dict[str, str]) -> McpServer:
+    more: dict[str, Any] = {"variant": typed["variant"] or next(iter(hosted.TOOLS))} if kind == RECORDS else {}
+    return McpServer(
+        id=secrets.new_id(MCP_SERVER),
+        org_id=visit.org.id,
+        name=typed["name"] or name_from(typed["label"]),
+        label=typed["label"],
+        kind=kind,
+        source=typed["source"],
+        is_active=False,
+        terms=msgspec.structs.replace(Terms(), allows_private=typed["allows_private"] in ON),
+        **more,
+    )
+
+
+def name_from(label: str) -> str:
+    """A name made from a label: what is no letter or digit becomes one hyphen."""
+    return NO_NAME.sub("-", label.lower()).strip("-")[:40].strip("-")

@@ -1,0 +1,83 @@
+"""Looking at servers: when an administrator asks, and once a minute for the whole deployment (decision 0032).
+
+A look reads all that an upstream offers, so that it tells both whether the server answers and whether it has changed.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from gatelodge.core import secrets, server_health, server_items
+from gatelodge.core.errors import Unavailable
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.orgs import Org
+from gatelodge.core.server_health import Health
+from gatelodge.core.server_items import Catalogue, NotRead, ReadIn
+from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.web.site import Site
+
+log = structlog.get_logger()
+
+ROUND = 5.0
+"""Seconds between two looks at whose turn it is."""
+AT_ONCE = 4
+"""Upstreams that one node looks at at the same time."""
+PROBE = "the health probe"
+"""Whom the audit names for what a look by the clock brought."""
+
+
+async def look(site: Site, org: Org, server: McpServer, *, actor: str) -> ReadIn:
+    """Read what an upstream offers now, hold back what has changed, and note how it is. Raises ``NotRead``."""
+    began = time.monotonic()
+    catalogue, why = Catalogue(offered=()), ""
+    try:
+        catalogue = await site.read_catalogue(org, server)
+    except NotRead as error:
+        why = str(error)
+    found = Health(
+        server_id=server.id,
+        checked_at=site.clock.now(),
+        milliseconds=round((time.monotonic() - began) * 1000),
+        why=why,
+        speaks=catalogue.protocol_version,
+    )
+    await site.store.run(server_health.note, org.id, found)
+    if why:
+        raise NotRead(why)
+    return await site.store.run(server_items.read_in, server, catalogue, actor=actor, now_ms=site.clock.now_ms())
+
+
+async def keep_looking(site: Site) -> None:
+    """Look at each active upstream when its minute is over, for as long as the node runs."""
+    while True:
+        await asyncio.sleep(ROUND)
+        try:
+            await look_at_all(site)
+        except Unavailable:
+            continue  # the next round does it
+        except Exception:
+            log.exception("looking.failed")  # a bug here must not end the rounds to come
+
+
+async def look_at_all(site: Site) -> None:
+    """Look at the active upstreams whose turn it is, and that no other node looks at."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(org: Org, server: McpServer) -> None:
+        async with places:
+            try:
+                _ = await look(site, org, server, actor=PROBE)
+            except NotRead as error:
+                log.info("server.unwell", org=org.name, server=server.name, why=str(error))
+
+    async with asyncio.TaskGroup() as looks:
+        for org in site.live.orgs():
+            for live in (await site.live.servers(org.id)).values():
+                if live.server.kind == UPSTREAM and await _has_turn(site, org, live.server):
+                    _ = looks.create_task(one(org, live.server))
+
+
+async def _has_turn(site: Site, org: Org, server: McpServer) -> bool:
+    chance = secrets.random_bytes(1)[0]
+    return await site.store.run(server_health.take_turn, org.id, server.id, chance=chance, now=site.clock.now())
