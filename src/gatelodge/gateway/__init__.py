@@ -42,8 +42,8 @@ class Gateway:
         self._site = site
         self._records = Started(site)
         self._gate = Gate(site)
-        self._relaying = Relaying(site, self._gate)
         self._approvals = Approvals(site)
+        self._relaying = Relaying(site, self._gate, self._approvals)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(

@@ -49,7 +49,7 @@ class Gate:
         """Read what it offers, as registering does."""
         relaying = self.house.app._gateway._relaying
         relay = self.house.run(relaying._loaded())
-        upstream = relaying._upstream(server)
+        upstream = relaying.upstream(server)
         found = self.house.run(relay.catalogue(upstream, {}))
         self.offer(server, found)
         return found

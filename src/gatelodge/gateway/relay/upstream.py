@@ -28,8 +28,9 @@ MOST_HEADERS = 100
 ADDRESS_SECONDS = 30
 DOWN = (502, 503, 504)
 
-Credential = Callable[[Caller], Awaitable[dict[str, str]]]
-"""The headers that an upstream gets from us for one caller."""
+Given = dict[str, str]
+Credential = Callable[[Caller, Given | None], Awaitable[Given]]
+"""The headers that an upstream gets from us for one caller; asked again with those that it answered with 401."""
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +51,12 @@ class Failed(Exception):
     """
 
     def __init__(
-        self, outcome: str, status: int, why: str, *, retry_after: int = 0, may_send_again: bool = False
-    ) -> None:
+        self, outcome: str, status: int, why: str, *, retry_after: int = 0, may_send_again: bool = False,
+        data: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(why)
         self.outcome, self.status, self.why, self.retry_after = outcome, status, why, retry_after
-        self.may_send_again = may_send_again
+        self.may_send_again, self.data = may_send_again, data or {}
 
 
 class Eras(msgspec.Struct):
