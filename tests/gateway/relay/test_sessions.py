@@ -21,8 +21,8 @@ def crossing(tmp_path_factory: pytest.TempPathFactory, furnished: Path) -> Itera
     """One gate with an upstream of each era behind it."""
     data = tmp_path_factory.mktemp("crossing") / "data"
     with everything("legacy") as old, everything("modern") as new, standing(furnished, data) as gate:
-        gate.upstream(old, "old")
-        gate.upstream(new, "new")
+        gate.upstream(old, "older")
+        gate.upstream(new, "newer")
         yield gate
 
 
@@ -48,7 +48,7 @@ def within(client: Client, session: str, method: str, params: dict[str, Any] | N
     return client.send(body, headers, method=verb)
 
 
-@pytest.mark.parametrize("server", ["old", "new"])
+@pytest.mark.parametrize("server", ["older", "newer"])
 @requirement("relay:session-owner")
 def test_a_session_is_its_owners_and_unknown_to_everybody_else(crossing: Gate, server: str):
     own = crossing.client(server)
@@ -57,7 +57,7 @@ def test_a_session_is_its_owners_and_unknown_to_everybody_else(crossing: Gate, s
     assert "tools" in told(within(own, session, "tools/list"))["result"]
     other_user = crossing.client(server, 1)
     other_app = crossing.client(server, preset="codex")
-    elsewhere = crossing.client("new" if server == "old" else "old")
+    elsewhere = crossing.client("newer" if server == "older" else "older")
     for stranger in (other_user, other_app, elsewhere):
         refused = within(stranger, session, "tools/list")
         assert refused.status_code == 404 and refused.json()["error"]["message"] == "Session not found"
@@ -66,7 +66,7 @@ def test_a_session_is_its_owners_and_unknown_to_everybody_else(crossing: Gate, s
     assert within(own, session, "tools/list").status_code == 200
 
 
-@pytest.mark.parametrize("server", ["old", "new"])
+@pytest.mark.parametrize("server", ["older", "newer"])
 @requirement("relay:session-end")
 def test_delete_ends_a_session_on_both_sides(crossing: Gate, server: str):
     client = crossing.client(server)
@@ -76,7 +76,7 @@ def test_delete_ends_a_session_on_both_sides(crossing: Gate, server: str):
     assert within(client, session, "", verb="DELETE").status_code == 404
 
 
-@pytest.mark.parametrize("server", ["old", "new"])
+@pytest.mark.parametrize("server", ["older", "newer"])
 @requirement("relay:session-any-node")
 def test_another_node_takes_a_session_up(crossing: Gate, server: str):
     client = crossing.client(server)
@@ -89,7 +89,7 @@ def test_another_node_takes_a_session_up(crossing: Gate, server: str):
 def test_who_begins_too_many_sessions_loses_the_oldest(crossing: Gate):
     from gatelodge.gateway.relay.sessions import MOST_OF_A_CALLER
 
-    client = crossing.client("new", 1, preset="codex")
+    client = crossing.client("newer", 1, preset="codex")
     first = begin(client)
     for _ in range(MOST_OF_A_CALLER):
         last = begin(client)
@@ -99,7 +99,7 @@ def test_who_begins_too_many_sessions_loses_the_oldest(crossing: Gate):
 
 @requirement("relay:across")
 def test_a_client_of_the_old_era_meets_an_upstream_of_the_new_one(crossing: Gate):
-    client = crossing.client("new")
+    client = crossing.client("newer")
     answer = client.legacy("initialize", CAPABLE | {"protocolVersion": "2025-06-18"}, None).json()["result"]
     assert answer["protocolVersion"] == "2025-06-18" and answer["serverInfo"]["name"] == "everything"
     assert answer["instructions"] == "The org's words"
@@ -115,7 +115,7 @@ def test_a_client_of_the_old_era_meets_an_upstream_of_the_new_one(crossing: Gate
 
 @requirement("relay:across")
 def test_a_client_of_the_new_era_meets_an_upstream_of_the_old_one(crossing: Gate):
-    client = crossing.client("old")
+    client = crossing.client("older")
     known = client.modern("server/discover").json()["result"]
     assert known["supportedVersions"] == ["2026-07-28"] and known["instructions"] == "The org's words"
     listed = told(client.modern("tools/list"))["result"]
@@ -130,7 +130,7 @@ def test_a_client_of_the_new_era_meets_an_upstream_of_the_old_one(crossing: Gate
 def test_what_an_old_tool_asks_is_answered_by_a_retry_of_the_same_call_by_the_same_caller_once(crossing: Gate):
     asking = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
     call = {"_meta": asking, "name": "test_elicitation", "arguments": {"message": "Who?"}}
-    client, stranger = crossing.client("old"), crossing.client("old", 1)
+    client, stranger = crossing.client("older"), crossing.client("older", 1)
     asked = told(client.modern("tools/call", call))["result"]
     assert asked["resultType"] == "input_required"
     assert asked["inputRequests"]["answer"]["params"]["message"] == "Who?"
@@ -151,7 +151,7 @@ def test_what_an_old_tool_asks_is_answered_by_a_retry_of_the_same_call_by_the_sa
     assert client.modern("tools/call", retry | {"requestState": again["requestState"]}).status_code == 400
 
 
-@pytest.mark.parametrize("server", ["old", "new"])
+@pytest.mark.parametrize("server", ["older", "newer"])
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @requirement("relay:python-client")
 def test_the_python_client_works_in_either_era_at_an_upstream_of_either(crossing: Gate, server: str, mode: str):
