@@ -117,7 +117,7 @@ async def streams(node: dict[str, Any], process: subprocess.Popen[str], count: i
         process.stdin.write(f"0uA{which:015d}\n")
         process.stdin.flush()
         said = float(await asyncio.to_thread(process.stdout.readline))
-        await asyncio.gather(*(reader.read() for reader in mine))
+        await asyncio.gather(*(reader.readuntil(b"0\r\n\r\n") for reader in mine))
         ended.append((time.monotonic() - said) * 1000)
     for _, _, writer in held:
         writer.close()

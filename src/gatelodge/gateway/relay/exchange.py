@@ -165,6 +165,8 @@ class Exchange:
     async def fail(self, failed: Failed) -> None:
         """Tell a client what became of its request at the upstream, in a JSON-RPC error that names who can mend it."""
         self.done.outcome, self.done.error = failed.outcome, failed.why
+        if self.has_started and not self.is_stream:
+            return  # half an answer: the connection is closed after it
         data = {"server": self.line.upstream.name, **failed.data}
         body = error(self.inbound.id if self.inbound.is_request else NULL, words.INTERNAL_ERROR, failed.why, data)
         if self.is_stream:

@@ -121,10 +121,7 @@ class Relay:
             except Refused as refused:
                 await exchange.refuse(refused)
             except Failed as failed:
-                if exchange.has_started and not exchange.is_stream:
-                    _note(exchange, failed.outcome, failed.why)  # half an answer: the connection is closed after it
-                else:
-                    await exchange.fail(failed)
+                await exchange.fail(failed)
         except ClientDisconnect:
             _note(exchange, "cancelled", LEFT)
         except TimeoutError:

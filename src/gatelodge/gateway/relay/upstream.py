@@ -130,13 +130,7 @@ class Line:
         Raises ``Failed``.
         """
         terms, clock = self.upstream.terms, asyncio.get_running_loop().time
-        if not is_stream and self._under_way >= terms.most_connections * (1 + QUEUE):
-            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
-        if wait := self._breaker.wait(clock()):
-            raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
-                retry_after=int(wait) + 1,
-            )  # fmt: skip
+        self._check_room(clock(), is_stream=is_stream)
         self._under_way += 1
         try:
             await self._check_address()
@@ -159,6 +153,16 @@ class Line:
         else:
             self._breaker.succeeded()
         return answer
+
+    def _check_room(self, now: float, *, is_stream: bool) -> None:
+        """Raises ``Failed`` when nothing more may be sent there now."""
+        if not is_stream and self._under_way >= self.upstream.terms.most_connections * (1 + QUEUE):
+            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
+        if wait := self._breaker.wait(now):
+            raise self._failed(
+                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                retry_after=int(wait) + 1,
+            )  # fmt: skip
 
     async def _check_address(self) -> None:
         """A URL with an address in it is never resolved, so that it is checked here, once."""
