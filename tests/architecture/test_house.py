@@ -242,7 +242,15 @@ def test_what_is_heavy_is_not_imported_before_readiness(tmp_path: Path):
 def test_a_run_fails_on_what_is_left_out(tmp_path: Path):
     """The rules of ``make test``, on a suite of its own."""
     (tmp_path / "tests/manifest").mkdir(parents=True)
-    for name in ("conftest.py", "requirements.py", "house.py", "postgres.py", "running.py", "__init__.py"):
+    for name in (
+        "conftest.py",
+        "requirements.py",
+        "house.py",
+        "mariadb.py",
+        "postgres.py",
+        "running.py",
+        "__init__.py",
+    ):
         if (ROOT / "tests" / name).exists():
             (tmp_path / "tests" / name).write_text((ROOT / "tests" / name).read_text("utf-8"))
     manifest = tmp_path / "tests/manifest/a.toml"

@@ -37,12 +37,10 @@ def add_app(
     at, n = org or house.org, next(NUMBERS)
     named = {name: value for name, value in changes.items() if name in settings.LABELS}
     made = settings.Settings(
-        label=label or f"App {n}",
-        api_name=f"App_{n}",
+        **{"label": label or f"App {n}", "api_name": f"App_{n}"} | named,
         contact_email="dev@client.example",
         callback_urls=callback_urls or (HTTPS,),
         scopes=scopes,
-        **named,
     )
     app = seeding.new_app(house.site, at.id, made, preset="other", created_by="robin@acme.example")
     ours = {name: value for name, value in changes.items() if name not in named}

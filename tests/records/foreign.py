@@ -19,8 +19,9 @@ from gatelodge.core.server_items import with_hosted
 from gatelodge.core.server_kinds import RECORDS
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records.mapping import Mapping
-from gatelodge.gateway.records.server import RecordsServer, Served
+from gatelodge.gateway.records.server import RecordsServer
 from gatelodge.gateway.records.sources import Source, parse
+from gatelodge.gateway.writing_down import Noted
 from tests import mariadb, postgres
 from tests.gateway.speaking import ACCEPT, META, MODERN
 
@@ -131,7 +132,7 @@ class Records:
             id="1g1", org_id="00D", name="own", label="Own", kind=RECORDS, source=source.shown, is_active=True,
             variant=variant,
         )  # fmt: skip
-        self.served = Served()
+        self.noted = Noted()
 
     def caller(self, *sets: PermissionSet, username: str = "ann", policies: Policies | None = None) -> Caller:
         access = Access(sets or (ADMIN,))
@@ -144,7 +145,7 @@ class Records:
 
     async def rpc(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         async def answer(scope: Any, receive: Any, send: Any) -> None:
-            self.served = await self.server.serve(scope, receive, send, caller)
+            self.noted = await self.server.serve(scope, receive, send, caller)
 
         headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method, "Accept": ACCEPT}
         headers["Content-Type"] = "application/json"

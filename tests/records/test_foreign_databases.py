@@ -238,3 +238,31 @@ def test_a_database_in_a_private_network_is_not_asked_unless_that_is_allowed(dat
     assert error["errorCode"] == "SERVER_UNAVAILABLE" and "no public address" in error["message"]
     records.runner.run(records.server.stop())
     records.runner.close()
+
+
+@requirement("records:reflected")
+def test_what_soql_has_no_type_for_goes_as_text(request: pytest.FixtureRequest, tmp_path):
+    database = foreign.empty("postgresql", tmp_path, request)
+    database.sql("CREATE TYPE mood AS ENUM ('calm', 'cross')")
+    database.sql(
+        "CREATE TABLE things (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), mood mood, doc JSONB, raw BYTEA, at TIME,"
+        " parent UUID REFERENCES things (id))"
+    )
+    with serving(database.source) as records:
+        first = records.ask("createSobjectRecord", sobject_name="things", body={
+            "mood": "calm", "doc": '{"a": 1}', "raw": "aGk=", "at": "09:30:00",
+        })["id"]  # fmt: skip
+        second = records.ask("createSobjectRecord", sobject_name="things", body={"mood": "cross", "parent": first})[
+            "id"
+        ]
+        assert records.query(f"SELECT mood, doc, raw, at FROM things WHERE Id = '{first.upper()}'") == [
+            {"mood": "calm", "doc": '{"a": 1}', "raw": "aGk=", "at": "09:30:00"}
+        ]
+        assert records.query("SELECT Id, parent__r.mood FROM things WHERE mood = 'CROSS'") == [
+            {"Id": second, "parent__r": {"mood": "calm"}}
+        ]
+        assert records.query("SELECT Id FROM things WHERE Id = 'no-uuid' OR Id IN ('x')") == []
+        (error,) = records.refused("updateSobjectRecord", sobject_name="things", id=first, body={"mood": "glad"})
+        assert error["errorCode"] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+        (error,) = records.refused("updateSobjectRecord", sobject_name="things", id=first, body={"doc": "{"})
+        assert error["errorCode"] == "INVALID_TYPE_ON_FIELD_IN_RECORD"

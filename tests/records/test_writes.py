@@ -35,7 +35,7 @@ def test_a_record_is_made_changed_and_deleted(records: Records, database: Databa
         "name": "Fjord ünd 'Söhne' -- ;", "region": "south", "amount": 12.5, "score": 7, "is_active": True,
         "opened": "2026-07-28",
     })  # fmt: skip
-    assert made["success"] and made["errors"] == [] and records.served.rows == 1
+    assert made["success"] and made["errors"] == [] and records.noted.rows == 1
     (found,) = records.query(
         f"SELECT name, amount, is_active, opened, updated_at FROM accounts WHERE Id = '{made['id']}'"
     )
@@ -50,7 +50,7 @@ def test_a_record_is_made_changed_and_deleted(records: Records, database: Databa
     records.ask("deleteSobjectRecord", sobject_name="accounts", id=made["id"])
     assert database.sql(f"SELECT id FROM accounts WHERE id = {made['id']}") == []
     again = records.refused("deleteSobjectRecord", sobject_name="accounts", id=made["id"])
-    assert again[0]["errorCode"] == "NOT_FOUND" and records.served.rows == 0
+    assert again[0]["errorCode"] == "NOT_FOUND" and records.noted.rows == 0
 
 
 @requirement("records:writes")
@@ -289,7 +289,7 @@ def test_a_tool_that_the_policies_take_away_is_neither_listed_nor_called(tmp_pat
         assert len(listed) == 6
         call = {"name": "deleteSobjectRecord", "arguments": {"sobject-name": "contacts", "id": "1"}}
         answer = records.runner.run(records.rpc("tools/call", call, reader))
-        assert "read only" in answer["error"]["message"] and records.served.outcome == "refused"
+        assert "read only" in answer["error"]["message"] and records.noted.outcome == "refused"
         assert len(database.sql("SELECT id FROM contacts")) == 4
 
 

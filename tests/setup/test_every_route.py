@@ -17,9 +17,9 @@ POSTS = tuple(row.path for row in places.ROWS if "POST" in row.methods)
 USER_ID = re.compile(r"/setup/users/(005\w{15})")
 APP_ID = re.compile(r"/setup/apps/(0xI\w{15})")
 FOR_EVERYBODY = (
-    "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/verify",
+    "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/my-sign-ins", "/setup/verify",
     "/setup/second-factors", "/setup/second-factors/totp", "/setup/second-factors/passkey", "/setup/connect",
-    "/setup/connect/{user_code}", "/setup/preferences", "/setup/search", "/setup/my-approvals", "/setup/approvals/{id}",
+    "/setup/connect/{user_code}", "/setup/preferences", "/setup/search", "/setup/my-approvals", "/setup/approvals/{id}", "/setup/step-up",
 )  # fmt: skip
 """Rows of Setup that need no permission."""
 FOR_STRANGERS = ("/setup/first", "/setup/connect", "/setup/connect/{user_code}")

@@ -5,6 +5,7 @@
 import io
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages import mofile, pofile
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"
 LOCALES = SOURCE / "locale"
 KEYWORDS = {"_": None, "gettext": None, "mark": None, "ngettext": (1, 2)}
+MADE = datetime(2026, 11, 24, tzinfo=UTC)
 Message = str | tuple[str, ...]
 
 
@@ -85,6 +87,7 @@ def written(catalogue: Catalog) -> bytes:
 def compiled(catalogue: Catalog) -> bytes:
     """A catalogue as programs read it."""
     made = io.BytesIO()
+    catalogue.creation_date = catalogue.revision_date = MADE  # or two builds would differ
     mofile.write_mo(made, catalogue)
     return made.getvalue()
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gatelodge import __version__
+from gatelodge.cli import rights_arguments
 from gatelodge.config import Option, options
 from gatelodge.core import server_kinds, server_terms
 from gatelodge.core.apps import settings
@@ -42,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
     _server(commands.add_parser("server", help="MCP servers of the org"))
     _audit(commands.add_parser("audit", help="what is written down: checked, exported, and its head kept elsewhere"))
     _keys(commands.add_parser("keys", help="the org's signing keys"))
+    permission_set = commands.add_parser("permission-set", help="what users may do, and which records they reach")
+    rights_arguments.permission_set(permission_set, _of_a_deployment)
+    usage = commands.add_parser("usage", help="which apps act for users, and ending that")
+    rights_arguments.usage(usage, _of_a_deployment)
+    session = commands.add_parser("session", help="browsers that are signed in to the org")
+    rights_arguments.session(session, _of_a_deployment)
     _revoke(commands.add_parser("revoke", help="end all that was let in before a time, as after restoring a backup"))
     _backup(commands.add_parser("backup", help="copies of a deployment on SQLite, with its master key"))
     _identity_provider(commands.add_parser("identity-provider", help="OpenID providers whose users may sign in"))

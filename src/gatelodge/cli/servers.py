@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import msgspec
 
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
-from gatelodge.core import hosted, mcp_servers, secrets, server_health, server_items
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
+from gatelodge.core import audit, hosted, mcp_servers, record_databases, secrets, server_health, server_items
 from gatelodge.core.apps.fields import from_text
 from gatelodge.core.definitions import Mark, fields
 from gatelodge.core.errors import Refused
@@ -15,6 +15,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import Item, NotRead
 from gatelodge.core.server_kinds import RECORDS, STDIO
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
+from gatelodge.gateway.records import registering
 from gatelodge.web import looking
 from gatelodge.web.site import Site
 
@@ -34,6 +35,10 @@ async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> obje
     if kind == STDIO and not site.config.is_development:
         raise Refused("a local command is for development orgs alone: start gatelodge dev", "kind")
     terms = msgspec.structs.replace(Terms(), allows_private=bool(arguments["allow_private_addresses"]))
+    source, found = arguments["source"], registering.Found(source="")
+    if kind == RECORDS:
+        found = await registering.check(site, source, allows_private=terms.allows_private)
+        source = found.source
     made = McpServer(
         id=secrets.new_id(MCP_SERVER),
         org_id=org.id,
@@ -41,13 +46,17 @@ async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> obje
         label=arguments["label"] or arguments["name"],
         kind=kind,
         variant=arguments["variant"] or (next(iter(hosted.TOOLS)) if kind == RECORDS else ""),
-        source=arguments["source"],
+        source=source,
         is_active=False,
         terms=terms,
     )
     await site.store.run(mcp_servers.register, made, actor=ACTOR, now_ms=site.clock.now_ms())
     if kind == RECORDS:
-        return _server(site, org, made)
+        sealed = record_databases.sealed(site.ring, org.id, made.id, found.password)
+        if sealed is not None:
+            told = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
+            await site.store.run(record_databases.set_password, made, sealed, **told)
+        return _server(site, org, made) | {"objects": list(found.objects), "problems": list(found.problems)}
     return _server(site, org, made) | await _looked(site, org, made)
 
 
@@ -210,7 +219,10 @@ async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) 
 
 
 async def _with_origins(site: Site, org: Org, name: str, origins: tuple[str, ...]) -> object:
-    _ = await site.store.run(mcp_servers.allow_origins, org.id, name, origins)
+    server = await _named(site, org, name)
+    said = audit.changes({"allowed_origins": server.allowed_origins}, {"allowed_origins": origins})
+    allow = mcp_servers.allow_origins
+    _ = await run_audited(site, org, "server:origins:change", server.id, said, allow, org.id, name, origins)
     return _server(site, org, await _named(site, org, name))
 
 

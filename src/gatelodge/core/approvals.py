@@ -213,7 +213,12 @@ def newest(org_id: str, *, user_id: str = "", before: int = 1 << 40, limit: int 
 def fresh(call: Call, rule: Rule, *, id: str, client_id: str, server: str, sealed: bytes, now: int) -> Approval:
     """A new question about a call, by the rule of its tool."""
     return Approval(
-        **_of(call),
+        org_id=call.org_id,
+        user_id=call.user_id,
+        app_id=call.app_id,
+        server_id=call.server_id,
+        tool=call.tool,
+        digest=call.digest,
         id=id,
         client_id=client_id,
         server=server,

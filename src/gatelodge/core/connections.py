@@ -136,6 +136,15 @@ def find(org_id: str, connection_id: str) -> Operation[Connection | None]:
     return (yield from one(sql, connection, org_id=org_id, id=connection_id))
 
 
+def widen(org_id: str, connection_id: str, scopes: tuple[str, ...]) -> Operation[bool]:
+    """Let a connection that stands have these scopes from its next refresh on. False: it has ended."""
+    sql = (
+        "UPDATE connections SET scopes = :scopes WHERE org_id = :org_id AND id = :id AND ended_at IS NULL"
+        f" AND {authorizations.is_live_sql('authorization_id')} RETURNING id AS value"
+    )
+    return (yield from one(sql, text, org_id=org_id, id=connection_id, scopes=" ".join(scopes))) is not None
+
+
 def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
     """End one connection, written down. True for exactly one caller; a connection never begun cannot end."""
     user_id = yield from one(END, text, org_id=org_id, id=connection_id, now=now, why=why)

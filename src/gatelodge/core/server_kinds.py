@@ -31,7 +31,7 @@ def source_problem(kind: str, source: str, *, allows_private: bool) -> str:
         return f"{SOURCES.get(kind, 'The source')} has {len(source)} characters; enter 1 to {LONGEST_SOURCE}."
     match kind:
         case "records":
-            return "" if source.startswith(DATABASES) else _no_database(source)
+            return _database_problem(source)
         case "stdio":
             return "" if command_line(source) else "A command line is a JSON list of texts: write it in quotes and [ ]."
         case _:
@@ -70,6 +70,17 @@ def url_problem(url: str, *, allows_private: bool) -> str:
         return f"{url!r:.120} must hold no user, no password and no fragment."
     if not url.isascii() or any(ord(letter) <= 0x20 or letter == "\\" for letter in url):  # noqa: PLR2004 - blanks and controls
         return f"{url!r:.120} must hold no blank, no backslash and only ASCII; write the host in its xn-- form."
+    return ""
+
+
+def _database_problem(source: str) -> str:
+    if not source.startswith(DATABASES):
+        return _no_database(source)
+    if ":" in source.partition("://")[2].rpartition("@")[0]:
+        return (
+            "A password must not stand here, where it would be kept in clear. gatelodge server create --kind records takes"
+            " the URL with it and seals it."
+        )
     return ""
 
 

@@ -42,8 +42,8 @@ class Gateway:
         self._site = site
         self._records = Started(site)
         self._gate = Gate(site)
+        self.relaying = Relaying(site, self._gate)
         self._approvals = Approvals(site)
-        self._relaying = Relaying(site, self._gate, self._approvals)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
             Route(
@@ -94,7 +94,10 @@ class Gateway:
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
         if live.server.kind == UPSTREAM:
-            return await self._relaying.to(org, live, caller)
+            relayed = await self.relaying.to(org, live, caller)
+            if request.method != "POST" or not caller.permitted.has_conditions:
+                return relayed
+            return BeforeCalls(self._approvals, org, live.server, caller, relayed, records=site)
         site.calls.admit_read(org.id)
         try:
             records = await self._records.get(live.server)
@@ -116,7 +119,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop the servers that were started."""
-        await self._relaying.stop()
+        await self.relaying.stop()
         await self._records.stop()
 
 

@@ -7,18 +7,16 @@ import importlib
 import time
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge.core.calls import Call, recorded
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import TOOL
-from gatelodge.gateway import before_calls, credentials
-from gatelodge.gateway.approvals import Approvals
-from gatelodge.gateway.before_calls import BeforeCalls
+from gatelodge.core.server_items import TOOL, Catalogue, NotRead
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.protected_resource import Gate
+from gatelodge.gateway.credentials import NoCredential, headers_for
+from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted
 from gatelodge.live import LiveServer
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 class Relaying:
     """The relay of this node, loaded by its first call, so that a start stays lean."""
 
-    def __init__(self, site: Site, gate: Gate, approvals: Approvals) -> None:
-        self.site, self._gate, self.approvals = site, gate, approvals
+    def __init__(self, site: Site, gate: Gate) -> None:
+        self._site, self._gate = site, gate
         self._relay: Relay | None = None
         self._upstreams: dict[str, tuple[McpServer, Upstream]] = {}
         self._loading = asyncio.Lock()
@@ -44,19 +42,28 @@ class Relaying:
     async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
-        return _Relayed(self, relay, org, live, caller)
+        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+
+    async def catalogue(self, server: McpServer) -> Catalogue:
+        """All that an upstream offers now, without a user's credential. Raises ``NotRead``."""
+        relay = self._relay or await self._loaded()
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await relay.catalogue(self._upstream(server), {})
+        except Failed as error:
+            raise NotRead(str(error)) from None
 
     async def _loaded(self) -> "Relay":
         async with self._loading:
             if self._relay is None:
                 # The HTTP client takes a while to import, and others are waiting.
                 module = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.relay")
-                made: Relay = module.Relay(self.site.ring, self.site.outbound, self.site.clock.exact)
+                made: Relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
                 self._relay = made
             return self._relay
 
-    def upstream(self, server: McpServer) -> "Upstream":
-        """A server as the relay knows it."""
+    def _upstream(self, server: McpServer) -> "Upstream":
         known = self._upstreams.get(server.id)
         if known is None or known[0] is not server:
             from gatelodge.gateway.relay import Upstream  # noqa: PLC0415 - loaded by now
@@ -84,7 +91,7 @@ class Relaying:
             await relay.look_again(self._renewed)
 
     async def _renewed(self, caller: Caller) -> Caller | None:
-        org = next((each for each in self.site.live.orgs() if each.id == caller.org_id), None)
+        org = next((each for each in self._site.live.orgs() if each.id == caller.org_id), None)
         return await self._gate.renewed(org, caller) if org else None
 
     async def stop(self) -> None:
@@ -98,70 +105,64 @@ class Relaying:
 class _Relayed:
     """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
 
-    def __init__(self, relaying: Relaying, relay: "Relay", org: Org, live: LiveServer, caller: Caller) -> None:
-        self._relaying, self._relay, self._org, self._live, self._caller = relaying, relay, org, live, caller
-        self._site = relaying.site
+    def __init__(
+        self, site: Site, org: Org, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller
+    ) -> None:
+        self._site, self._org, self._relay, self._upstream = site, org, relay, upstream
+        self._live, self._caller = live, caller
+        self._noted = Noted()
         self._found: Inbound | None = None
-        self._done: Done | None = None
         self._begun = ""
+        self._at = site.clock.now_ms()
+        self._trace_id = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, at = time.perf_counter(), self._site.clock.now_ms()
-        noted, server = Noted(), self._live.server
-        if scope["method"] == "POST" and self._caller.permitted.has_conditions:
-            heard = _Heard(receive, send)
-            before = BeforeCalls(self._relaying.approvals, self._org, server, self._caller, self._serve)
-            await before({**scope, NOTED: noted}, heard.receive, heard.send)
-            done = self._done or heard.done(noted)
-        else:
-            await self._serve(scope, receive, send)
-            done = self._done
-        if done is not None:
-            duration_us = int((time.perf_counter() - began) * 1_000_000)
-            trace_id = scope.get(TRACE_ID, "") or trace_of("")
-            call = self._call(done, at, trace_id, duration_us=duration_us, approval_id=noted.approval_id)
-            self._site.calls.note(call, self._begun)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        upstream = self._relaying.upstream(self._live.server)
-        self._done = await self._relay.serve(
-            scope, receive, send, self._caller, upstream, credential=self._credential, first=self._first
+        began = time.perf_counter()
+        self._trace_id, self._noted = scope.get(TRACE_ID, ""), scope.get(NOTED) or self._noted
+        done = await self._relay.serve(
+            scope, receive, send, self._caller, self._upstream, credential=self._credential, first=self._first
         )
+        done.duration_us = int((time.perf_counter() - began) * 1_000_000)
+        self._site.calls.note(self._call(done), self._begun)
 
     async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
-        """What the upstream gets for this caller; ``refused`` is what it didn't take."""
+        """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         try:
-            return await credentials.headers_for(self._site, self._org, self._live.server, caller, refused=refused)
-        except NeedsGrant as needed:
-            raise Failed("refused", 403, str(needed), data={"url": needed.url}) from None
-        except credentials.NoCredential as error:
+            return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
+        except NeedsGrant as error:
+            raise Failed("refused", 403, str(error), data={"url": error.url}) from None
+        except NoCredential as error:
             raise Failed("upstream_error", 502, str(error)) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
-        """Before anything is sent on: that it can be written down."""
+        """Before anything is sent on: that it can be written down, and the scopes that the tool needs besides."""
         from gatelodge.gateway.relay import Done, Failed  # noqa: PLC0415 - loaded by now
 
         self._found = found
         item = self._live.items.find(TOOL, found.name) if found.method == "tools/call" else None
+        if item is not None:
+            verdict = caller.permitted.tool(found.name)
+            if verdict.missing_scopes:
+                return _lacking(self._site, caller, verdict.missing_scopes)
+            if verdict.asks_first and not self._noted.approval_id:
+                raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
         try:
             if item is None or item.mark == "read":
                 self._site.calls.admit_read(caller.org_id)
             else:
-                call = self._call(Done(method=found.method, name=found.name), self._site.clock.now_ms(), trace_of(""))
+                call = self._call(Done(method=found.method, name=found.name))
                 self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
             raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
         return None
 
-    def _call(
-        self, done: "Done", at: int, trace_id: str, *, duration_us: int = 0, approval_id: str = ""
-    ) -> Call:  # fmt: skip
+    def _call(self, done: "Done") -> Call:
         caller, server = self._caller, self._live.server
         arguments = bytes(self._found.params.get("arguments", b"")) if self._found else b""
         return Call(
-            at=at,
+            at=self._at,
             org_id=caller.org_id,
             app_id=caller.app_id,
             client_id=caller.client_id,
@@ -171,45 +172,20 @@ class _Relayed:
             method=done.method[:100],
             name=done.name[:500],
             outcome=done.outcome,
+            approval_id=self._noted.approval_id,
             status=done.http_status,
-            duration_us=duration_us,
+            duration_us=done.duration_us,
             bytes_in=done.bytes_in,
             bytes_out=done.bytes_out,
-            approval_id=approval_id,
-            trace_id=trace_id,
+            trace_id=self._trace_id or trace_of(""),
             arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
             arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
         )
 
 
-class _Heard:
-    """What passes while nothing is sent on: for the record of a call that was held or refused before it."""
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
-        self._body = bytearray()
-        self._status = self._sent = 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._body += message.get("body", b"")
-        return message
-
-    async def send(self, message: Message) -> None:
-        self._status = message.get("status", self._status)
-        self._sent += len(message.get("body", b""))
-        await self._send(message)
-
-    def done(self, noted: Noted) -> "Done":
-        """What became of it."""
-        from gatelodge.gateway.relay import Done  # noqa: PLC0415 - loaded by now
-
-        sent = before_calls.read(bytes(self._body))
-        return Done(
-            outcome=noted.outcome or "refused",
-            http_status=self._status,
-            bytes_in=len(self._body),
-            bytes_out=self._sent,
-            method=sent.method if sent else "",
-            name=sent.name if sent else "",
-        )
+def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
+    """The challenge that names what the token lacks (RFC 6750 §3.1)."""
+    org = next(each for each in site.live.orgs() if each.id == caller.org_id)
+    return turned_away(
+        org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}")
+    )

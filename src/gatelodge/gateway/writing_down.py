@@ -1,6 +1,7 @@
 """Writing down a hosted server's calls: what was asked and how it ended, read off the bytes as they pass."""
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
@@ -21,10 +22,13 @@ TOO_LARGE = 413
 
 
 class Noted(msgspec.Struct):
-    """What a hosted server adds to the record of a call, in the request's scope under ``NOTED``."""
+    """What a hosted server adds to the record of a call, in the request's scope under ``NOTED``. It awaits ``admit``
+    before it changes anything: that raises ``Unavailable`` where the call can't be written down.
+    """
 
     rows: int = 0
     outcome: str = ""
+    admit: Callable[[], Awaitable[None]] | None = None
     approval_id: str = ""
 
 
@@ -67,7 +71,7 @@ class WrittenDown:
         self._site, self._server, self._caller, self._answer = site, server, caller, answer
         self._asked, self._answered = bytearray(), bytearray()
         self._bytes_in = self._bytes_out = self._status = 0
-        self._noted = Noted()
+        self._noted, self._begun = Noted(), ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and note how it went; also when the client is gone or the server failed."""
@@ -86,11 +90,15 @@ class WrittenDown:
                 self._bytes_out = _keep(self._answered, message.get("body", b""), self._bytes_out)
             await send(message)
 
+        async def admit() -> None:
+            self._begun = await self._site.calls.admit(self._call(at, 0, scope.get(TRACE_ID, "")), is_write=True)
+
+        self._noted.admit = admit
         try:
             await self._answer({**scope, NOTED: self._noted}, asked, told)
         finally:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
-            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")))
+            self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)
 
     def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
         caller, server = self._caller, self._server

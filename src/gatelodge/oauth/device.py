@@ -184,7 +184,7 @@ async def _confirm_page(site: Site, org: Org, request: Request, found: Waiting, 
         address=found.device.address,
         asked_at=found.device.created_at,
         reaches=reach.of(org, found.client, servers, visitor, found.device.scopes, found.device.resource),
-        scopes=messages.in_plain_words(found.device.scopes),
+        scopes=messages.in_plain_words(found.device.scopes, org.custom_scopes),
         how_long=how_long(found.client.policies),
     )
 

@@ -7,6 +7,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG, USE_MCP_SERVERS
 from gatelodge.setup import (
     access,
+    activity,
     app_form,
     app_life,
     app_list,
@@ -14,7 +15,9 @@ from gatelodge.setup import (
     approval_rules,
     approvals,
     apps,
+    audit_trail,
     connect,
+    custom_scopes,
     errors,
     home,
     identity,
@@ -26,8 +29,10 @@ from gatelodge.setup import (
     policies,
     search,
     secrets,
+    sign_ins,
     signing_in,
     signing_keys,
+    step_up,
     upstream_credential,
     usage,
     users,
@@ -41,6 +46,7 @@ from gatelodge.setup.frame import (
     ORG,
     ORG_SESSIONS,
     PROVIDERS,
+    SCOPES,
     SERVERS,
     SETS,
     USAGE,
@@ -51,6 +57,7 @@ from gatelodge.setup.frame import (
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.setup.servers import items, listing, making, page, settings
 from gatelodge.setup.servers.listing import of_server
+from gatelodge.setup.written_pages import AUDIT, SIGN_INS
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
@@ -63,6 +70,12 @@ def _row(method: str, path: str, answer: Endpoint) -> Route:
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
     endpoint = guarded(answer, *permissions, needs_verification=needs_verification)
     return Route(path=f"/setup{path}", methods=(method,), answer=endpoint, is_page=True, refuses_unreadable=True)
+
+
+def _file(path: str, answer: Answer, *permissions: str) -> Route:
+    """A row that sends a file rather than a page."""
+    endpoint = guarded(answer, *permissions)
+    return Route(path=f"/setup{path}", methods=("GET",), answer=endpoint, refuses_unreadable=True)
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:
@@ -123,9 +136,20 @@ ROUTES = (
     _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
     _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
     _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
+    _setup("GET", "/apps/{app_id}/activity", of_app(activity.show), *APPS.permissions),
+    _file("/apps/{app_id}/activity.csv", of_app(activity.export), *APPS.permissions),
+    _setup("GET", "/audit", audit_trail.show, *AUDIT.permissions),
+    _setup("POST", "/audit", audit_trail.change, *AUDIT.permissions),
+    _file("/audit/export", audit_trail.export, *AUDIT.permissions),
+    _setup("GET", "/sign-ins", sign_ins.show, *SIGN_INS.permissions),
+    _setup("GET", "/my-sign-ins", sign_ins.show_own),
     _setup("GET", "/users", users.show, *USERS.permissions),
     _setup("GET", "/users/new", users.show_new, *USERS.permissions, needs_verification=True),
     _setup("POST", "/users/new", users.create, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/scopes", custom_scopes.show, *SCOPES.permissions),
+    _setup("POST", "/scopes", custom_scopes.change, *SCOPES.permissions),
+    _setup("GET", "/step-up", step_up.show),
+    _setup("POST", "/step-up", step_up.allow),
     _setup("GET", "/approvals", approvals.show_list, *APPROVALS.permissions),
     _setup("GET", "/approvals/{id}", approvals.show),
     _setup("POST", "/approvals/{id}", approvals.decide),

@@ -78,7 +78,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
     if revision_of(visit) != app.revision:
         return await _show(visit, typed, preset=preset_of(app), app=app, is_contested=True)
     try:
-        settings.check(typed)
+        settings.check(typed, visit.org.custom_scopes)
         review = await reviewing.of_settings(visit, app, typed)
         if review.effects and not visit.field("confirmed"):
             return reviewing.ask(visit, app, review, action=f"/setup/apps/{app.id}/edit")
@@ -172,7 +172,10 @@ def _use(preset: Preset, typed: Settings) -> Settings:
 def _moved(visit: Visit, typed: Settings) -> Settings:
     """The dual list without script: the marked scopes change sides."""
     if visit.field("move") == "add":
-        chosen = (*typed.scopes, *(name for name in visit.all("available") if name in scopes.BY_NAME))
+        chosen = (
+            *typed.scopes,
+            *(name for name in visit.all("available") if name in scopes.known(visit.org.custom_scopes)),
+        )
     else:
         chosen = tuple(name for name in typed.scopes if name not in visit.all("selected"))
     return msgspec.structs.replace(typed, scopes=tuple(dict.fromkeys(chosen)))
@@ -206,7 +209,7 @@ async def _show(
         flows=[field for field in FIELDS if field.section == FLOWS],
         presets=presets.PRESETS,
         preset=preset,
-        scopes=scopes.SCOPES,
+        scopes=(*scopes.SCOPES, *visit.org.custom_scopes),
         errors=errors or {},
         theirs=reviewing.differences(values, app.settings, FIELDS) if app and is_contested else [],
         is_contested=is_contested,

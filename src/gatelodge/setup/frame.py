@@ -24,6 +24,7 @@ from gatelodge.core.sessions import Session
 from gatelodge.core.told_refusals import Told
 from gatelodge.setup import finding
 from gatelodge.setup.finding import Page
+from gatelodge.setup.written_pages import AUDIT, MY_SIGN_INS, SIGN_INS
 from gatelodge.web import browser, forms, pages, refusals
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Endpoint, Site
@@ -240,6 +241,16 @@ PREFERENCES = Page(
     permissions=(),
     help="The language of every page for you, the time zone of the times on them, and their colours.",
 )
+SCOPES = Page(
+    path="/setup/scopes",
+    title="OAuth Custom Scopes",
+    tab="",
+    group="External Client Apps",
+    words="scope permission consent step up insufficient_scope",
+    permissions=(MANAGE_APPS,),
+    help="Words of your own for what apps may do, beyond Access MCP servers.\n"
+    "An app is given them in its Settings, and a tool can require them.",
+)
 APPROVALS = Page(
     path="/setup/approvals",
     title="Approvals",
@@ -261,6 +272,7 @@ MY_APPROVALS = Page(
 )
 TREE = (
     APPS,
+    SCOPES,
     USAGE,
     APP_SETTINGS,
     SERVERS,
@@ -271,10 +283,13 @@ TREE = (
     PROVIDERS,
     ORG_SESSIONS,
     KEYS,
+    AUDIT,
+    SIGN_INS,
     CONNECTIONS,
     MY_APPROVALS,
     SECOND_FACTORS,
     SESSIONS,
+    MY_SIGN_INS,
     PASSWORD,
     PREFERENCES,
 )

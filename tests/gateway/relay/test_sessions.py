@@ -81,7 +81,7 @@ def test_delete_ends_a_session_on_both_sides(crossing: Gate, server: str):
 def test_another_node_takes_a_session_up(crossing: Gate, server: str):
     client = crossing.client(server)
     session = begin(client)
-    crossing.house.app._gateway._relaying._relay.sessions._known.clear()  # as a node that never saw it
+    crossing.house.app._gateway.relaying._relay.sessions._known.clear()  # as a node that never saw it
     assert "tools" in told(within(client, session, "tools/list"))["result"]
 
 

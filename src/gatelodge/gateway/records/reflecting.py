@@ -274,7 +274,7 @@ def type_of(dialect: str, native: Any) -> tuple[FieldType, Any, bool]:
         case sa.LargeBinary():
             return "base64", sa.LargeBinary(), False
         case sa.Uuid() if dialect == "postgresql":
-            return "string", sa.Uuid(), True
+            return "string", sa.Uuid(as_uuid=False), True
     if dialect == "sqlite" or isinstance(native, sa.types.NullType):
         return "string", sa.String(), dialect != "sqlite"
     return "string", native, True

@@ -16,11 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from gatelodge import __version__
 from gatelodge.core import secrets
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.permitting import Verdict
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records import prompts
 from gatelodge.gateway.records.desk import Desk
-from gatelodge.gateway.records.errors import UNKNOWN_EXCEPTION, RecordError, told
+from gatelodge.gateway.records.errors import SERVER_UNAVAILABLE, UNKNOWN_EXCEPTION, RecordError, told
 from gatelodge.gateway.records.mapping import Mapping
 from gatelodge.gateway.records.sources import Source
 from gatelodge.gateway.records.tool import Tool
@@ -143,12 +144,17 @@ class RecordsServer:
         try:
             arguments = tool.read(dict(params.arguments or {}))
             query = arguments.get("q", "")
+            if tool.mark != "read" and noted.admit is not None:
+                await noted.admit()
             found = await asyncio.get_running_loop().run_in_executor(
                 self._threads, self.desk.do, tool, arguments, caller
             )
         except RecordError as error:
             noted.outcome = "timeout" if error.code == "QUERY_TIMEOUT" else "tool_error"
             return _answer(told(error, query), is_error=True)
+        except Unavailable as error:
+            noted.outcome = "refused"
+            return _answer([{"errorCode": SERVER_UNAVAILABLE, "message": str(error)}], is_error=True)
         except Exception:
             noted.outcome = "error"
             incident = secrets.new_token()[:12]

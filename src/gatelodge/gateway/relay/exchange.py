@@ -34,6 +34,7 @@ class Done(msgspec.Struct, kw_only=True):
     method: str = ""
     name: str = ""
     upstream_ms: float = 0.0
+    duration_us: int = 0
     error: str = ""
 
 

@@ -29,15 +29,15 @@ async def change(visit: Visit) -> Response:
     language, zone, theme = visit.field("language"), visit.field("time_zone"), visit.field("theme")
     if language and language not in LANGUAGES:
         raise BadRequest(
-            _("the language {language!r:.40} is not one of: {LANGUAGES}").format(
-                language=language, LANGUAGES=", ".join(LANGUAGES)
+            _("the language {language!r:.40} is not one of: {languages}").format(
+                language=language, languages=", ".join(LANGUAGES)
             )
         )
     if zone not in moments.zones():
         raise BadRequest(_("the time zone {zone!r:.60} is not known; choose one of the list").format(zone=zone))
     if theme and theme not in pages.THEMES:
         raise BadRequest(
-            _("the theme {theme!r:.40} is not one of: {THEMES}").format(theme=theme, THEMES=", ".join(pages.THEMES))
+            _("the theme {theme!r:.40} is not one of: {themes}").format(theme=theme, themes=", ".join(pages.THEMES))
         )
     has_shortcuts = visit.field("shortcuts") == "on"
     await _keep(visit, language=language, zone=zone, theme=theme, has_shortcuts=has_shortcuts)

@@ -3,7 +3,7 @@
 import datetime as dt
 import functools
 import operator
-import uuid
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +53,7 @@ LARGEST = 2**63 - 1
 MOST_NESTED = 2
 """Subqueries of IN inside one another."""
 MOST_ORDERED = 32
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 FILTER_LEVEL = 10
 """What parts the names of a row filter's FROMs from those of the query around it."""
 
@@ -255,7 +256,7 @@ def stored_id(field: Field | None, value: str) -> Any:
     stored = field.stored if field else None
     try:
         if isinstance(stored, sa.Uuid):
-            return uuid.UUID(value)
+            return value.lower() if UUID.fullmatch(value) else None
         if isinstance(stored, sa.Integer):
             return int(value) if abs(int(value)) <= LARGEST and value == str(int(value)) else None
     except ValueError:
