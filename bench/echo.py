@@ -16,7 +16,7 @@ TOOLS = {
     "resultType": "complete",
     "ttlMs": 0,
     "cacheScope": "private",
-    "tools": [{"name": "echo", "inputSchema": {"type": "object"}}],
+    "tools": [{"name": "echo", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}],
 }
 SAID = {"resultType": "complete", "content": [{"type": "text", "text": "echo"}], "isError": False}
 OLD = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "echo", "version": "1"}}
