@@ -96,7 +96,7 @@ async def act(visit: Visit, server: McpServer) -> Response:
 
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
-        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.username)
+        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.id)
     except NotRead as error:
         return await _overview(visit, server, why=str(error))
     await visit.site.live.catch_up()
@@ -110,7 +110,7 @@ async def _remove(visit: Visit, server: McpServer) -> Response:
         return await _overview(
             visit, server, errors={"confirm": sentence.format(typed=repr(typed[:60]), name=server.name)}
         )
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     _removed = await visit.site.store.run(mcp_servers.remove, visit.org.id, server.id, actor=actor, now_ms=now_ms)
     await visit.site.live.catch_up()
     return visit.go("/setup/mcp-servers")
