@@ -20,7 +20,17 @@ from tests.setup import offices
 from tests.setup.offices import app_of
 
 SAM = 1
-SECRET_FIELDS = ("password", "current", "fresh", "secret", "code", "token", "form_token", "refresh_token", "code_verifier")
+SECRET_FIELDS = (
+    "password",
+    "current",
+    "fresh",
+    "secret",
+    "code",
+    "token",
+    "form_token",
+    "refresh_token",
+    "code_verifier",
+)
 SHORTEST_SECRET = 6
 SET = "Sales"
 RULE = "creates_in_scratch_orgs"
@@ -165,7 +175,9 @@ def make_link(w: World) -> None:
 def use_link(w: World) -> None:
     page = w.sams.get(f"/login/reset?token={w.code}")
     w.sam.password = "another long enough password"
-    done = w.sams.post("/login/reset", data=form(page, "/login/reset") | {"fresh": w.sam.password, "repeated": w.sam.password})
+    done = w.sams.post(
+        "/login/reset", data=form(page, "/login/reset") | {"fresh": w.sam.password, "repeated": w.sam.password}
+    )
     assert done.status_code == 200, offices.words(done)
 
 
