@@ -160,4 +160,6 @@ def call_tool(
         "Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}",
     }  # fmt: skip
     params = {"name": name, "arguments": arguments, "_meta": meta}
-    return front.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=sent | headers)
+    return front.post(
+        url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=sent | headers
+    )

@@ -21,11 +21,13 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup import sign_ins
 from gatelodge.setup.acting import actor_of
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.personal.connections import rows_of
 from gatelodge.setup.personal.sessions import row_of
 from gatelodge.web import moments
+from gatelodge.web.browser import SUCCESS
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 
@@ -219,5 +221,7 @@ async def page_of(
         zones=moments.zones(),
         rows=[row_of(each, visit.session.id) | {"at": each.signed_in_at, "seen_at": each.seen_at} for each in found],
         apps=await rows_of(visit, user.id),
+        sign_ins=await sign_ins.recent(visit, user),
+        success=SUCCESS,
         factors=await store.read(second_factors.of_user, org.id, user.id),
     )

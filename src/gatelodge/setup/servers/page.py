@@ -13,6 +13,7 @@ from gatelodge.core.server_kinds import RECORDS, SOURCES
 from gatelodge.core.server_terms import DECIDED_FIELDS
 from gatelodge.setup.apps import row_of
 from gatelodge.setup.frame import Visit
+from gatelodge.setup.servers.calls import newest
 from gatelodge.setup.servers.listing import server_page, set_active
 from gatelodge.web import looking
 from gatelodge.web.errors import BadRequest
@@ -54,6 +55,7 @@ async def _overview(
         source=PASSWORD.sub(r"\1…@", server.source),
         rows=[row_of(field, getattr(server, field.name)) for field in DECIDED_FIELDS],
         looked=found,
+        calls=await newest(visit, server),
         why=why,
         errors=errors or {},
     )
