@@ -55,7 +55,8 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
     settings = settings_of(arguments)
     made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
-    stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
+    told: dict[str, Any] = {"actor": ACTOR, "now_ms": site.clock.now_ms(), "delay": site.config.delay}
+    stored = await site.store.run(propagation.create_app, made, **told)
     return _app(stored)
 
 

@@ -22,7 +22,7 @@ async def show(visit: Visit) -> Response:
 async def change(visit: Visit) -> Response:
     """POST: keep the rule of the server or of one tool, or forget a tool's own."""
     server, store, tool = await _server(visit), visit.site.store, visit.field("tool")
-    told: dict[str, Any] = {"actor": visit.session.user.username, "now_ms": visit.site.clock.now_ms()}
+    told: dict[str, Any] = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
     tools = [each.name for each in (await store.read(server_items.of_server, server)).of_kind(TOOL)]
     if tool and tool not in tools:
         raise BadRequest(f"{server.name} has no tool {tool!r:.80}", 404)

@@ -34,16 +34,16 @@ async def show(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """POST: keep a secret in the place of the one before, or forget it."""
-    server, site, actor = await _server(visit), visit.site, visit.session.user.username
+    server, site, actor = await _server(visit), visit.site, visit.session.user.id
     kind, now, now_ms = visit.field("kind"), site.clock.now(), site.clock.now_ms()
     try:
         match visit.field("act"):
             case "set":
                 made = upstream_secrets.sealed(
                     site.ring, visit.field("secret"), org_id=visit.org.id, server_id=server.id, kind=kind,
-                    made_by=actor, now=now,
+                    made_by=visit.session.user.username, now=now,
                 )  # fmt: skip
-                await site.store.run(upstream_secrets.keep, made, now_ms=now_ms)
+                await site.store.run(upstream_secrets.keep, made, actor=actor, now_ms=now_ms)
             case "remove":
                 _ = await site.store.run(
                     upstream_secrets.remove, visit.org.id, server.id, kind, actor=actor, now_ms=now_ms

@@ -160,7 +160,7 @@ async def save(visit: Visit, server: McpServer) -> Response:
         change_all,
         server,
         [each for each in decided if each],
-        actor=visit.session.user.username,
+        actor=visit.session.user.id,
         now_ms=visit.site.clock.now_ms(),
     )
     await visit.site.live.catch_up()
@@ -247,7 +247,7 @@ async def act(visit: Visit, server: McpServer) -> Response:
         return visit.page("not_found.html", title=_("Not found"), status=404)
     seen = {"digest": visit.field("seen"), "held_digest": visit.field("seen_held")}
     before = msgspec.structs.replace(item, **seen)
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     told = {"actor": actor, "now_ms": now_ms}
     match visit.field("act"):
         case "save" if (chosen := visit.field("mark")) in MARKS:

@@ -101,7 +101,7 @@ async def change(visit: Visit) -> Response:
 
 async def set_active(visit: Visit, name: str, *, is_active: bool) -> None:
     """Activate or deactivate, in the person's name, and have this node know it. Raises ``BadRequest`` (404)."""
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     if not await visit.site.store.run(
         mcp_servers.set_active, visit.org.id, name, is_active=is_active, actor=actor, now_ms=now_ms
     ):

@@ -78,7 +78,7 @@ async def create(visit: Visit) -> Response:
     try:
         if not kind:
             raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
-        actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+        actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
         await visit.site.store.run(mcp_servers.register, made, actor=actor, now_ms=now_ms)
     except Invalid as invalid:
         return _form(visit, kind, typed, invalid.errors)
@@ -87,7 +87,7 @@ async def create(visit: Visit) -> Response:
     if kind == RECORDS:
         return visit.go(f"/setup/mcp-servers/{made.name}")
     try:
-        _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.username)
+        _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.id)
     except NotRead:
         return visit.go(f"/setup/mcp-servers/{made.name}")  # the page says why
     return visit.go(f"/setup/mcp-servers/{made.name}/items")

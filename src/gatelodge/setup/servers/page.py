@@ -13,6 +13,7 @@ from gatelodge.core.server_kinds import RECORDS, SOURCES
 from gatelodge.core.server_terms import DECIDED_FIELDS
 from gatelodge.setup.apps import row_of
 from gatelodge.setup.frame import Visit
+from gatelodge.setup.servers.calls import newest
 from gatelodge.setup.servers.listing import server_page, set_active
 from gatelodge.web import looking
 from gatelodge.web.errors import BadRequest
@@ -54,6 +55,7 @@ async def _overview(
         source=PASSWORD.sub(r"\1…@", server.source),
         rows=[row_of(field, getattr(server, field.name)) for field in DECIDED_FIELDS],
         looked=found,
+        calls=await newest(visit, server),
         why=why,
         errors=errors or {},
     )
@@ -96,7 +98,7 @@ async def act(visit: Visit, server: McpServer) -> Response:
 
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
-        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.username)
+        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.id)
     except NotRead as error:
         return await _overview(visit, server, why=str(error))
     await visit.site.live.catch_up()
@@ -110,7 +112,7 @@ async def _remove(visit: Visit, server: McpServer) -> Response:
         return await _overview(
             visit, server, errors={"confirm": sentence.format(typed=repr(typed[:60]), name=server.name)}
         )
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     _removed = await visit.site.store.run(mcp_servers.remove, visit.org.id, server.id, actor=actor, now_ms=now_ms)
     await visit.site.live.catch_up()
     return visit.go("/setup/mcp-servers")

@@ -33,7 +33,7 @@ async def save(visit: Visit, server: McpServer) -> Response:
             mcp_servers.check(after)  # what else is wrong is told with it
         else:
             before = msgspec.structs.replace(server, revision=revision_of(visit))
-            actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+            actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
             await visit.site.store.run(change, before, after, actor=actor, now_ms=now_ms)
     except Invalid as invalid:
         errors = invalid.errors | errors
