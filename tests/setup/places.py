@@ -258,6 +258,7 @@ BY_ROW: dict[str, GO] = {
     "/setup/mcp-servers/{server_name}/item": at("/setup/mcp-servers/sobject-reads/item?kind=tool&name=find"),
     "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
     "/setup/mcp-servers/{server_name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
+    "/setup/mcp-servers/{server_name}/database": at("/setup/mcp-servers/sobject-reads/database?look=1"),
     "/setup/mcp-servers/{server_name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
     "/setup/scopes": at("/setup/scopes"),
     "/setup/step-up": at("/setup/step-up"),

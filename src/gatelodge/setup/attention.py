@@ -91,7 +91,7 @@ async def servers_that_fail(visit: Visit) -> list[Attention]:
             path="/setup/mcp-servers",
         )
         for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id)
-        if server.is_active and server.id in health and not health[server.id].is_well
+        if server.is_active and server.id in health and health[server.id].has_failed
     ]
 
 

@@ -128,7 +128,7 @@ async def with_definitions(visit: Visit, server: McpServer) -> Items:
     if server.kind != RECORDS:
         return items
     try:
-        catalogue = await visit.site.read_catalogue(visit.org, server)
+        catalogue = await visit.site.read_catalogue(visit.org, server, None)
     except NotRead:
         return items
     own = {(each.kind, each.name): each.definition for each in catalogue.offered}
