@@ -191,7 +191,15 @@ def _decided(visit: Visit, n: int, row: str, items: Items) -> Decision | None:
         return None
     if chosen not in MARKS:
         raise BadRequest(f"{chosen!r:.40} is not one of: {', '.join(MARKS)}")
-    return Decision(item, visit.field(f"on-{n}") == "on", cast("Mark", chosen))
+    is_on = visit.field(f"on-{n}") == "on"
+    match visit.field("act"):
+        case "on-reads":
+            is_on = is_on or (chosen == "read" and not item.is_gone)
+        case "off-all":
+            is_on = False
+        case _:
+            pass
+    return Decision(item, is_on, cast("Mark", chosen))
 
 
 def change_all(

@@ -1,6 +1,7 @@
 """A server's page: the overview, and what is done with the whole server."""
 
 import asyncio
+from typing import Any
 
 from starlette.responses import Response
 
@@ -57,7 +58,7 @@ async def _overview(
     )
 
 
-def _decided_row(server: McpServer, field: Field) -> dict[str, object]:
+def _decided_row(server: McpServer, field: Field) -> dict[str, Any]:
     """A decision as the overview shows it; no permission sets means everyone, not nobody."""
     none = _("Everyone who may use MCP servers") if field.name == "permission_sets" else _("None")
     return row_of(field, getattr(server, field.name)) | {"none": none}
