@@ -110,7 +110,7 @@ def test_home_counts_calls_and_approvals_and_says_nothing_of_servers_that_nobody
     client.query("SELECT Name FROM Account LIMIT 1")
     send(robin, "/setup/mcp-servers/sobject-reads/item?kind=tool&name=soqlQuery", act="save", asks_first="on")
     client.modern("tools/call", {"name": "soqlQuery", "arguments": {"q": "SELECT Name FROM Account"}})
-    house_on.run(house_on.site.calls.flush())
+    house_on.run(house_on.site.calls.settle())
     home = words(robin.front.get("/setup"))
     assert "1 call waits for approval" in home
 
