@@ -5,6 +5,8 @@ do no more.
 import asyncio
 import importlib
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,17 +16,21 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import TOOL, Catalogue, NotRead
+from gatelodge.core.server_kinds import STDIO, command_line
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.credentials import NoCredential, headers_for
 from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted
 from gatelodge.live import LiveServer
+from gatelodge.web import local_commands
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
+    from gatelodge.gateway.relay.upstream import Line
+    from gatelodge.gateway.stdio.line import Commands
 
 
 class Relaying:
@@ -33,6 +39,7 @@ class Relaying:
     def __init__(self, site: Site, gate: Gate) -> None:
         self._site, self._gate = site, gate
         self._relay: Relay | None = None
+        self._commands: Commands | None = None
         self._upstreams: dict[str, tuple[McpServer, Upstream]] = {}
         self._loading = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
@@ -59,9 +66,22 @@ class Relaying:
             if self._relay is None:
                 # The HTTP client takes a while to import, and others are waiting.
                 module = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.relay")
-                made: Relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
+                made: Relay = module.Relay(self._site.ring, self._line, self._site.clock.exact)
                 self._relay = made
             return self._relay
+
+    def _line(self, upstream: "Upstream") -> "Line":
+        """The way to an upstream: over HTTP, or to children of this node."""
+        if not upstream.command:
+            from gatelodge.gateway.relay.upstream import HttpLine  # noqa: PLC0415 - loaded by now
+
+            return HttpLine(upstream, self._site.outbound)
+        if self._commands is None:
+            from gatelodge.gateway.stdio.line import Commands  # noqa: PLC0415 - few orgs have one
+
+            config = self._site.config
+            self._commands = Commands(Path(config.data).resolve() / "stdio", partial(local_commands.problem, config))
+        return self._commands.line(upstream)
 
     def _upstream(self, server: McpServer) -> "Upstream":
         known = self._upstreams.get(server.id)
@@ -75,6 +95,7 @@ class Relaying:
                 org_id=server.org_id,
                 server_id=server.id,
                 instructions=server.label,
+                command=command_line(server.source) if server.kind == STDIO else (),
             )
             known = self._upstreams[server.id] = (server, made)
         return known[1]
@@ -89,6 +110,13 @@ class Relaying:
         while self._is_due:
             self._is_due = False
             await relay.look_again(self._renewed)
+            if self._commands is not None:
+                await self._commands.look_again(self._is_live)
+
+    async def _is_live(self, upstream: "Upstream") -> bool:
+        """Whether apps may still call this server, and it is the same."""
+        live = (await self._site.live.servers(upstream.org_id)).get(upstream.name)
+        return live is not None and self._upstream(live.server) == upstream
 
     async def _renewed(self, caller: Caller) -> Caller | None:
         org = next((each for each in self._site.live.orgs() if each.id == caller.org_id), None)
@@ -100,6 +128,8 @@ class Relaying:
             self._looking.cancel()
         if self._relay is not None:
             await self._relay.stop()
+        if self._commands is not None:
+            await self._commands.stop()
 
 
 class _Relayed:
@@ -129,6 +159,10 @@ class _Relayed:
         """What the upstream gets for this caller in the place of their token."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
+        if self._upstream.command:
+            from gatelodge.gateway.stdio.line import owner_header  # noqa: PLC0415 - loaded by now
+
+            return owner_header(caller.user_id, caller.client_id)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller)
         except NeedsGrant as error:

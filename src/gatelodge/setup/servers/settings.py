@@ -9,11 +9,12 @@ from gatelodge.core import mcp_servers, permissions, server_items, server_terms
 from gatelodge.core.apps.fields import Field, from_text
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.server_kinds import OPENAPI, SOURCES, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, SOURCES, STDIO, UPSTREAM
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.servers.listing import server_page
+from gatelodge.web import local_commands
 from gatelodge.words import _
 
 REACHED = (UPSTREAM, OPENAPI)
@@ -33,6 +34,8 @@ async def save(visit: Visit, server: McpServer) -> Response:
             mcp_servers.check(after)  # what else is wrong is told with it
         else:
             before = msgspec.structs.replace(server, revision=revision_of(visit))
+            if after.source != server.source:
+                local_commands.check(visit.site.config, server.kind, after.source)
             actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
             await visit.site.store.run(change, before, after, actor=actor, now_ms=now_ms)
     except Invalid as invalid:
@@ -59,7 +62,15 @@ def change(before: McpServer, after: McpServer, *, actor: str, now_ms: int) -> m
 
 def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
-    return (*DECIDED_FIELDS, *TERM_FIELDS) if server.kind in REACHED else DECIDED_FIELDS
+    sections = term_sections(server)
+    return (*DECIDED_FIELDS, *(each for each in TERM_FIELDS if each.section in sections))
+
+
+def term_sections(server: McpServer) -> tuple[str, ...]:
+    """The sections of the terms that a server of this kind has."""
+    if server.kind == STDIO:
+        return (server_terms.LIMITS,)
+    return server_terms.TERM_SECTIONS if server.kind in REACHED else ()
 
 
 def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
@@ -89,7 +100,7 @@ def _values(server: McpServer) -> dict[str, Any]:
 
 
 async def _form(visit: Visit, server: McpServer, values: dict[str, Any], errors: dict[str, str]) -> Response:
-    sections = (*server_terms.SECTIONS, *(server_terms.TERM_SECTIONS if server.kind in REACHED else ()))
+    sections = (*server_terms.SECTIONS, *term_sections(server))
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     known = [(each.api_name, each.label) for each in sets]
     lost = [(name, f"{name} (not in this org)") for name in values["permission_sets"] if name not in dict(known)]
