@@ -56,10 +56,18 @@ class Relaying:
         relay = self._relay or await self._loaded()
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
+        upstream, given = self._upstream(server), dict[str, str]()
+        if upstream.command:
+            from gatelodge.gateway.stdio.line import read_once  # noqa: PLC0415 - few orgs have one
+
+            given = read_once()
         try:
-            return await relay.catalogue(self._upstream(server), {})
+            return await relay.catalogue(upstream, given)
         except Failed as error:
             raise NotRead(str(error)) from None
+        finally:
+            if self._commands is not None and given:
+                self._commands.end_all_of(given)
 
     async def _loaded(self) -> "Relay":
         async with self._loading:
@@ -160,9 +168,9 @@ class _Relayed:
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         if self._upstream.command:
-            from gatelodge.gateway.stdio.line import owner_header  # noqa: PLC0415 - loaded by now
+            from gatelodge.gateway.stdio.line import owned_by  # noqa: PLC0415 - loaded by now
 
-            return owner_header(caller.user_id, caller.client_id)
+            return owned_by(caller.user_id, caller.client_id)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller)
         except NeedsGrant as error:

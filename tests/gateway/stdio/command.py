@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 ERA, WHEN = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
@@ -34,7 +35,7 @@ def tool() -> dict[str, Any]:
     return {"name": "tell", "description": "Does it.", "inputSchema": schema, "x-unknown": [1, 2]}
 
 
-def call(id: Any, params: dict[str, Any]) -> str:
+def call(id: Any, params: dict[str, Any]) -> str:  # noqa: PLR0912 - one case for each thing it can be told
     token = params.get("_meta", {}).get("progressToken")
     match params["arguments"]["what"]:
         case "who":
@@ -44,7 +45,7 @@ def call(id: Any, params: dict[str, Any]) -> str:
                 "cpu": resource.getrlimit(resource.RLIMIT_CPU)[0],
                 "data": resource.getrlimit(resource.RLIMIT_DATA)[0],
             }
-            said = {"pid": os.getpid(), "cwd": os.getcwd(), "environment": dict(os.environ), "limits": limits}
+            said = {"pid": os.getpid(), "cwd": str(Path.cwd()), "environment": dict(os.environ), "limits": limits}
             return json.dumps(said)
         case "progress":
             for n in range(3):
@@ -64,7 +65,7 @@ def call(id: Any, params: dict[str, Any]) -> str:
             for n in range(100_000):
                 sys.stderr.write(f"\x1b[31mnoise {n}\n")
         case "nonsense":
-            print("Starting up...\n[1, 2]\n{\n\x00\xff", flush=True)
+            sys.stdout.write("Starting up...\n[1, 2]\n{\n\x00\xff\n")
         case "strangers":
             for other in (0, 1, 10_000, str(id), None):
                 send({"id": other, "result": {"content": [{"type": "text", "text": "another's"}]}})

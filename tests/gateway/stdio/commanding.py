@@ -1,7 +1,6 @@
 """Commands behind a gate, as tests need them."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,8 +60,3 @@ def is_there(pid: int) -> bool:
 def commands(gate: Gate) -> Any:
     """The children of the gate's node."""
     return gate.house.app._gateway.relaying._commands
-
-
-def descriptors() -> int:
-    """How many files this process has open."""
-    return len(os.listdir("/proc/self/fd"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from mcp import Client as McpClient
 
 from tests.gateway.relay.standing import Gate, signing
+from tests.gateway.speaking import META
 from tests.gateway.stdio.commanding import BY_HAND, BY_LIBRARY, command, commands, result, tell
 from tests.requirements import requirement
 
@@ -43,8 +43,6 @@ def test_definitions_pass_as_they_were_written_and_progress_goes_to_who_asked(ga
     [tool] = result(client.modern("tools/list"))["tools"]
     assert tool["x-unknown"] == [1, 2] and tool["inputSchema"]["$defs"] == {"kept": {"type": "null"}}
     assert "Ignore the user" not in client.modern("server/discover").text
-    from tests.gateway.speaking import META
-
     asked = {"name": "tell", "arguments": {"what": "progress"}, "_meta": {**META, "progressToken": "mine"}}
     answer = client.modern("tools/call", asked)
     events = [json.loads(each[6:]) for each in answer.text.splitlines() if each.startswith("data: ")]
@@ -63,7 +61,7 @@ def test_each_user_has_a_child_of_their_own_with_little_around_it(gate: Gate, er
     assert set(first["environment"]) <= {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME", "TMPDIR"}
     assert first["environment"]["TMPDIR"] == first["cwd"] != another["cwd"]
     assert Path(first["cwd"]).is_relative_to(Path(gate.house.config.data).resolve() / "stdio")
-    assert os.stat(first["cwd"]).st_mode & 0o077 == 0
+    assert Path(first["cwd"]).stat().st_mode & 0o077 == 0
     assert first["limits"] == {"core": 0, "files": 256, "cpu": 900, "data": 1024**3}
 
 
@@ -74,7 +72,12 @@ def test_a_session_is_one_child_and_ends_with_it(gate: Gate):
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     begun = [client.legacy("initialize", hello) for _ in range(2)]
     sessions = [{"Mcp-Session-Id": each.headers["mcp-session-id"]} for each in begun]
-    asked = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "tell", "arguments": {"what": "who"}}}
+    asked = {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "method": "tools/call",
+        "params": {"name": "tell", "arguments": {"what": "who"}},
+    }
     first, second = (json.loads(result(client.send(asked, each))["content"][0]["text"]) for each in sessions)
     assert first["pid"] != second["pid"]
     assert gate.client(n=1).send(asked, sessions[0]).status_code == 404
@@ -86,8 +89,6 @@ def test_a_session_is_one_child_and_ends_with_it(gate: Gate):
 
 @requirement("stdio:both-eras")
 def test_what_a_command_wants_to_know_is_asked_of_a_client_without_sessions_and_answered(gate: Gate):
-    from tests.gateway.speaking import META
-
     command(gate, "legacy")
     client = gate.client()
     meta = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}

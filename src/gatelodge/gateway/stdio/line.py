@@ -4,7 +4,7 @@ A session is a child. A command of 2026-07-28, which knows no sessions, has one 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,9 @@ from gatelodge.gateway.stdio.child import Child
 from gatelodge.gateway.stdio.talk import Talk
 
 OWNER = "Gatelodge-Owner"
-"""Stands among the headers that the relay gives us for a caller: whose child it is. "" where we ask on our own account."""
+"""Stands among the headers that the relay gives us: whose child it is."""
+READER = "reader/"
+"""What the owner is called by whom a server is read, whether it is active or not. No user's id begins so."""
 MOST_CHILDREN = 64
 """Of all commands of this node together."""
 IDLE_SECONDS = 600.0
@@ -72,7 +74,13 @@ class Commands:
     async def look_again(self, is_live: Callable[[Upstream], Awaitable[bool]]) -> None:
         """End the children of callers at servers that are no longer what they were."""
         for talk, upstream in list(self.running.items()):
-            if talk.owner and not await is_live(upstream):
+            if not talk.owner.startswith(READER) and not await is_live(upstream):
+                _ = self.end(talk)
+
+    def end_all_of(self, given: Mapping[str, str]) -> None:
+        """End the children of whom these headers were given for."""
+        for talk in list(self.running):
+            if talk.owner == given[OWNER]:
                 _ = self.end(talk)
 
     async def _sweep(self) -> None:
@@ -278,6 +286,11 @@ class CommandLine(Line):
         return Failed(outcome, status, f"the command of {self.upstream.name} {why}", retry_after=retry_after)
 
 
-def owner_header(user_id: str, client_id: str) -> dict[str, str]:
+def owned_by(user_id: str, client_id: str) -> dict[str, str]:
     """What the relay is given for a caller, so that the child is theirs."""
     return {OWNER: f"{user_id}/{client_id}"}
+
+
+def read_once() -> dict[str, str]:
+    """The same for one reading of what a command offers."""
+    return {OWNER: READER + secrets.new_token()}
