@@ -14,7 +14,8 @@ from babel.messages.extract import extract
 
 from gatelodge.core.apps import policies, presets, settings
 from gatelodge.core.scopes import SCOPES
-from gatelodge.setup.frame import LABELS, TREE
+from gatelodge.setup.frame import LABELS
+from gatelodge.setup.tree import TREE
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"
