@@ -29,7 +29,7 @@ from gatelodge.web.site import Site
 MOST_LISTED = 10
 MOST_KNOWN = 10_000
 """Callers whose permissions a node remembers; one more costs working them out anew."""
-METHODS = {kind: ("POST", "GET", "DELETE") for kind in RELAYED}
+METHODS: dict[str, tuple[str, ...]] = dict.fromkeys(RELAYED, ("POST", "GET", "DELETE"))
 """What may be sent to each kind of server; POST alone to the others, which keep no sessions."""
 PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 
