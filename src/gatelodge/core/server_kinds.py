@@ -7,6 +7,8 @@ import msgspec
 from gatelodge.core import hosted
 
 RECORDS, UPSTREAM, OPENAPI, STDIO = "records", "upstream", "openapi", "stdio"
+RELAYED = (UPSTREAM, STDIO)
+"""Kinds whose programs speak MCP themselves: what they offer is read from them, and calls are passed on."""
 KINDS = {
     RECORDS: "Records of a database",
     UPSTREAM: "Remote MCP server",
