@@ -25,7 +25,7 @@ async def change(visit: Visit) -> Response:
     told: dict[str, Any] = {"actor": visit.session.user.username, "now_ms": visit.site.clock.now_ms()}
     tools = [each.name for each in (await store.read(server_items.of_server, server)).of_kind(TOOL)]
     if tool and tool not in tools:
-        raise BadRequest(f"{server.name} has no tool {tool!r:.80}", 404)
+        raise BadRequest(_("{name} has no tool {tool!r:.80}").format(name=server.name, tool=tool), 404)
     if visit.field("act") == "remove":
         await store.run(approval_rules.remove, visit.org.id, server.id, tool, **told)
         return visit.go(f"/setup/mcp-servers/{server.name}/approval")
@@ -48,7 +48,7 @@ async def _server(visit: Visit) -> McpServer:
     name = visit.request.path_params["name"]
     found = await visit.site.store.read(mcp_servers.find, visit.org.id, name)
     if found is None:
-        raise BadRequest(f"this org has no MCP server {name!r:.60}", 404)
+        raise BadRequest(_("this org has no MCP server {name!r:.60}").format(name=name), 404)
     return found
 
 

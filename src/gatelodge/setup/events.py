@@ -132,13 +132,33 @@ def _link(record_id: str) -> str:
 
 LABELS = {field.name: field.label for field in (*SETTINGS, *POLICIES)}
 """What an app's fields are called on its own pages."""
+NAMES = {
+    "address": mark("address"),
+    "agent": mark("browser"),
+    "api_name": mark("API Name"),
+    "app": mark("app"),
+    "email": mark("e-mail"),
+    "is_active": mark("active"),
+    "kind": mark("kind"),
+    "label": mark("label"),
+    "level": mark("level"),
+    "methods": mark("ways"),
+    "name": mark("name"),
+    "permission_sets": mark("permission sets"),
+    "scopes": mark("scopes"),
+    "session": mark("session"),
+    "source": mark("source"),
+    "username": mark("username"),
+    "why": mark("why"),
+}
+"""What the remarks of other events are called; any other is called by its name in the audit."""
 
 
 def details(event: Recorded) -> list[Detail]:
     """What an event tells, in order: changes and remarks."""
     made: list[Detail] = []
     for field, value in event.told().items():
-        name = LABELS.get(field, field) if event.kind == "app" else field
+        name = _((LABELS if event.kind == "app" else NAMES).get(field, field))
         if value in ("", None, [], {}):
             continue
         change = cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -77,7 +77,9 @@ async def create(visit: Visit) -> Response:
     made = _made(visit, kind, typed)
     try:
         if not kind:
-            raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
+            raise Refused(
+                _("{kind!r:.40} is not a kind of server that can be made here.").format(kind=typed["kind"]), "kind"
+            )
         actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
         await visit.site.store.run(mcp_servers.register, made, actor=actor, now_ms=now_ms)
     except Invalid as invalid:
