@@ -17,7 +17,8 @@ from gatelodge.core.apps import policies, presets, settings
 from gatelodge.core.org_options import APP_RULES, PREFERENCES
 from gatelodge.core.scopes import SCOPES
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS
-from gatelodge.setup.frame import LABELS, TREE
+from gatelodge.setup.frame import LABELS
+from gatelodge.setup.tree import TREE
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"

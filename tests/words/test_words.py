@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gatelodge import words
 from gatelodge.core import users
+from gatelodge.core.apps import registry
 from gatelodge.core.apps.presets import PRESETS
 from gatelodge.web import moments
 from tests.generated import MANY
@@ -131,8 +132,15 @@ def untranslated(house: House, who: Person, path: str) -> list[str]:
     """The texts of a page that are the same in accented English, and are no data."""
     data = {"Gatelodge", "Ctrl", "K", "/", *(preset.label for preset in PRESETS if preset.name != "other")}
     data |= {preset.tile for preset in PRESETS} | set(words.LANGUAGES.values()) | set(moments.zones())
-    known = [house.org.label, house.issuer, *(app.settings.description for app in apps_of(house)), *(value for user in house.told.users for value in user.values())]
+    known = [
+        house.org.label,
+        house.issuer,
+        house.org.kind,
+        *(value for user in house.told.users for value in user.values()),
+    ]
+    apps = house.read(registry.in_order, house.org.id)
     known += [
+        *(app.settings.description for app in apps if app.settings.description),
         "SObject Reads",
         "sobject-reads",
         "GL-",

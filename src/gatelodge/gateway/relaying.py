@@ -125,14 +125,14 @@ class _Relayed:
         done.duration_us = int((time.perf_counter() - began) * 1_000_000)
         self._site.calls.note(self._call(done), self._begun)
 
-    async def _credential(self, caller: Caller) -> dict[str, str]:
-        """What the upstream gets for this caller in the place of their token."""
+    async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
+        """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         try:
-            return await headers_for(self._site, self._org, self._live.server, caller)
+            return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:
-            raise Failed("refused", 403, str(error)) from None
+            raise Failed("refused", 403, str(error), data={"url": error.url}) from None
         except NoCredential as error:
             raise Failed("upstream_error", 502, str(error)) from None
 
@@ -148,9 +148,12 @@ class _Relayed:
                 return _lacking(self._site, caller, verdict.missing_scopes)
             if verdict.asks_first and not self._noted.approval_id:
                 raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
-        call = self._call(Done(method=found.method, name=found.name))
         try:
-            self._begun = await self._site.calls.admit(call, is_write=item is not None and item.mark != "read")
+            if item is None or item.mark == "read":
+                self._site.calls.admit_read(caller.org_id)
+            else:
+                call = self._call(Done(method=found.method, name=found.name))
+                self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
             raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
         return None

@@ -1,4 +1,4 @@
-"""The face of administrators: Setup. ``ROUTES`` is what it answers; ``frame.TREE`` is what Quick Find knows."""
+"""The face of administrators: Setup. ``ROUTES`` is what it answers; ``tree.TREE`` is what Quick Find knows."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -38,10 +38,15 @@ from gatelodge.setup import (
     users,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import (
+from gatelodge.setup.frame import Answer, guarded
+from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
+from gatelodge.setup.servers import items, listing, making, page, settings
+from gatelodge.setup.servers.listing import of_server
+from gatelodge.setup.tree import (
     APP_SETTINGS,
     APPROVALS,
     APPS,
+    AUDIT,
     KEYS,
     ORG,
     ORG_SESSIONS,
@@ -49,15 +54,10 @@ from gatelodge.setup.frame import (
     SCOPES,
     SERVERS,
     SETS,
+    SIGN_INS,
     USAGE,
     USERS,
-    Answer,
-    guarded,
 )
-from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
-from gatelodge.setup.servers import items, listing, making, page, settings
-from gatelodge.setup.servers.listing import of_server
-from gatelodge.setup.written_pages import AUDIT, SIGN_INS
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site

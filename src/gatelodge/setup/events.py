@@ -90,6 +90,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     details: list[Detail]
 
 
+PROGRAMS = {name: name for name in (mark("the command line"), mark("the node"), mark("the health probe"))}
+"""Who acts without being a user, as the audit names them."""
+
+
 async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
     """These events with the names of who and what they tell of."""
     names: dict[str, str] = {}
@@ -102,7 +106,7 @@ async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
             event=each,
             at=each.at // 1000,
             words=_(WORDS[each.tag]) if each.tag in WORDS else each.tag,
-            actor=names[each.actor] or _("nobody"),
+            actor=_(PROGRAMS.get(each.actor, "")) or names[each.actor] or _("nobody"),
             subject=names[each.subject],
             link=_link(each.subject) if names[each.subject] != each.subject else "",
             details=details(each),
