@@ -38,9 +38,13 @@ class NotAdmitted(msgspec.Struct, frozen=True):
         """The reason as the wire tells it."""
         return self.reason.format(**self.values)
 
+    def said(self) -> str:
+        """The reason in the reader's language."""
+        return _(self.reason).format(**self.values)
+
     def sentence(self) -> str:
-        """The reason as a page tells it, in the reader's language."""
-        said = _(self.reason).format(**self.values)
+        """The same as a sentence that stands alone."""
+        said = self.said()
         return f"{said[0].upper()}{said[1:]}."
 
 
