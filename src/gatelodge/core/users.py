@@ -80,11 +80,7 @@ def create(
     password_is_seeded: bool = False,
 ) -> Operation[User]:
     """Make a user with these permission sets (by API name). Raises ``Refused`` when the username is taken or malformed."""
-    if not USERNAME_SHAPE.fullmatch(username):
-        raise Refused(
-            _("the username {username!r} must have the form of an e-mail address").format(username=username),
-            "username",
-        )
+    _check_shape(username)
     made = yield from one(
         "INSERT INTO users (id, org_id, username, username_key, name, email, time_zone, password_hash, is_active,"
         " password_is_seeded, created_at) VALUES (:id, :org_id, :username, :username_key, :name, :email, :time_zone,"
@@ -108,6 +104,14 @@ def create(
     for api_name in permission_sets:
         yield from permissions.assign(org_id, id, api_name)
     return made
+
+
+def _check_shape(username: str) -> None:
+    if not USERNAME_SHAPE.fullmatch(username):
+        raise Refused(
+            _("the username {username!r} must have the form of an e-mail address").format(username=username),
+            "username",
+        )
 
 
 def find(org_id: str, user_id: str) -> Operation[User | None]:

@@ -88,12 +88,10 @@ async def _stage(visit: Visit, app: ExternalClientApp) -> Fresh:
 def _check_name(visit: Visit, app: ExternalClientApp) -> None:
     """What stops a pair from working asks for the app's name first."""
     typed, name = visit.field("confirm").strip(), app.settings.api_name
+    if not typed:
+        raise Refused(_("Type the API Name of this app, {name}. Nothing was changed.").format(name=name), "confirm")
     if typed != name:
-        said = (
-            _("{typed!r:.80} is not the API Name of this app, {name}. Nothing was changed.")
-            if typed
-            else _("Type the API Name of this app, {name}. Nothing was changed.")
-        )
+        said = _("{typed!r:.80} is not the API Name of this app, {name}. Nothing was changed.")
         raise Refused(said.format(typed=typed, name=name), "confirm")
 
 
