@@ -85,7 +85,10 @@ def _check_sets(before: McpServer, after: McpServer) -> mcp_servers.Operation[No
     unknown = [name for name in after.permission_sets if name not in known]
     if unknown and after.permission_sets != before.permission_sets:
         raise Refused(
-            f"{', '.join(unknown)}: no such permission set; this org has {', '.join(known)}.", "permission_sets"
+            _("{unknown}: no such permission set; this org has {known}.").format(
+                unknown=", ".join(unknown), known=", ".join(known)
+            ),
+            "permission_sets",
         )
 
 
@@ -134,7 +137,11 @@ async def _form(visit: Visit, server: McpServer, values: dict[str, Any], errors:
     sections = [each for each in (*server_terms.SECTIONS, *server_terms.TERM_SECTIONS) if each in used]
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     known = [(each.api_name, each.label) for each in sets]
-    lost = [(name, f"{name} (not in this org)") for name in values["permission_sets"] if name not in dict(known)]
+    lost = [
+        (name, _("{name} (not in this org)").format(name=name))
+        for name in values["permission_sets"]
+        if name not in dict(known)
+    ]
     return await server_page(
         visit,
         server,
