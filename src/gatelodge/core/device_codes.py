@@ -162,8 +162,9 @@ def deny(waiting: DeviceCode, user_id: str, app_id: str, now: int) -> Operation[
     """The user said no. True for exactly one answer."""
     if not (yield from _answer(waiting, DENIED, now)):
         return False
-    asked = {"client_id": waiting.client_id, "scopes": waiting.scopes}
-    yield from authorizations.declined(waiting.org_id, user_id, app_id, **asked, now=now)
+    yield from authorizations.declined(
+        waiting.org_id, user_id, app_id, client_id=waiting.client_id, scopes=waiting.scopes, now=now
+    )
     return True
 
 
