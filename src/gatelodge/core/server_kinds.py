@@ -34,6 +34,8 @@ def source_problem(kind: str, source: str, *, allows_private: bool) -> str:
             return _database_problem(source)
         case "stdio":
             return "" if command_line(source) else "A command line is a JSON list of texts: write it in quotes and [ ]."
+        case "openapi" if "?" in source:
+            return f"{source!r:.120} must hold no query: the paths of the API's document are added to it."
         case _:
             return url_problem(source, allows_private=allows_private)
 

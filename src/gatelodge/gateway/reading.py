@@ -10,8 +10,9 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import MOST_ITEMS, PROMPT, RESOURCE, TEMPLATE, TOOL, Catalogue, NotRead, Offered
-from gatelodge.core.server_kinds import RECORDS, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, UPSTREAM
 from gatelodge.core.server_terms import Terms
+from gatelodge.gateway.openapi import document as openapi
 from gatelodge.web.outbound import NotFetched, default_tls, place_of
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ LARGEST = 16 * 1024 * 1024
 MOST_PAGES = 100
 
 
-async def read(org: Org, server: McpServer) -> Catalogue:
-    """What this server offers now. Raises ``NotRead``."""
+async def read(org: Org, server: McpServer, document: str = "") -> Catalogue:
+    """What this server offers now. ``document`` is a REST API's own, where it isn't to be fetched. Raises ``NotRead``."""
+    if server.kind == OPENAPI:
+        return await openapi.read(server, document)
     if server.kind == RECORDS:
         return await asyncio.to_thread(_hosted, server)
     if server.kind != UPSTREAM:

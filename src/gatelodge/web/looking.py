@@ -27,12 +27,14 @@ PROBE = "the health probe"
 """Whom the audit names for what a look by the clock brought."""
 
 
-async def look(site: Site, org: Org, server: McpServer, *, actor: str) -> ReadIn:
-    """Read what an upstream offers now, hold back what has changed, and note how it is. Raises ``NotRead``."""
+async def look(site: Site, org: Org, server: McpServer, *, actor: str, document: str = "") -> ReadIn:
+    """Read what an upstream offers now, hold back what has changed, and note how it is. ``document`` is a REST API's own,
+    where it isn't to be fetched. Raises ``NotRead``.
+    """
     began = time.monotonic()
     catalogue, why = Catalogue(offered=()), ""
     try:
-        catalogue = await site.read_catalogue(org, server)
+        catalogue = await site.read_catalogue(org, server, document)
     except NotRead as error:
         why = str(error)
     found = Health(

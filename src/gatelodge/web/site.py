@@ -1,6 +1,7 @@
 """The site: what every face is handed. Made once, by ``app.build``."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -22,8 +23,13 @@ from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
 from gatelodge.web.token_cache import TokenCache
 
-ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
-"""Reads what a server offers now. Raises ``NotRead``."""
+
+class ReadCatalogue(Protocol):
+    """Reads what a server offers now. ``document`` is a REST API's own, where it isn't to be fetched. Raises ``NotRead``."""
+
+    async def __call__(self, org: Org, server: McpServer, document: str = "") -> Catalogue:
+        """What it offers."""
+        ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

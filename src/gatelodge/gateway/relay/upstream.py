@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from gatelodge.core.server_terms import Terms
 from gatelodge.gateway.caller import Caller
@@ -121,9 +122,11 @@ class Line:
         *,
         is_stream: bool = False,
         waits: bool = False,
+        url: URL | None = None,
     ) -> aiohttp.ClientResponse:
         """Send one request, once. The head of the answer has come; its body is the caller's to read, and to release.
         ``is_stream``: it takes none of the connections of calls; with it, or if it ``waits``, silence is no failure.
+        ``url``: another one at the same host, as it is written.
 
         Raises ``Failed``.
         """
@@ -142,7 +145,7 @@ class Line:
             times = self._stream_times if is_stream or waits else self._call_times
             async with asyncio.timeout(terms.connect_seconds * 2 + terms.first_byte_seconds):
                 answer = await session.request(
-                    method, self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
+                    method, url or self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
                 )
         except (TimeoutError, aiohttp.ClientError, NotFetched, OSError, ValueError) as error:
             self._breaker.failed(clock())

@@ -96,7 +96,8 @@ async def act(visit: Visit, server: McpServer) -> Response:
 
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
-        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.username)
+        actor = visit.session.user.username
+        found = await looking.look(visit.site, visit.org, server, actor=actor, document=visit.field("document").strip())
     except NotRead as error:
         return await _overview(visit, server, why=str(error))
     await visit.site.live.catch_up()

@@ -18,6 +18,8 @@ from gatelodge.words import _
 
 REACHED = (UPSTREAM, OPENAPI)
 """Kinds that are reached over the network, and have terms."""
+KIND_OF = {"era": UPSTREAM, "document_url": OPENAPI}
+"""Terms that servers of one kind alone have."""
 
 
 async def show(visit: Visit, server: McpServer) -> Response:
@@ -59,7 +61,9 @@ def change(before: McpServer, after: McpServer, *, actor: str, now_ms: int) -> m
 
 def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
-    return (*DECIDED_FIELDS, *TERM_FIELDS) if server.kind in REACHED else DECIDED_FIELDS
+    if server.kind not in REACHED:
+        return DECIDED_FIELDS
+    return (*DECIDED_FIELDS, *(each for each in TERM_FIELDS if KIND_OF.get(each.name, server.kind) == server.kind))
 
 
 def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
