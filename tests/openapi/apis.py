@@ -55,7 +55,11 @@ DOCUMENT: dict[str, Any] = {
         },
         "/pets/{petId}": {
             "parameters": [{"$ref": "#/components/parameters/petId"}],
-            "get": {"operationId": "getPet", "description": "One pet.", "responses": {"default": {"description": "It."}}},
+            "get": {
+                "operationId": "getPet",
+                "description": "One pet.",
+                "responses": {"default": {"description": "It."}},
+            },
             "delete": {"responses": {"204": {"description": "Gone."}}},
         },
     },
@@ -86,7 +90,7 @@ class Api:
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         finally:
-            server.should_exit = True
+            server.should_exit = server.force_exit = True
             thread.join(10)
             listening.close()
 

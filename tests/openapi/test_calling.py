@@ -1,9 +1,13 @@
 """A REST API as an MCP server, from its registering to a tool's call, over HTTP."""
 
+import asyncio
 import json
 
 import pytest
+from starlette.responses import JSONResponse, StreamingResponse
 
+from gatelodge.core import upstream_secrets
+from gatelodge.core.calls import records
 from tests.gateway.speaking import LEGACY
 from tests.house import House
 from tests.openapi.apis import HOSTILE, Api
@@ -40,17 +44,11 @@ def test_operations_become_tools_that_call_the_api_where_the_administrator_says(
     assert json.loads(api.asked[0]["body"]) == {"name": "Rex", "tag": None, "parent": {"name": "Ada"}}
     for each in api.asked:
         assert not {"authorization", "cookie", "mcp-method"} & each["headers"].keys()
-    notes = house_on.run(_recorded(house_on))
-    assert [(each.name, each.outcome) for each in notes if each.method == "tools/call"] == [
+    house_on.run(house_on.site.calls.settle())
+    notes = house_on.read(records.page, house_on.org.id, server="pets", limit=50)
+    assert [(each.name, each.outcome) for each in reversed(notes) if each.method == "tools/call"] == [
         ("createPet", "ok"), ("listPets", "ok"), ("delete_pets_petId", "ok"),
     ]  # fmt: skip
-
-
-async def _recorded(house: House):
-    from gatelodge.core.calls import records
-
-    await house.site.calls.flush()
-    return await house.site.store.read(records.newest, house.org.id)
 
 
 @requirement("openapi:refuses-arguments")
@@ -92,8 +90,6 @@ def test_an_api_that_answers_badly_is_told_and_does_no_harm(house: House, kind: 
 
 @requirement("openapi:hostile-api")
 def test_an_answer_that_is_not_as_promised_is_told_with_the_answer(house: House):
-    from starlette.responses import JSONResponse
-
     api = Api()
     api.answers["/v1/pets"] = JSONResponse({"id": "seven"}, 201)
     with api.running() as url:
@@ -105,11 +101,7 @@ def test_an_answer_that_is_not_as_promised_is_told_with_the_answer(house: House)
 
 @requirement("openapi:hostile-api")
 def test_an_api_that_is_silent_is_given_up(house: House):
-    from starlette.responses import StreamingResponse
-
     async def silent():
-        import asyncio
-
         yield b"a"
         await asyncio.sleep(30)
 
@@ -123,16 +115,17 @@ def test_an_api_that_is_silent_is_given_up(house: House):
 
 @requirement("openapi:credential")
 def test_the_api_gets_the_orgs_credential_and_nothing_of_the_client(house: House):
-    from gatelodge.core import upstream_secrets
-
     api = Api()
     with api.running() as url:
         registered(house, url, credential="header", header_name="X-Api-Key")
         row = server(house, "pets")
         result = call(client(house), "listPets")
         assert result["isError"] and "nobody has entered its value" in said(result)
-        kept = upstream_secrets.sealed(house.site.ring, row.org_id, row.id, upstream_secrets.HEADER, "s3cret")
-        house.write(upstream_secrets.keep, row.org_id, row.id, kept, actor="robin", now_ms=house.site.clock.now_ms())
+        kept = upstream_secrets.sealed(
+            house.site.ring, "s3cret", org_id=row.org_id, server_id=row.id, kind=upstream_secrets.HEADER,
+            made_by="robin", now=house.site.clock.now(),
+        )  # fmt: skip
+        house.write(upstream_secrets.keep, kept, now_ms=house.site.clock.now_ms())
         house.catch_up()
         assert not call(client(house), "listPets")["isError"]
     (asked,) = api.asked

@@ -203,7 +203,7 @@ def named(sent: tuple[Sent, ...]) -> dict[str, Sent]:
     for base, each in zip(plain, sent, strict=True):
         name = base if plain.count(base) == 1 else f"{each.argument.place}_{base}"[:LONGEST_ARGUMENT]
         n = 1
-        while name in made or (n > 1 and name in plain):
+        while name in made or (name != base and name in plain):
             n += 1
             name = f"{name[: LONGEST_ARGUMENT - 5]}_{n}"
         made[name] = each
