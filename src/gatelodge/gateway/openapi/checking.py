@@ -85,7 +85,9 @@ def _sentence(error: ValidationError, schema: Object, what: str) -> str:
     where = _where(error, what)
     match error.validator:
         case "required":
-            missing = next(name for name in error.validator_value if name not in cast("Object", error.instance))
+            missing = next(
+                name for name in cast("list[str]", error.validator_value) if name not in cast("Object", error.instance)
+            )
             inside = f" in {where}" if error.absolute_path else ""
             return f"{what} {missing!r}{inside} is missing, and required. Add it"
         case "additionalProperties" if error.validator_value is False:

@@ -63,14 +63,16 @@ class _Reader:
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        while True:
+            event: Any = next(self._events)
+            if isinstance(event, yaml.MappingEndEvent):
+                return found
             line = event.start_mark.line + 1
             if not isinstance(event, yaml.ScalarEvent):
                 raise NotPlain(f"line {line}: a key must be a text")
             if event.value in found or event.value == "<<":
                 raise NotPlain(f"line {line}: the key {event.value!r:.60} stands twice, or merges others")
             found[event.value] = self._value(next(self._events), depth + 1)
-        return found
 
 
 def _scalar(text: str) -> Any:
