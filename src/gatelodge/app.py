@@ -35,7 +35,9 @@ from gatelodge.core.clock import Clock
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
-from gatelodge.gateway import Gateway, reading
+from gatelodge.gateway import Gateway
+from gatelodge.gateway.reading import Reading
+from gatelodge.gateway.records import registering
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
@@ -75,10 +77,11 @@ FORGETTING: tuple[Callable[[int], Operation[bool]], ...] = (
 class App:
     """A node, from its database to its last row of routes. ``start`` it before it is called, ``stop`` it after."""
 
-    def __init__(self, site: Site, held: contextlib.AsyncExitStack) -> None:
+    def __init__(self, site: Site, held: contextlib.AsyncExitStack, reading: Reading) -> None:
         self.site = site
         self._held = held
         self._gateway = Gateway(site)
+        reading.begin(self._gateway.relaying)
         self._dispatch = Dispatcher(
             site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
         )
@@ -191,6 +194,7 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
         live = LiveNode(store, clock, ring, node_id=node_id, name=name, public_url=config.public_url)
         is_alone = not is_postgres(config.database_name)
         access = AccessTokens(store, clock, live, config)
+        reading = Reading()
         site = Site(
             config=config,
             store=store,
@@ -201,7 +205,8 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             access=access,
             limits=RateLimits(config.rate_limit),
             read_catalogue=reading.read,
+            check_database=registering.check,
             rows_problem=_rows_problem,
             calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )
-        return App(site, held.pop_all())
+        return App(site, held.pop_all(), reading)

@@ -10,7 +10,9 @@ from tests.docs.reference import ROOT
 from tests.requirements import requirement
 
 PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
-NAMED = {value for name, value in vars(permissions).items() if name.startswith(("MANAGE_", "EDIT_", "USE_"))}
+NAMED = {
+    value for name, value in vars(permissions).items() if name.startswith(("MANAGE_", "EDIT_", "USE_", "APPROVE_"))
+}
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -38,7 +38,7 @@ def enable_oauth(page: Page) -> None:
 
 
 def enter_callback_url(page: Page, url: str) -> None:
-    page.get_by_label("Callback URL").fill(url)
+    page.get_by_label("Callback URL 1", exact=True).fill(url)
 
 
 def include_scopes(page: Page, *labels: str) -> None:

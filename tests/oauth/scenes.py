@@ -37,18 +37,16 @@ def add_app(
     at, n = org or house.org, next(NUMBERS)
     named = {name: value for name, value in changes.items() if name in settings.LABELS}
     made = settings.Settings(
-        label=label or f"App {n}",
-        api_name=f"App_{n}",
+        **{"label": label or f"App {n}", "api_name": f"App_{n}"} | named,
         contact_email="dev@client.example",
         callback_urls=callback_urls or (HTTPS,),
         scopes=scopes,
-        **named,
     )
     app = seeding.new_app(house.site, at.id, made, preset="other", created_by="robin@acme.example")
     ours = {name: value for name, value in changes.items() if name not in named}
     app = msgspec.structs.replace(app, policies=policies.Policies(**ours))
     if checked:
-        house.write(propagation.create_app, app, now_ms=house.site.clock.now_ms(), delay=0)
+        house.write(propagation.create_app, app, actor="a test", now_ms=house.site.clock.now_ms(), delay=0)
     else:
         house.write(release_unchecked, app, house.site.clock.now_ms())
     house.catch_up()

@@ -7,12 +7,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.core import mcp_servers, server_items
+from gatelodge.core import hosted, mcp_servers, server_items
 from gatelodge.core.apps.policies import Policies
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access, PermissionSet
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.server_items import Item, Items
+from gatelodge.gateway.records.variants import VARIANTS
 from tests.gateway.speaking import SERVER, Client, token
 from tests.generated import MANY
 from tests.house import House
@@ -171,3 +172,11 @@ def test_one_call_too_many_gets_429_and_the_seconds_to_wait_and_nobody_else_does
     assert client.modern("tools/list").status_code == 200
     answer = send(robin, f"/setup/apps/{app_of(house).id}/policies", mcp_calls_per_minute="100001")
     assert answer.status_code == 422 and "100001 is not allowed: choose 0 to 100000." in answer.text
+
+
+@requirement("servers:hosted-by-name")
+def test_the_hosted_tools_that_are_known_by_name_are_those_that_their_program_has():
+
+    assert {variant: list(tools) for variant, tools in hosted.TOOLS.items()} == {
+        variant: [tool.name for tool in tools] for variant, tools in VARIANTS.items()
+    }

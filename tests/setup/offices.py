@@ -135,13 +135,14 @@ def words(page: httpx2.Response) -> str:
 
 
 def audited(house: House, subject: str) -> list[tuple[str, str, str]]:
-    """Actor, tag and details of what was written down about a record."""
+    """Actor, tag and details of what was written down about a record, besides its making and sign-ins."""
     from gatelodge.core.operation import many
 
     def events() -> Any:
         return (
             yield from many(
-                "SELECT actor, tag, details FROM audit_events WHERE subject = :subject ORDER BY at LIMIT :limit",
+                "SELECT actor, tag, details FROM audit_events WHERE subject = :subject AND kind <> 'sign_in'"
+                " AND tag <> 'org:settings:create' ORDER BY seq LIMIT :limit",
                 lambda actor, tag, details: (actor, tag, details),
                 subject=subject,
                 limit=100,

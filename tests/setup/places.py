@@ -35,6 +35,34 @@ def of_an_app(below: str) -> GO:
     return go
 
 
+def page_for_users(page: Page, dev: Dev) -> None:
+    """The page that an app's link leads to, made where there is none yet."""
+    of_an_app("/connect?client=claude")(page, dev)
+    if page.get_by_role("button", name="Make the page").count():
+        page.get_by_role("button", name="Make the page").click()
+    page.goto(page.locator("#page-link").inner_text())
+
+
+def review(page: Page, dev: Dev) -> None:
+    """A change that somebody would notice, before it is saved."""
+    of_an_app("/edit")(page, dev)
+    page.get_by_role("button", name="Remove callback URL 1").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
+def contested(page: Page, dev: Dev) -> None:
+    """A form that was opened before somebody else saved the app."""
+    of_an_app("/edit")(page, dev)
+    page.get_by_label("Description").fill("Mine")
+    page.locator("input[name=revision]").evaluate("field => { field.value = '0' }")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
+def row_menu(page: Page, dev: Dev) -> None:
+    page.goto(f"{dev.issuer}/setup/apps")
+    page.get_by_role("button", name="Actions for Cursor").click()
+
+
 def authorize(page: Page, dev: Dev, preset: str, redirect_uri: str) -> None:
     """A client's request, as the browser opens it."""
     asked = {
@@ -75,7 +103,7 @@ def refused_form(page: Page, dev: Dev) -> None:
     page.goto(f"{dev.issuer}/setup/apps/new?preset=cursor")
     page.get_by_label("External Client App Name").fill("")
     page.get_by_label("Contact Email").fill("nobody")
-    page.get_by_label("Callback URL").fill("http://example.com/a\nfoo:bar")
+    page.get_by_label("Callback URL 1", exact=True).fill("http://example.com/a")
     page.get_by_role("button", name="Create", exact=True).click()
 
 
@@ -186,7 +214,7 @@ def stay(page: Page, dev: Dev) -> None:
 
 def reset_link(page: Page, dev: Dev) -> None:
     of_a_user(page, dev)
-    page.get_by_role("button", name="Make a password reset link").click()
+    page.get_by_role("button", name="Make a password link").click()
     page.locator("#reset-link").wait_for()
 
 
@@ -216,6 +244,14 @@ BY_ROW: dict[str, GO] = {
     "/setup/apps/new": at("/setup/apps/new"),
     "/setup/apps/{app_id}": of_an_app(""),
     "/setup/apps/{app_id}/edit": of_an_app("/edit"),
+    "/setup/apps/deleted": at("/setup/apps/deleted"),
+    "/setup/apps/{app_id}/delete": of_an_app("/delete"),
+    "/setup/apps/{app_id}/activity": of_an_app("/activity"),
+    "/setup/audit": at("/setup/audit"),
+    "/setup/sign-ins": at("/setup/sign-ins"),
+    "/setup/my-sign-ins": at("/setup/my-sign-ins"),
+    "/setup/apps/{app_id}/connect": of_an_app("/connect"),
+    "/connect/{token}": page_for_users,
     "/setup/apps/{app_id}/policies": of_an_app("/policies"),
     "/setup/apps/{app_id}/credentials": of_an_app("/credentials"),
     "/setup/mcp-servers": at("/setup/mcp-servers"),
@@ -224,8 +260,11 @@ BY_ROW: dict[str, GO] = {
     "/setup/mcp-servers/{server_name}/items": at("/setup/mcp-servers/sobject-reads/items"),
     "/setup/mcp-servers/{server_name}/item": at("/setup/mcp-servers/sobject-reads/item?kind=tool&name=find"),
     "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
-    "/setup/mcp-servers/{name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
-    "/setup/mcp-servers/{name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
+    "/setup/mcp-servers/{server_name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
+    "/setup/mcp-servers/{server_name}/database": at("/setup/mcp-servers/sobject-reads/database?look=1"),
+    "/setup/mcp-servers/{server_name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
+    "/setup/scopes": at("/setup/scopes"),
+    "/setup/step-up": at("/setup/step-up"),
     "/setup/approvals": at("/setup/approvals"),
     "/setup/approvals/{id}": at("/setup/approvals/none"),
     "/setup/my-approvals": at("/setup/my-approvals"),
@@ -269,6 +308,12 @@ BY_ROW: dict[str, GO] = {
     "/flow": consent,
 }
 BY_STATE: dict[str, GO] = {
+    "a form that somebody else was faster with": contested,
+    "the menu of a row": row_menu,
+    "a list that is filtered": at("/setup/apps?q=cursor&status=ready&client=cursor&by=robin@acme.example"),
+    "a list in which nothing is found": at("/setup/apps?q=nothing+of+the+kind"),
+    "a callback URL with a slip": at("/setup/apps/new?preset=vscode"),
+    "a link that leads nowhere": at("/connect/0xI000000000000AAA.none"),
     "a new records server": at("/setup/mcp-servers/new?kind=records"),
     "a server that was refused": refused_server,
     "a server that can't be read": unread_server,

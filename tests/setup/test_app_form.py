@@ -52,7 +52,7 @@ def test_the_keyboard_alone_makes_an_app(page: Page, org: Dev):
     page.keyboard.press("Enter")
     tab_to(page, page.get_by_label("Enable OAuth", exact=False))
     page.keyboard.press("Space")
-    tab_to(page, page.get_by_label("Callback URL"))
+    tab_to(page, page.get_by_label("Callback URL 1", exact=True))
     page.keyboard.type(CLAUDE[0])
     tab_to(page, page.get_by_label("Available OAuth Scopes"))
     page.keyboard.press("ArrowDown")
@@ -84,7 +84,7 @@ def test_without_javascript_an_app_is_made_from_a_preset_with_scopes_moved(plain
     expect(plain.get_by_label("External Client App Name")).to_have_value("Without script")
     plain.locator(".preset", has_text="Claude").first.click()
     plain.get_by_role("button", name="Use this client").click()
-    expect(plain.get_by_label("Callback URL")).to_have_value("\n".join(CLAUDE))
+    expect(plain.get_by_label("Callback URL 1", exact=True)).to_have_value(CLAUDE[0])
     plain.get_by_label("Selected OAuth Scopes").select_option("refresh_token")
     plain.get_by_role("button", name="Remove the marked scopes").click()
     expect(plain.get_by_label("Available OAuth Scopes").locator("option")).to_have_count(len(SCOPES) - 1)
@@ -101,16 +101,18 @@ def test_pointing_at_a_client_fills_the_form_and_the_arrow_keys_only_choose(page
     open_form(page, org)
     page.get_by_label("External Client App Name").fill("Typed before")
     page.locator(".preset", has_text="Cursor").click()
-    expect(page.get_by_label("Callback URL")).to_have_value(re.compile("cursor://anysphere.cursor-mcp/oauth/callback"))
+    expect(page.get_by_label("Callback URL 1", exact=True)).to_have_value(
+        re.compile("cursor://anysphere.cursor-mcp/oauth/callback")
+    )
     expect(page.get_by_label("External Client App Name")).to_have_value("Typed before")
     expect(page.get_by_label("Selected OAuth Scopes").locator("option")).to_have_count(2)
     page.get_by_role("radio", name="Cursor").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="ChatGPT")).to_be_checked()
-    expect(page.get_by_label("Callback URL")).to_have_value(re.compile("cursor://"))
+    expect(page.get_by_label("Callback URL 1", exact=True)).to_have_value(re.compile("cursor://"))
     page.get_by_role("button", name="Use this client").press("Enter")
-    expect(page.get_by_label("Callback URL")).to_have_value("")
+    expect(page.get_by_label("Callback URL 1", exact=True)).to_have_value("")
     expect(page.get_by_role("main")).to_contain_text("Copy the callback URL from ChatGPT's own settings")
 
 
@@ -122,10 +124,10 @@ def test_a_refused_form_keeps_everything_and_its_summary_leads_to_each_field(pag
     page.get_by_label("Enable OAuth", exact=False).check()
     typed = {
         "External Client App Name": "", "API Name": "two__parts", "Contact Email": "nobody",
-        "Contact Phone": "call me", "Info URL": "http://a.example", "Callback URL": "http://a.example/x\nfoo:bar",
+        "Contact Phone": "call me", "Info URL": "http://a.example", "Callback URL 1": "http://a.example/x",
     }  # fmt: skip
     for label, value in typed.items():
-        page.get_by_label(label).fill(value)
+        page.get_by_role("textbox", name=label).fill(value)
     page.get_by_label("Distribution State").select_option("Packaged")
     page.get_by_label("Description").fill("Two\nlines")
     page.get_by_role("button", name="Create", exact=True).click()
@@ -134,7 +136,7 @@ def test_a_refused_form_keeps_everything_and_its_summary_leads_to_each_field(pag
     expect(summary).to_be_focused()
     expect(summary).to_contain_text("Nothing was saved. 7 fields need another look:")
     for label, value in typed.items():
-        field = page.get_by_label(label)
+        field = page.get_by_role("textbox", name=label)
         expect(field).to_have_value(value)
         expect(field).to_have_attribute("aria-invalid", "true")
         message = page.locator(f"#{field.get_attribute('id')}-error").inner_text()

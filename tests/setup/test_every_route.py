@@ -17,9 +17,9 @@ POSTS = tuple(row.path for row in places.ROWS if "POST" in row.methods)
 USER_ID = re.compile(r"/setup/users/(005\w{15})")
 APP_ID = re.compile(r"/setup/apps/(0xI\w{15})")
 FOR_EVERYBODY = (
-    "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/verify",
+    "/setup", "/setup/password", "/setup/theme", "/setup/connections", "/setup/sessions", "/setup/my-sign-ins", "/setup/verify",
     "/setup/second-factors", "/setup/second-factors/totp", "/setup/second-factors/passkey", "/setup/connect",
-    "/setup/connect/{user_code}", "/setup/preferences", "/setup/search", "/setup/my-approvals", "/setup/approvals/{id}",
+    "/setup/connect/{user_code}", "/setup/preferences", "/setup/search", "/setup/my-approvals", "/setup/approvals/{id}", "/setup/step-up",
 )  # fmt: skip
 """Rows of Setup that need no permission."""
 FOR_STRANGERS = ("/setup/first", "/setup/connect", "/setup/connect/{user_code}")
@@ -41,7 +41,7 @@ def filled(house: House, path: str) -> str:
     found = path.replace("{provider}", "nobodys").replace("{user_code}", "BCDF-GHJK")
     found = found.replace("{server_name}", "sobject-reads")
     found = found.replace("{set_name}", "Standard_User")
-    found = found.replace("{name}", "sobject-reads").replace("{server}", "sobject-reads").replace("{id}", "none")
+    found = found.replace("{server}", "sobject-reads").replace("{id}", "none")
     found = found.replace("{code}", "GL-3012").replace("{trace_id}", "01KB0000000000000000000000")
     if "{app_id}" in path:
         found = found.replace("{app_id}", APP_ID.findall(sign_in(house, 0).front.get("/setup/apps").text)[0])

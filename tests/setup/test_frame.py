@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from gatelodge.setup.frame import TREE
+from gatelodge.setup.tree import TREE
 from tests import browsing
 from tests.requirements import requirement
 from tests.running import Dev, running_dev

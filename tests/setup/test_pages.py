@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from gatelodge.setup.frame import TREE
+from gatelodge.setup.tree import TREE
 from tests import browsing
 from tests.postgres import _free_port as free_port
 from tests.requirements import requirement

@@ -203,5 +203,5 @@ def test_a_form_that_was_opened_before_another_save_is_refused(house: House, pat
     old = robin.front.get(path).text
     assert send(robin, path, below_level="Block").status_code == 303
     late = robin.front.post(path, data=sent(old, access_token_minutes="5"))
-    assert late.status_code == 422 and "changed by someone else" in words(late)
+    assert late.status_code == 409 and "Somebody else saved this app" in words(late)
     assert re.search(r'name="access_token_minutes" value="5"', late.text) and saved(house).access_token_minutes == 10

@@ -5,6 +5,7 @@
 import io
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages import mofile, pofile
@@ -13,12 +14,14 @@ from babel.messages.extract import extract
 
 from gatelodge.core.apps import policies, presets, settings
 from gatelodge.core.scopes import SCOPES
-from gatelodge.setup.frame import LABELS, TREE
+from gatelodge.setup.frame import LABELS
+from gatelodge.setup.tree import TREE
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"
 LOCALES = SOURCE / "locale"
 KEYWORDS = {"_": None, "gettext": None, "mark": None, "ngettext": (1, 2)}
+MADE = datetime(2026, 11, 24, tzinfo=UTC)
 Message = str | tuple[str, ...]
 
 
@@ -85,6 +88,7 @@ def written(catalogue: Catalog) -> bytes:
 def compiled(catalogue: Catalog) -> bytes:
     """A catalogue as programs read it."""
     made = io.BytesIO()
+    catalogue.creation_date = catalogue.revision_date = MADE  # or two builds would differ
     mofile.write_mo(made, catalogue)
     return made.getvalue()
 

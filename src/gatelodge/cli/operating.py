@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
 from gatelodge.core import connected_apps, deactivation, keys, orgs, revoking, users
 from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Refused
@@ -78,7 +78,9 @@ async def app_import_connected(site: Site, org: Org, arguments: dict[str, Any]) 
         name=arguments["name"],
         imported_at=site.clock.now(),
     )
-    await site.store.run(connected_apps.remember, imported)
+    said: dict[str, object] = {"name": imported.name}
+    remember, key = connected_apps.remember, imported.client_id
+    await run_audited(site, org, "app:connected_app:import", key, said, remember, imported)
     return {"name": imported.name, "consumer_key": imported.client_id}
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatelodge.cli.verb import ACTOR, NotFound, knows_its_url
+from gatelodge.cli.verb import ACTOR, NotFound, knows_its_url, run_audited
 from gatelodge.core import identity_providers, secrets, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.identity_providers import IdentityProvider, Rules
@@ -53,7 +53,8 @@ async def provider_add(site: Site, org: Org, arguments: dict[str, Any]) -> objec
         created_at=site.clock.now(),
     )
     identity_providers.check_issuer(made)
-    await site.store.run(identity_providers.add, made)
+    said: dict[str, object] = {"name": made.name, "issuer": made.issuer, "client_id": made.client_id}
+    await run_audited(site, org, "org:identity_provider:add", made.id, said, identity_providers.add, made)
     return _provider(site, org, made)
 
 
@@ -64,7 +65,9 @@ async def provider_list(site: Site, org: Org, arguments: dict[str, Any]) -> obje
 
 async def provider_remove(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Let nobody sign in through a provider any more. Raises ``NotFound``."""
-    if not await site.store.run(identity_providers.remove, org.id, arguments["name"]):
+    name = arguments["name"]
+    removing = identity_providers.remove
+    if not await run_audited(site, org, "org:identity_provider:remove", name, {"name": name}, removing, org.id, name):
         raise NotFound(f"this org has no identity provider {arguments['name']!r}; identity-provider list shows them")
     return {"removed": arguments["name"]}
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from gatelodge.cli.verb import ACTOR
 from gatelodge.core import (
+    audit,
     keys,
     mcp_servers,
     orgs,
@@ -110,6 +112,8 @@ def first_org(org: Org, key: keys.SigningKey, now: int) -> Operation[bool]:
         return False  # ON CONFLICT has changed nothing: another start was first
     yield from keys.add(key)
     yield from permissions.create(org.id, secrets.new_id(PERMISSION_SET), permissions.ADMINISTRATOR)
+    said: dict[str, object] = {"name": org.name, "label": org.label, "kind": org.kind}
+    yield from audit.record(org.id, now * 1000, ACTOR, "org:settings:create", org.id, said)
     return True
 
 
@@ -161,7 +165,7 @@ def _everything(site: Site, org_id: str, hashes: list[str]) -> Operation[None]:
     yield from _records(org_id, Path(site.config.data) / "sample.db", site.clock.now_ms())
     for name in CLIENTS:
         made = _app_for(site, org_id, presets.BY_NAME[name])
-        yield from propagation.create_app(made, now_ms=site.clock.now_ms(), delay=0)
+        yield from propagation.create_app(made, actor=ACTOR, now_ms=site.clock.now_ms(), delay=0)
 
 
 def _people(org_id: str, hashes: list[str], now: int) -> Operation[None]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import apps, auditing, operating, people, servers
+from gatelodge.cli import apps, auditing, operating, people, rights, server_parts, servers
 from gatelodge.cli.seeding import make_org, new_app
-from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url, run_audited
 from gatelodge.core import orgs, permissions, propagation, secrets, users
 from gatelodge.core.apps import as_command, presets, registry
 from gatelodge.core.apps.fields import Field, from_text
@@ -53,20 +53,24 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     preset = presets.BY_NAME.get(arguments["preset"] or "other")
     if preset is None:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
+    settings = settings_of(arguments)
+    made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
+    told: dict[str, Any] = {"actor": ACTOR, "now_ms": site.clock.now_ms(), "delay": site.config.delay}
+    stored = await site.store.run(propagation.create_app, made, **told)
+    return _app(stored)
+
+
+def settings_of(arguments: dict[str, Any]) -> Settings:
+    """The Settings that the flags of ``app create`` say, with what its preset fills in."""
+    preset = presets.BY_NAME[arguments["preset"] or "other"]
     given = {field.name: arguments[field.name] for field in FIELDS if arguments.get(field.name) is not None}
     filled = preset.callback_urls if arguments["preset_callbacks"] else ()
-    settings = msgspec.convert(
-        given
-        | {
-            "api_name": given.get("api_name") or api_name_from(given["label"]),
-            "callback_urls": tuple(dict.fromkeys((*filled, *given.get("callback_urls", ())))),
-            "scopes": tuple(filter(None, given.get("scopes", as_command.DEFAULT_SCOPES))),
-        },
-        Settings,
-    )
-    made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
-    stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
-    return _app(stored)
+    made = {
+        "api_name": given.get("api_name") or api_name_from(given["label"]),
+        "callback_urls": tuple(dict.fromkeys((*filled, *given.get("callback_urls", ())))),
+        "scopes": tuple(filter(None, given.get("scopes", as_command.DEFAULT_SCOPES))),
+    }
+    return msgspec.convert(given | made, Settings)
 
 
 async def app_list(site: Site, org: Org, arguments: dict[str, Any]) -> object:
@@ -124,9 +128,11 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         raise Refused(f"the password has {len(given)} characters; at least {SHORTEST_PASSWORD} are needed", "password")
     password = given or secrets.new_token()[:20]
     sets = (*([permissions.ADMINISTRATOR.api_name] if arguments["admin"] else []), *arguments["permission_sets"])
-    made = await site.store.run(
-        users.create,
-        id=secrets.new_id(USER),
+    user_id = secrets.new_id(USER)
+    said: dict[str, object] = {"username": arguments["username"], "permission_sets": sets}
+    made = await run_audited(
+        site, org, "user:account:create", user_id, said, users.create,
+        id=user_id,
         org_id=org.id,
         username=arguments["username"],
         name=arguments["name"] or arguments["username"],
@@ -135,7 +141,7 @@ async def user_create(site: Site, org: Org, arguments: dict[str, Any]) -> object
         permission_sets=sets,
         time_zone=org.preferences.time_zone,
         now=site.clock.now(),
-    )
+    )  # fmt: skip
     return _user(made) | {"permission_sets": list(sets)} | ({} if given else {"password": password})
 
 
@@ -192,6 +198,8 @@ def _org(site: Site, org: Org) -> dict[str, Any]:
 VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
+    **rights.VERBS,
+    **server_parts.VERBS,
     **servers.VERBS,
     **apps.VERBS,
     "user reset-link": people.reset_link,

@@ -6,12 +6,14 @@ An event is written with the change that it tells of, in one transaction, and ch
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from gatelodge.core import chains
 from gatelodge.core.operation import BATCH, Operation, Value, defer, execute, many, one
+
+T = TypeVar("T")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +59,23 @@ def record(org_id: str, now_ms: int, actor: str, tag: str, subject: str, details
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
-    """What a change made of what, by field: ``{"label": ["Old", "New"]}``."""
-    names = dict.fromkeys((*before, *after))
-    return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
+    """What a change made of what, by field: ``{"label": {"from": "Old", "to": "New"}}``."""
+    return {
+        name: {"from": before.get(name), "to": after.get(name)}
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    }
+
+
+def beside(
+    work: Operation[T], org_id: str, now_ms: int, actor: str, tag: str, subject: str, **details: object
+) -> Operation[T]:
+    """An operation with its event, for one that knows nobody who does it. One that changes nothing (False) has none."""
+    done: T = yield from work
+    is_nothing: object = done
+    if is_nothing is not False:
+        yield from record(org_id, now_ms, actor, tag, subject, details)
+    return done
 
 
 def write(events: list[Event]) -> Operation[None]:
@@ -87,11 +103,11 @@ def linked(event: Event, seq: int) -> tuple[Value, ...]:
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events: by who did it, of which kind, about which record, and between which times (epoch ms). "" and 0 ask
-    for all.
+    """Which events: by who did it, of which kind, about which record, and between which times (epoch ms). "", () and 0
+    ask for all. ``actors`` are the names that one person goes by: their id, and their username where Setup wrote that.
     """
 
-    actor: str = ""
+    actors: tuple[str, ...] = ()
     kind: str = ""
     subject: str = ""
     since: int = 0
@@ -100,7 +116,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 def page(org_id: str, asked: Filter, *, before: int = 0, limit: int) -> Operation[list[Recorded]]:
     """Events of an org, the newest first; ``before``: the number of the last one of the page before, 0: the first."""
-    of: dict[str, Value] = {"actor": asked.actor, "kind": asked.kind, "subject": asked.subject}
+    found: list[Recorded] = []
+    for actor in asked.actors or ("",):  # each by its index; together they would be sorted
+        found += yield from _page(org_id, asked, actor, before=before, limit=limit)
+    return sorted(found, key=lambda each: -each.seq)[:limit]
+
+
+def _page(org_id: str, asked: Filter, actor: str, *, before: int, limit: int) -> Operation[list[Recorded]]:
+    of: dict[str, Value] = {"actor": actor, "kind": asked.kind, "subject": asked.subject}
     named = {name: value for name, value in of.items() if value}
     where = "".join(f" AND {name} = :{name}" for name in named)
     if asked.since:

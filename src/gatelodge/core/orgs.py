@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gatelodge.core import addresses, audit, keys
+from gatelodge.core import scopes as scope_words
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, SigningKey
 from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
@@ -48,15 +49,19 @@ class Org(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 1
     issuer: str
     path: str
+    custom_scopes: scope_words.Custom = ()
 
 
 def make(public_url: str) -> Callable[..., Org]:
     """The maker of ``Org`` values for a deployment whose public URL this is."""
     base = public_url.rstrip("/")
 
-    def made(*, name: str, trusted_ranges: str, preferences: str, app_rules: str, **columns: object) -> Org:
+    def made(
+        *, name: str, trusted_ranges: str, preferences: str, app_rules: str, custom_scopes: str, **columns: object
+    ) -> Org:
         issuer = f"{base}/o/{name}" if name else base
         made_here = {
+            "custom_scopes": msgspec.json.decode(custom_scopes),
             "issuer": issuer,
             "path": urlsplit(issuer).path,
             "trusted_ranges": trusted_ranges.split(),
@@ -73,7 +78,7 @@ def all_orgs(public_url: str) -> Operation[list[Org]]:
     return (
         yield from many(
             "SELECT id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, preferences, app_rules,"
-            " revision FROM orgs ORDER BY name LIMIT :limit",
+            " custom_scopes, revision FROM orgs ORDER BY name LIMIT :limit",
             make(public_url),
             limit=MOST_ORGS,
         )
@@ -186,6 +191,32 @@ def change(changed: Org) -> Operation[None]:
     if saved is None:
         raise Refused(CHANGED_MEANWHILE)
     yield from announce(changed.id, "org", changed.id)
+
+
+def own_scopes(org_id: str) -> Operation[scope_words.Custom]:
+    """The scopes of the org's own."""
+    kept = yield from one("SELECT custom_scopes AS value FROM orgs WHERE id = :org_id", text, org_id=org_id)
+    return msgspec.json.decode(kept or "[]", type=scope_words.Custom)
+
+
+def change_scopes(
+    org_id: str, before: scope_words.Custom, after: scope_words.Custom, *, actor: str, now_ms: int
+) -> Operation[None]:
+    """Save the org's own scopes, everywhere within a second. Raises ``Refused``, also when somebody else was faster."""
+    scope_words.check_custom(after)
+    old, new = (msgspec.json.encode(each).decode() for each in (before, after))
+    saved = yield from one(
+        "UPDATE orgs SET custom_scopes = :after WHERE id = :org_id AND custom_scopes = :before RETURNING id",
+        str_id,
+        org_id=org_id,
+        before=old,
+        after=new,
+    )
+    if saved is None:
+        raise Refused("The scopes were changed by somebody else meanwhile: nothing is saved. Look at them again.")
+    told: dict[str, object] = {"from": [each.name for each in before], "to": [each.name for each in after]}
+    yield from audit.record(org_id, now_ms, actor, "org:scopes:change", org_id, told)
+    yield from announce(org_id, "org", org_id)
 
 
 def app_rules(org_id: str) -> Operation[AppRules]:

@@ -102,9 +102,9 @@ class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
     waits: int
 
 
-def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
+def create_app(made: ExternalClientApp, *, actor: str, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
-    app_settings.check(made.settings)
+    app_settings.check(made.settings, (yield from orgs.own_scopes(made.org_id)))
     org_options.check_settings((yield from orgs.app_rules(made.org_id)), made.settings)
     stored = yield from registry.create(made)
     yield from credentials.add(
@@ -117,9 +117,8 @@ def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation
             made_at=made.created_at,
         )
     )
-    yield from audit.record(
-        made.org_id, now_ms, made.created_by, "app:settings:create", made.id, {"api_name": made.settings.api_name}
-    )
+    said: dict[str, object] = {"api_name": made.settings.api_name}
+    yield from audit.record(made.org_id, now_ms, actor, "app:settings:create", made.id, said)
     yield from release_app(stored, now_ms=now_ms, delay=delay)
     return stored
 
@@ -138,7 +137,7 @@ def change_app(
 
     Raises ``Invalid`` for a field that breaks a rule, ``Refused`` when the app was changed meanwhile.
     """
-    app_settings.check(settings)
+    app_settings.check(settings, (yield from orgs.own_scopes(before.org_id)))
     if settings != before.settings:
         org_options.check_settings((yield from orgs.app_rules(before.org_id)), settings)
     # Policies that are left as they are may name a user, server or permission set that has gone since. That is nothing
@@ -153,10 +152,15 @@ def change_app(
         before.org_id, before.id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000
     )
     yield from audit.record(
-        before.org_id, now_ms, actor, "app:settings:change", before.id, {"revision": saved.revision}
-    )
+        before.org_id, now_ms, actor, "app:settings:change", before.id,
+        {"revision": saved.revision, **_changed(before.settings, settings), **_changed(before.policies, policies)},
+    )  # fmt: skip
     yield from release_app(saved, now_ms=now_ms, delay=delay if saved.policies.is_enabled else 0)
     return saved
+
+
+def _changed(before: Settings | Policies, after: Settings | Policies) -> dict[str, object]:
+    return audit.changes(msgspec.structs.asdict(before), msgspec.structs.asdict(after))
 
 
 def known_to(org_id: str, policies: Policies) -> Operation[app_policies.Known]:

@@ -1,6 +1,10 @@
 """OAuth scopes: the words of the form, the words on the wire, and what a person is told they mean."""
 
+import re
+
 import msgspec
+
+from gatelodge.core.errors import Refused
 
 MCP_API = "mcp_api"
 REFRESH_TOKEN = "refresh_token"
@@ -12,11 +16,14 @@ OFFLINE_ACCESS = "offline_access"  # another word for refresh_token, listed in A
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """One scope: its value on the wire, Setup's label, and the sentence on the consent page."""
+    """One scope: its value on the wire, Setup's label, the sentence on the consent page, and the narrower scopes that it
+    includes.
+    """
 
     name: str
     label: str
     meaning: str
+    includes: tuple[str, ...] = ()
 
 
 SCOPES = (
@@ -39,3 +46,52 @@ def parse(value: str) -> tuple[str, ...]:
 def to_wire(scopes: tuple[str, ...]) -> str:
     """The ``scope`` parameter of an answer."""
     return " ".join(scopes)
+
+
+Custom = tuple[Scope, ...]
+"""An org's own scopes."""
+MOST_CUSTOM = 50
+NAME_SHAPE = re.compile(r"[a-z][a-z0-9_.:-]{0,59}")
+LONGEST_LABEL = 80
+LONGEST_MEANING = 200
+
+
+def known(custom: Custom) -> dict[str, Scope]:
+    """Every scope of an org by name."""
+    return BY_NAME | {scope.name: scope for scope in custom}
+
+
+def described(name: str, custom: Custom) -> Scope:
+    """A scope as people are told of it. One that was removed meanwhile stands under its name, and opens nothing."""
+    return known(custom).get(name) or Scope(name, name, name)
+
+
+def with_included(scopes: tuple[str, ...], custom: Custom) -> tuple[str, ...]:
+    """These scopes and all that they include, however far down (MCP: a broader scope satisfies a narrower demand)."""
+    by_name, found = {scope.name: scope for scope in custom}, list(dict.fromkeys(scopes))
+    for name in found:  # grows while it is walked
+        found.extend(each for each in (by_name[name].includes if name in by_name else ()) if each not in found)
+    return tuple(found)
+
+
+def check_custom(custom: Custom) -> None:
+    """Raises ``Refused`` for the first scope that breaks a rule."""
+    names = [scope.name for scope in custom]
+    if len(custom) > MOST_CUSTOM:
+        raise Refused(f"There are {len(custom)} scopes; at most {MOST_CUSTOM} are allowed.", "name")
+    for scope in custom:
+        if not NAME_SHAPE.fullmatch(scope.name) or scope.name in (*BY_NAME, OFFLINE_ACCESS):
+            raise Refused(
+                f"{scope.name!r:.80} can't be a scope of your own: use a-z, 0-9 and _ . : -, beginning with a letter, and"
+                " no name of a scope that every org has.",
+                "name",
+            )
+        if names.count(scope.name) > 1:
+            raise Refused(f"This org has a scope {scope.name} already.", "name")
+        for field, longest in (("label", LONGEST_LABEL), ("meaning", LONGEST_MEANING)):
+            said: str = getattr(scope, field)
+            if not 1 <= len(said) <= longest or not said.isprintable():
+                raise Refused(f"Enter 1 to {longest} characters of plain text; these are {len(said)}.", field)
+        unknown = [each for each in scope.includes if each not in names or each == scope.name]
+        if unknown:
+            raise Refused(f"{', '.join(unknown)!r:.200} is no other scope of this org's own.", "includes")

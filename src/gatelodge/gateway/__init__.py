@@ -43,7 +43,7 @@ class Gateway:
         self._site = site
         self._records, self._apis = Started(site), StartedApis(site)
         self._gate = Gate(site)
-        self._relaying = Relaying(site, self._gate)
+        self.relaying = Relaying(site, self._gate)
         self._approvals = Approvals(site)
         self.routes = (
             # Every method comes here: without a token the answer is 401, whatever the method.
@@ -95,7 +95,10 @@ class Gateway:
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
         if live.server.kind == UPSTREAM:
-            return await self._relaying.to(org, live, caller)
+            relayed = await self.relaying.to(org, live, caller)
+            if request.method != "POST" or not caller.permitted.has_conditions:
+                return relayed
+            return BeforeCalls(self._approvals, org, live.server, caller, relayed, records=site)
         site.calls.admit_read(org.id)
         served = await self._hosted(org, live, caller)
         if caller.permitted.has_conditions:
@@ -121,7 +124,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop the servers that were started."""
-        await self._relaying.stop()
+        await self.relaying.stop()
         await self._records.stop()
         await self._apis.stop()
 

@@ -18,7 +18,8 @@ from gatelodge.core.permitting import Verdict
 from gatelodge.gateway import step_up
 from gatelodge.gateway.approvals import REQUEST, STATE, Answered, Approvals, Asking
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.writing_down import NOTED, Noted
+from gatelodge.gateway.writing_down import NOTED, Noted, WrittenDown
+from gatelodge.web.site import Site
 
 LARGEST_BODY = 1024 * 1024
 TOO_LARGE = 413
@@ -65,11 +66,22 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BeforeCalls:
-    """One request on its way to a server, with its caller known."""
+    """One request on its way to a server, with its caller known. ``records``: nothing around this writes down what is
+    answered here, so this does.
+    """
 
-    def __init__(self, approvals: Approvals, org: Org, server: McpServer, caller: Caller, served: ASGIApp) -> None:
+    def __init__(
+        self,
+        approvals: Approvals,
+        org: Org,
+        server: McpServer,
+        caller: Caller,
+        served: ASGIApp,
+        *,
+        records: Site | None = None,
+    ) -> None:
         self._approvals, self._org, self._server, self._caller = approvals, org, server, caller
-        self._served = served
+        self._served, self._records = served, records
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the server answer."""
@@ -83,11 +95,14 @@ class BeforeCalls:
         noted: Noted = scope.get(NOTED) or Noted()
         answer = await self._answer(sent, headers, noted) if sent else _error(NULL, PARSE_ERROR, "Parse error")
         if isinstance(answer, Response):
-            await answer(scope, receive, send)
+            answered: ASGIApp = _Answered(answer, noted)
+            if self._records is not None:
+                answered = WrittenDown(self._records, self._server, self._caller, answered)
+            await answered(scope, _again(body, receive), send)
             return
         length = (b"content-length", str(len(answer)).encode())
         others = [each for each in scope["headers"] if each[0] not in (b"content-length", b"transfer-encoding")]
-        await self._served({**scope, "headers": [*others, length]}, _again(answer, receive), send)
+        await self._served({**scope, NOTED: noted, "headers": [*others, length]}, _again(answer, receive), send)
 
     async def _answer(self, sent: Sent, headers: Mapping[bytes, str], noted: Noted) -> Response | bytes:
         """The answer, or the body that goes on; ``noted`` is told what the record of the call says of it."""
@@ -118,6 +133,20 @@ class BeforeCalls:
                 return permitted.resource(sent.name)
             case _:
                 return Verdict(is_allowed=True)
+
+
+class _Answered:
+    """An answer of ours, as the record of the call is to say it."""
+
+    def __init__(self, answer: Response, noted: Noted) -> None:
+        self._answer, self._noted = answer, noted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _ = await receive()  # so that the record has what was asked
+        about: Noted | None = scope.get(NOTED)
+        if about is not None:
+            about.outcome, about.approval_id = self._noted.outcome, self._noted.approval_id
+        await self._answer(scope, receive, send)
 
 
 def read(body: bytes) -> Sent | None:

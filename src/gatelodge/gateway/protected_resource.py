@@ -16,7 +16,7 @@ from gatelodge.core.mcp_servers import McpServer, resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
-from gatelodge.core.scopes import MCP_API
+from gatelodge.core.scopes import MCP_API, with_included
 from gatelodge.core.server_kinds import UPSTREAM
 from gatelodge.core.tokens import Claims
 from gatelodge.gateway.caller import Caller
@@ -63,7 +63,7 @@ class Gate:
             raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
         if MCP_API not in accepted.scopes:
             raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
-        permitted = self._permitted(accepted, live)
+        permitted = self._permitted(org, accepted, live)
         if permitted.refusal:
             raise Turned(403, "", permitted.refusal)
         self._count(org, accepted, permitted.calls_per_minute)
@@ -83,15 +83,15 @@ class Gate:
             accepted = await self._site.access.still_there(org, claims)
         except NotAccepted:
             return None
-        permitted = self._permitted(accepted, live)
+        permitted = self._permitted(org, accepted, live)
         if MCP_API not in accepted.scopes or permitted.refusal:
             return None
         if admission.check_user(accepted.client.policies, accepted.user.access):
             return None
         return _caller(org, caller.server, accepted, permitted)
 
-    def _permitted(self, accepted: Accepted, live: LiveServer) -> Permitted:
-        client, user, scopes = accepted.client, accepted.user, accepted.scopes
+    def _permitted(self, org: Org, accepted: Accepted, live: LiveServer) -> Permitted:
+        client, user, scopes = accepted.client, accepted.user, with_included(accepted.scopes, org.custom_scopes)
         key = (live.server.id, client.client_id, user.user.id, *scopes)
         known = self._known.get(key)
         if known is None or known.client is not client or known.user is not user or known.live is not live:

@@ -3,6 +3,7 @@ do no more.
 """
 
 import asyncio
+import contextlib
 import importlib
 import time
 from typing import TYPE_CHECKING
@@ -13,9 +14,13 @@ from gatelodge.core.calls import Call, recorded
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import TOOL
+from gatelodge.core.server_items import TOOL, Catalogue, LacksCredential, NotRead
+from gatelodge.core.users import User
 from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.credentials import NeedsReader, NoCredential, headers_for, headers_to_read
 from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
+from gatelodge.gateway.user_grants import NeedsGrant
+from gatelodge.gateway.writing_down import NOTED, Noted
 from gatelodge.live import LiveServer
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
@@ -39,7 +44,41 @@ class Relaying:
     async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
-        return _Relayed(self._site, relay, self._upstream(live.server), live, caller)
+        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+
+    async def catalogue(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
+        """All that an upstream offers now to who brings its credential: this user's where each has their own.
+
+        Raises ``NotRead``.
+        """
+        relay = self._relay or await self._loaded()
+        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
+
+        upstream = self._upstream(server)
+        try:
+            given = await headers_to_read(self._site, org, server, reader)
+            try:
+                return await relay.catalogue(upstream, given)
+            except Unauthorized:
+                again = await headers_to_read(self._site, org, server, reader, refused=given)
+                if again == given:
+                    raise
+                return await relay.catalogue(upstream, again)
+        except (NeedsGrant, NeedsReader) as error:
+            return await self._reached(relay, upstream, str(error))
+        except (Failed, NoCredential) as error:
+            raise NotRead(str(error)) from None
+
+    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
+        """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
+        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
+
+        try:
+            with contextlib.suppress(Unauthorized):
+                _version = await relay.probe(upstream, {})
+        except Failed as error:
+            raise NotRead(str(error)) from None
+        raise LacksCredential(lacking)
 
     async def _loaded(self) -> "Relay":
         async with self._loading:
@@ -92,8 +131,12 @@ class Relaying:
 class _Relayed:
     """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
 
-    def __init__(self, site: Site, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller) -> None:
-        self._site, self._relay, self._upstream, self._live, self._caller = site, relay, upstream, live, caller
+    def __init__(
+        self, site: Site, org: Org, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller
+    ) -> None:
+        self._site, self._org, self._relay, self._upstream = site, org, relay, upstream
+        self._live, self._caller = live, caller
+        self._noted = Noted()
         self._found: Inbound | None = None
         self._begun = ""
         self._at = site.clock.now_ms()
@@ -101,12 +144,23 @@ class _Relayed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        self._trace_id = scope.get(TRACE_ID, "")
+        self._trace_id, self._noted = scope.get(TRACE_ID, ""), scope.get(NOTED) or self._noted
         done = await self._relay.serve(
-            scope, receive, send, self._caller, self._upstream, credential=_nothing, first=self._first
+            scope, receive, send, self._caller, self._upstream, credential=self._credential, first=self._first
         )
         done.duration_us = int((time.perf_counter() - began) * 1_000_000)
         self._site.calls.note(self._call(done), self._begun)
+
+    async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
+        """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+
+        try:
+            return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
+        except NeedsGrant as error:
+            raise Failed("refused", 403, str(error), data={"url": error.url}) from None
+        except NoCredential as error:
+            raise Failed("upstream_error", 502, str(error)) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
         """Before anything is sent on: that it can be written down, and the scopes that the tool needs besides."""
@@ -118,11 +172,14 @@ class _Relayed:
             verdict = caller.permitted.tool(found.name)
             if verdict.missing_scopes:
                 return _lacking(self._site, caller, verdict.missing_scopes)
-            if verdict.asks_first:
+            if verdict.asks_first and not self._noted.approval_id:
                 raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
-        call = self._call(Done(method=found.method, name=found.name))
         try:
-            self._begun = await self._site.calls.admit(call, is_write=item is not None and item.mark != "read")
+            if item is None or item.mark == "read":
+                self._site.calls.admit_read(caller.org_id)
+            else:
+                call = self._call(Done(method=found.method, name=found.name))
+                self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
             raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
         return None
@@ -141,6 +198,7 @@ class _Relayed:
             method=done.method[:100],
             name=done.name[:500],
             outcome=done.outcome,
+            approval_id=self._noted.approval_id,
             status=done.http_status,
             duration_us=done.duration_us,
             bytes_in=done.bytes_in,
@@ -157,8 +215,3 @@ def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
     return turned_away(
         org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}")
     )
-
-
-async def _nothing(caller: Caller) -> dict[str, str]:
-    """What an upstream without a credential gets."""
-    return {}

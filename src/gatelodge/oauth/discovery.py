@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gatelodge.core.apps.policies import LEVELS
 from gatelodge.core.keys import ALGORITHMS, CACHED_FOR
 from gatelodge.core.orgs import Org
-from gatelodge.core.scopes import OFFLINE_ACCESS, SCOPES
+from gatelodge.core.scopes import OFFLINE_ACCESS, SCOPES, Custom
 from gatelodge.oauth import logout
 from gatelodge.oauth.client_auth import METHODS, Method
 from gatelodge.oauth.grants import GRANTS
@@ -30,7 +30,7 @@ CLAIMS = (
 
 
 @lru_cache(maxsize=1024)
-def document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
+def document(issuer: str, algorithms: tuple[str, ...], custom: Custom = ()) -> bytes:
     """The metadata of an issuer (RFC 8414 §2) whose keys are for these algorithms.
 
     ``offline_access`` is listed here and in no challenge (MCP: Refresh Tokens).
@@ -47,7 +47,7 @@ def document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
             "userinfo_endpoint": f"{issuer}/services/oauth2/userinfo",
             "end_session_endpoint": f"{issuer}{logout.PATH}",
             "jwks_uri": f"{issuer}/id/keys",
-            "scopes_supported": [*(scope.name for scope in SCOPES), OFFLINE_ACCESS],
+            "scopes_supported": [*(scope.name for scope in (*SCOPES, *custom)), OFFLINE_ACCESS],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": list(GRANTS),
@@ -80,7 +80,7 @@ def client_authentication(endpoint: str, methods: tuple[Method, ...]) -> dict[st
 async def metadata(site: Site, org: Org, request: Request) -> Response:
     """Both well-known forms answer with the same document."""
     algorithms = (await site.live.keys(org.id)).algorithms
-    return Response(document(org.issuer, algorithms), headers=CACHED, media_type="application/json")
+    return Response(document(org.issuer, algorithms, org.custom_scopes), headers=CACHED, media_type="application/json")
 
 
 async def jwks(site: Site, org: Org, request: Request) -> Response:

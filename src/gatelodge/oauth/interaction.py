@@ -118,7 +118,7 @@ async def _sign_in(site: Site, org: Org, request: Request, waiting: Waiting, fie
     if not isinstance(answered, browser.SignedIn):
         return await _sign_in_page(site, org, request, waiting, answered)
     response = _again(org, waiting)
-    await browser.sign_in(site, org, request, response, answered)
+    await browser.sign_in(site, org, request, response, answered, to=waiting.asked.client.app_id)
     return response
 
 
@@ -130,7 +130,9 @@ async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> R
 
 async def _deny(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
     settled = _settled(site, org, request, waiting)
-    answers.first(waiting.asked, await site.store.run(answers.close, org.id, settled, site.clock.now()))
+    user_id = stands.session.user.id if stands.session else ""
+    answered = await site.store.run(answers.decline, waiting.asked, user_id, settled, site.clock.now())
+    answers.first(waiting.asked, answered)
     denied = OAuthError("access_denied", "end-user denied authorization")
     told = stands.step.told if isinstance(stands.step, Refuse) else denied
     return back_with_refusal(site, request, waiting.asked, told)
@@ -215,7 +217,7 @@ async def _consent_page(
         is_assured=callbacks.has_assured_identity(asked.redirect_uri),
         shown=what_is_asked(asked),
         needs_consent=is_new,
-        scopes=messages.in_plain_words(asked.scopes),
+        scopes=messages.in_plain_words(asked.scopes, org.custom_scopes),
         reaches=reach.of(org, client, asked.servers, visitor, asked.scopes, asked.resource),
         user=stands.session.user,
         action=f"{org.path}/flow",

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.core import credentials
+from gatelodge.core import credentials, mcp_servers
 from gatelodge.core.apps import admission
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient
@@ -103,6 +103,10 @@ async def _access_token(site: Site, org: Org, claims: Claims, user: LiveUser) ->
     try:
         accepted = await site.access.still_there(org, claims)
     except NotAccepted:
+        return None
+    # A token for an MCP server that was deactivated, or is gone, opens nothing.
+    active = (mcp_servers.resource(org, name) for name in await site.live.servers(org.id))
+    if claims.aud not in (org.issuer, *active):
         return None
     return Active(
         active=True,

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gatelodge.core import error_codes
 from gatelodge.core.orgs import Org
-from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.scopes import Custom, described
 from gatelodge.core.told_refusals import Told
 from gatelodge.oauth.errors import ToldToTheUser
 from gatelodge.oauth.steps import ACCESS_DENIED
@@ -51,6 +51,6 @@ class Plainly(msgspec.Struct, frozen=True):
     meaning: str
 
 
-def in_plain_words(scopes: tuple[str, ...]) -> tuple[Plainly, ...]:
-    """What these scopes let an app do."""
-    return tuple(Plainly(name, _(BY_NAME[name].meaning)) for name in scopes)
+def in_plain_words(scopes: tuple[str, ...], custom: Custom) -> tuple[Plainly, ...]:
+    """What these scopes let an app do; ``custom`` are the org's own."""
+    return tuple(Plainly(name, _(described(name, custom).meaning)) for name in scopes)

@@ -37,6 +37,9 @@ class TokenAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     issued_token_type: str = ""
 
 
+REFRESH = "refresh_token"
+
+
 async def token(site: Site, org: Org, request: Request) -> Response:
     """Exchange a grant for tokens."""
     try:
@@ -57,6 +60,8 @@ async def token(site: Site, org: Org, request: Request) -> Response:
         if isinstance(granted, Denied):
             raise OAuthError(granted.error, granted.description)
         answer = await _answer(site, org, asked, granted)
+        if form["grant_type"] != REFRESH:
+            site.calls.note_sign_in(org.id, authenticated.client.app_id)
     except OAuthError as refused:
         return as_json(refused)
     return Response(msgspec.json.encode(answer), headers=NO_STORE, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The face of administrators: Setup. ``ROUTES`` is what it answers; ``frame.TREE`` is what Quick Find knows."""
+"""The face of administrators: Setup. ``ROUTES`` is what it answers; ``tree.TREE`` is what Quick Find knows."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -7,6 +7,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_ORG, USE_MCP_SERVERS
 from gatelodge.setup import (
     access,
+    activity,
     app_form,
     app_life,
     app_list,
@@ -14,7 +15,9 @@ from gatelodge.setup import (
     approval_rules,
     approvals,
     apps,
+    audit_trail,
     connect,
+    custom_scopes,
     errors,
     home,
     identity,
@@ -26,31 +29,35 @@ from gatelodge.setup import (
     policies,
     search,
     secrets,
+    sign_ins,
     signing_in,
     signing_keys,
+    step_up,
     upstream_credential,
     usage,
     users,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import (
+from gatelodge.setup.frame import Answer, guarded
+from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
+from gatelodge.setup.servers import database, items, listing, making, page, settings
+from gatelodge.setup.servers.listing import of_server
+from gatelodge.setup.tree import (
     APP_SETTINGS,
     APPROVALS,
     APPS,
+    AUDIT,
     KEYS,
     ORG,
     ORG_SESSIONS,
     PROVIDERS,
+    SCOPES,
     SERVERS,
     SETS,
+    SIGN_INS,
     USAGE,
     USERS,
-    Answer,
-    guarded,
 )
-from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
-from gatelodge.setup.servers import items, listing, making, page, settings
-from gatelodge.setup.servers.listing import of_server
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
@@ -63,6 +70,12 @@ def _row(method: str, path: str, answer: Endpoint) -> Route:
 def _setup(method: str, path: str, answer: Answer, *permissions: str, needs_verification: bool = False) -> Route:
     endpoint = guarded(answer, *permissions, needs_verification=needs_verification)
     return Route(path=f"/setup{path}", methods=(method,), answer=endpoint, is_page=True, refuses_unreadable=True)
+
+
+def _file(path: str, answer: Answer, *permissions: str) -> Route:
+    """A row that sends a file rather than a page."""
+    endpoint = guarded(answer, *permissions)
+    return Route(path=f"/setup{path}", methods=("GET",), answer=endpoint, refuses_unreadable=True)
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:
@@ -123,23 +136,43 @@ ROUTES = (
     _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
     _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
     _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/database", of_server(database.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/database", of_server(database.save), *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{server_name}/database/password",
+        of_server(database.save_password),
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
+    _setup("GET", "/mcp-servers/{server_name}/approval", of_server(approval_rules.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/approval", of_server(approval_rules.change), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/credential", of_server(upstream_credential.show), *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{server_name}/credential",
+        of_server(upstream_credential.change),
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
+    _setup("GET", "/apps/{app_id}/activity", of_app(activity.show), *APPS.permissions),
+    _file("/apps/{app_id}/activity.csv", of_app(activity.export), *APPS.permissions),
+    _setup("GET", "/audit", audit_trail.show, *AUDIT.permissions),
+    _setup("POST", "/audit", audit_trail.change, *AUDIT.permissions),
+    _file("/audit/export", audit_trail.export, *AUDIT.permissions),
+    _setup("GET", "/sign-ins", sign_ins.show, *SIGN_INS.permissions),
+    _setup("GET", "/my-sign-ins", sign_ins.show_own),
     _setup("GET", "/users", users.show, *USERS.permissions),
     _setup("GET", "/users/new", users.show_new, *USERS.permissions, needs_verification=True),
     _setup("POST", "/users/new", users.create, *USERS.permissions, needs_verification=True),
+    _setup("GET", "/scopes", custom_scopes.show, *SCOPES.permissions),
+    _setup("POST", "/scopes", custom_scopes.change, *SCOPES.permissions),
+    _setup("GET", "/step-up", step_up.show),
+    _setup("POST", "/step-up", step_up.allow),
     _setup("GET", "/approvals", approvals.show_list, *APPROVALS.permissions),
     _setup("GET", "/approvals/{id}", approvals.show),
     _setup("POST", "/approvals/{id}", approvals.decide),
     _setup("GET", "/my-approvals", approvals.show_own),
-    _setup("GET", "/mcp-servers/{name}/approval", approval_rules.show, *SERVERS.permissions),
-    _setup("POST", "/mcp-servers/{name}/approval", approval_rules.change, *SERVERS.permissions),
-    _setup("GET", "/mcp-servers/{name}/credential", upstream_credential.show, *SERVERS.permissions),
-    _setup(
-        "POST",
-        "/mcp-servers/{name}/credential",
-        upstream_credential.change,
-        *SERVERS.permissions,
-        needs_verification=True,
-    ),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
     _setup("GET", "/permission-sets", permission_sets.show_list, *SETS.permissions),

@@ -3,12 +3,13 @@
 import msgspec
 
 from gatelodge.core import authorizations, connections
+from gatelodge.core.calls import counts
 from gatelodge.core.operation import Operation
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How much an app is used. ``last_used`` is epoch seconds, 0 for never; ``days`` are calls by day, the last one
-    today's, and empty where none are counted.
+    """How much an app is used. ``last_used`` is epoch seconds, 0 for never; ``days`` are its calls by day, the last
+    24 hours at the end.
     """
 
     users: int = 0
@@ -21,8 +22,9 @@ class Figures(msgspec.Struct, frozen=True):
         return sum(self.days)
 
 
-def of_apps(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, Figures]]:
-    """The figures of each of these apps."""
+def of_apps(org_id: str, app_ids: tuple[str, ...], now: int) -> Operation[dict[str, Figures]]:
+    """The figures of each of these apps, of the last 12 days."""
     users = yield from authorizations.count_by_app(org_id, app_ids)
     last = yield from connections.last_use_of_apps(org_id, app_ids)
-    return {app_id: Figures(users.get(app_id, 0), last.get(app_id, 0)) for app_id in app_ids}
+    days = yield from counts.sparkline(org_id, app_ids, until=now)
+    return {each: Figures(users.get(each, 0), last.get(each, 0), tuple(days[each])) for each in app_ids}

@@ -57,7 +57,9 @@ async def create(visit: Visit) -> Response:
         updated_at=now_ms // 1000,
     )
     try:
-        await site.store.run(propagation.create_app, made, now_ms=now_ms, delay=site.config.delay)
+        await site.store.run(
+            propagation.create_app, made, actor=visit.session.user.id, now_ms=now_ms, delay=site.config.delay
+        )
     except Invalid as invalid:
         return await _show(visit, typed, preset=preset, errors=invalid.errors)
     except Refused as refused:
@@ -78,7 +80,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
     if revision_of(visit) != app.revision:
         return await _show(visit, typed, preset=preset_of(app), app=app, is_contested=True)
     try:
-        settings.check(typed)
+        settings.check(typed, visit.org.custom_scopes)
         review = await reviewing.of_settings(visit, app, typed)
         if review.effects and not visit.field("confirmed"):
             return reviewing.ask(visit, app, review, action=f"/setup/apps/{app.id}/edit")
@@ -88,7 +90,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
             revision=revision_of(visit),
             settings=typed,
             policies=app.policies,
-            actor=visit.session.user.username,
+            actor=visit.session.user.id,
             now_ms=visit.site.clock.now_ms(),
             delay=visit.site.config.delay,
         )
@@ -172,7 +174,10 @@ def _use(preset: Preset, typed: Settings) -> Settings:
 def _moved(visit: Visit, typed: Settings) -> Settings:
     """The dual list without script: the marked scopes change sides."""
     if visit.field("move") == "add":
-        chosen = (*typed.scopes, *(name for name in visit.all("available") if name in scopes.BY_NAME))
+        chosen = (
+            *typed.scopes,
+            *(name for name in visit.all("available") if name in scopes.known(visit.org.custom_scopes)),
+        )
     else:
         chosen = tuple(name for name in typed.scopes if name not in visit.all("selected"))
     return msgspec.structs.replace(typed, scopes=tuple(dict.fromkeys(chosen)))
@@ -206,7 +211,7 @@ async def _show(
         flows=[field for field in FIELDS if field.section == FLOWS],
         presets=presets.PRESETS,
         preset=preset,
-        scopes=scopes.SCOPES,
+        scopes=(*scopes.SCOPES, *visit.org.custom_scopes),
         errors=errors or {},
         theirs=reviewing.differences(values, app.settings, FIELDS) if app and is_contested else [],
         is_contested=is_contested,

@@ -112,7 +112,7 @@ def _is_filtered(which: Wanted) -> bool:
 
 
 def _labels() -> dict[Sort, str]:
-    return {"label": _("App"), "created": _("Created"), "changed": _("Changed")}
+    return {"label": _("App"), "created": _("Created")}
 
 
 def _head(label: str, sort: Sort, which: Wanted) -> Head:
@@ -139,7 +139,7 @@ def _next(last: ExternalClientApp, which: Wanted) -> str:
 
 async def _rows(visit: Visit, shown: list[ExternalClientApp], servers: tuple[str, ...]) -> list[Row]:
     store, clock = visit.site.store, visit.site.clock
-    figures = await store.read(app_figures.of_apps, visit.org.id, tuple(app.id for app in shown))
+    figures = await store.read(app_figures.of_apps, visit.org.id, tuple(app.id for app in shown), clock.now())
     waiting: set[str] = set()
     if visit.site.config.delay:
         keys = tuple(app.consumer_key for app in shown)

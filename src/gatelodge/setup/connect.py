@@ -1,6 +1,7 @@
 """An app's Connect tab, and the page for its users that a link leads to (decision 0044)."""
 
 import hmac
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -50,7 +51,7 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
     act = visit.field("act")
     if act not in ("make", "replace", "off"):
         raise BadRequest(f"{act!r:.40} can't be done with the page for users")
-    await visit.site.store.run(_set_link, app, act, visit.session.user.username, visit.site.clock.now_ms())
+    await visit.site.store.run(_set_link, app, act, visit.session.user.id, visit.site.clock.now_ms())
     return visit.go(f"/setup/apps/{app.id}/connect#share")
 
 
@@ -71,7 +72,7 @@ async def show_to_users(site: Site, org: Org, request: Request) -> Response:
     app = await site.store.read(registry.find, org.id, app_id)
     expected = _code(site, org, app) if app is not None and app.has_page else ""
     if app is None or not expected or not hmac.compare_digest(code.encode(), expected.encode()):
-        return _rendered(site, org, request, "connect_gone.html", status=404)
+        return _rendered(site, org, request, "connect_gone.html", status=404, is_flow=True)
     chosen = _chosen(app, dict(forms.parse(request.scope["query_string"])).get("client", ""))
     return _rendered(
         site,
@@ -88,9 +89,9 @@ async def show_to_users(site: Site, org: Org, request: Request) -> Response:
 
 
 def _rendered(
-    site: Site, org: Org, request: Request, template: str, *, status: int = 200, **context: object
+    site: Site, org: Org, request: Request, template: str, *, status: int = 200, is_flow: bool = False, **context: Any
 ) -> Response:
-    response = pages.render(site, org, request, f"setup/{template}", status=status, **context)
+    response = pages.render(site, org, request, f"setup/{template}", status=status, is_flow=is_flow, **context)
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     return response
 

@@ -32,7 +32,7 @@ async def begin(site: Site, org: Org, request: Request) -> Response:
     asked = dict(forms.parse(request.scope["query_string"]))
     target = asked.get("next", "")
     if via is None:
-        return await finish(site, org, request, AskPassword(error="This org has no such identity provider."), target)
+        return await finish(site, org, request, AskPassword(error=_("This org has no such identity provider.")), target)
     site.limits.check(org.id, f"upstream {via.name}", client_address(request, site.config), site.clock.now_ms())
     kept = target if sign_in_pages.is_way_on(target) and len(target) <= forms.LONGEST_PARAMETER // 8 else ""
     try:
@@ -56,7 +56,7 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
         target, name = start.target, start.provider
         via = await site.store.read(identity_providers.find, org.id, name)
         if via is None:
-            raise NotVouched("the identity provider was removed meanwhile")
+            raise NotVouched(_("the identity provider was removed meanwhile"))
         came = await upstream.vouched(site, org, via, start, returned)
         user = await site.store.run(
             identity_providers.arrive,

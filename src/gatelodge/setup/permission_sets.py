@@ -10,6 +10,7 @@ from gatelodge.core import administrators, permissions, secrets, users
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.ids import PERMISSION_SET
 from gatelodge.core.permissions import (
+    APPROVE_CALLS,
     EDIT_POLICIES,
     MANAGE_APPS,
     MANAGE_MCP_SERVERS,
@@ -29,7 +30,6 @@ from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark
 
 PATH = "/setup/permission-sets"
-USING = {USE_MCP_SERVERS: mark("Use MCP servers")}
 MEANINGS = {
     MANAGE_APPS: mark("What an app's developer needs: register it, change its Settings, see and replace its secret."),
     EDIT_POLICIES: mark("What an administrator of apps needs: who may use each app, from where, and for how long."),
@@ -39,6 +39,9 @@ MEANINGS = {
     MANAGE_USERS: mark("Make and deactivate users, give permission sets, end sessions. Only what one has oneself."),
     MANAGE_MCP_SERVERS: mark("Register MCP servers, choose their tools, and activate them."),
     MANAGE_ORG: mark("The org's name, sessions, networks, keys, identity providers, and rules for every app."),
+    APPROVE_CALLS: mark(
+        "See every call that waits for a person, and approve those whose rule names no permission set."
+    ),
 }
 """What each system permission means for who has it."""
 
@@ -187,7 +190,7 @@ def _grants(each: PermissionSet) -> str:
 
 def label_of(permission: str) -> str:
     """What a system permission is called, in English."""
-    return USING.get(permission) or LABELS[permission]
+    return LABELS[permission]
 
 
 def _system(visit: Visit, chosen: tuple[str, ...], had: tuple[str, ...]) -> list[dict[str, Any]]:

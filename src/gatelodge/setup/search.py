@@ -10,7 +10,8 @@ from gatelodge.core.apps import registry
 from gatelodge.core.ids import TRACE_SHAPE
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS, MANAGE_USERS
 from gatelodge.setup import finding
-from gatelodge.setup.frame import TREE, Visit, may
+from gatelodge.setup.frame import Visit, may
+from gatelodge.setup.tree import TREE
 from gatelodge.web import forms, refusals
 from gatelodge.words import _, mark
 

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.core import permissions, secrets, setup_links, users
+from gatelodge.core import audit, permissions, secrets, setup_links, users
 from gatelodge.core.apps.policies import HIGH
 from gatelodge.core.errors import Refused
 from gatelodge.core.ids import USER
@@ -152,6 +152,8 @@ def first_administrator(
         permission_sets=(permissions.ADMINISTRATOR.api_name,),
         now=now,
     )
+    said: dict[str, object] = {"username": username, "permission_sets": [permissions.ADMINISTRATOR.api_name]}
+    yield from audit.record(org_id, now * 1000, user_id, "user:account:create", user_id, said)
     return True
 
 

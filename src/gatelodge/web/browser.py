@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge import words
-from gatelodge.core import secrets, sessions
+from gatelodge.core import audit, secrets, sessions
 from gatelodge.core.apps.policies import STANDARD
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.ids import SESSION as SESSION_ID
+from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
 from gatelodge.web import devices
@@ -28,6 +29,7 @@ SESSION = "gl"
 BROWSER = "gl-browser"
 TOKEN_FIELD = "form_token"
 LONGEST_AGENT = 255
+SUCCESS, FAILURE = "sign_in:user:success", "sign_in:user:failure"
 SEEN_EVERY = 60
 """Seconds between two notes that a session is awake."""
 
@@ -61,13 +63,15 @@ async def session_of(site: Site, org: Org, request: Request) -> Session | None:
     return session
 
 
-async def sign_in(site: Site, org: Org, request: Request, response: Response, signed_in: SignedIn) -> None:
+async def sign_in(
+    site: Site, org: Org, request: Request, response: Response, signed_in: SignedIn, *, to: str = ""
+) -> None:
     """Begin a session with a value of its own; the one that the browser had before is ended, so that nobody who knows
-    its value stays signed in (session fixation).
+    its value stays signed in (session fixation). ``to``: the id of the app that the person signs in for, "" for Setup.
     """
     value, before = secrets.new_token(), cookie(site, org, request, SESSION)
     if before:
-        await site.store.run(sessions.end, org.id, secrets.digest(before))
+        _user_id = await site.store.run(sessions.end, org.id, secrets.digest(before))
     now = site.clock.now()
     begun = sessions.Row(
         digest=secrets.digest(value),
@@ -83,9 +87,33 @@ async def sign_in(site: Site, org: Org, request: Request, response: Response, si
         seen_at=now,
         provider_id=signed_in.provider_id,
     )
-    await site.store.run(sessions.begin, begun, sessions.terms_of(org), now)
+    await site.store.run(_begin, begun, sessions.terms_of(org), now, to)
     set_cookie(site, org, response, SESSION, value)
     devices.remember(site, org, request, response, signed_in.user_id)
+
+
+def _begin(begun: sessions.Row, terms: sessions.Terms, now: int, to: str) -> Operation[None]:
+    yield from sessions.begin(begun, terms, now)
+    said: dict[str, object] = {
+        "address": begun.address,
+        "methods": begun.methods,
+        "level": begun.level,
+        "app": to,
+        "agent": begun.agent,
+    }
+    yield from audit.record(begun.org_id, now * 1000, begun.user_id, SUCCESS, begun.user_id, said)
+
+
+async def note_failure(site: Site, org: Org, request: Request, user_id: str, why: str) -> None:
+    """Write down that a sign-in failed. ``user_id`` "": no user has the name, which isn't kept, since people type
+    passwords into the wrong field.
+    """
+    said: dict[str, object] = {
+        "address": client_address(request, site.config),
+        "why": why,
+        "agent": request.headers.get("user-agent", "")[:LONGEST_AGENT],
+    }
+    await site.store.run(audit.record, org.id, site.clock.now_ms(), user_id, FAILURE, user_id, said)
 
 
 async def renew(
@@ -112,7 +140,7 @@ async def sign_out(site: Site, org: Org, request: Request, response: Response) -
     """End the browser's session here."""
     value = cookie(site, org, request, SESSION)
     if value:
-        await site.store.run(sessions.end, org.id, secrets.digest(value))
+        await site.store.run(sessions.sign_out, org.id, secrets.digest(value), site.clock.now_ms())
     set_cookie(site, org, response, SESSION, "", 0)
 
 

@@ -54,6 +54,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
+class Checked(msgspec.Struct, frozen=True):
+    """The last check on this node: when (epoch seconds), and what it found."""
+
+    at: int
+    verdicts: list[Verdict]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether both chains were."""
+        return all(each.is_whole for each in self.verdicts)
+
+
 async def export(site: Site, org: Org) -> SignedHeads:
     """The heads of the org's chains as they are now, sealed and signed."""
     heads: dict[str, KeptHead] = {}

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from babel.core import Locale
-from babel.dates import format_date, format_timedelta
+from babel.dates import format_date, format_skeleton, format_timedelta
 from babel.numbers import format_decimal
 
 from gatelodge import words
@@ -99,3 +99,13 @@ def _locale() -> Locale:
 @lru_cache(maxsize=8)
 def _locale_of(language: str) -> Locale:
     return Locale.parse("en" if language == words.PSEUDO else language)
+
+
+def clock(at: int) -> str:
+    """The minute of an epoch second in the reader's zone: 05:58."""
+    return f"{datetime.fromtimestamp(at, zone()):%H:%M}"
+
+
+def short_day(at: int) -> str:
+    """The day of an epoch second without its year: Nov 24."""
+    return format_skeleton("MMMd", datetime.fromtimestamp(at, zone()), locale=_locale())

@@ -9,6 +9,7 @@ import contextlib
 import hmac
 import re
 from collections import defaultdict
+from typing import Any
 
 import msgspec
 import structlog
@@ -65,6 +66,7 @@ class Calls:
         self._rules: dict[str, Rules] = {}
         self._keys: dict[str, bytes] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.checked: dict[str, Any] = {}
 
     # --- what the gateway says ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from gatelodge.core import second_factors, secrets, sign_in_failures, users
 from gatelodge.core.apps.policies import HIGH, STANDARD
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.orgs import Org
-from gatelodge.web import devices, factors, passkeys, tickets
+from gatelodge.web import browser, devices, factors, passkeys, tickets
 from gatelodge.web.browser import SignedIn
 from gatelodge.web.site import Site
 from gatelodge.words import _, mark
@@ -72,6 +72,8 @@ async def try_password(site: Site, org: Org, request: Request, username: str, pa
         await site.store.run(sign_in_failures.take_back_all, org.id, budgets)
         raise
     if found is None or not is_right:
+        why = "unknown username" if found is None else "wrong password" if found.is_active else "the user is inactive"
+        await browser.note_failure(site, org, request, found.user_id if found else "", why)
         return Tried(why=_(NOT_RIGHT))
     await site.store.run(sign_in_failures.forgive, org.id, budgets)
     known = await site.store.read(second_factors.of_user, org.id, found.user_id)

@@ -11,8 +11,10 @@ from gatelodge.config import Config
 from gatelodge.core.clock import Clock
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
+from gatelodge.core.record_databases import Found
 from gatelodge.core.secrets import KeyRing
 from gatelodge.core.server_items import Catalogue
+from gatelodge.core.users import User
 from gatelodge.live import LiveNode
 from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
@@ -25,10 +27,22 @@ from gatelodge.web.token_cache import TokenCache
 
 
 class ReadCatalogue(Protocol):
-    """Reads what a server offers now. ``document`` is a REST API's own, where it isn't to be fetched. Raises ``NotRead``."""
+    """Reads what a server offers now."""
 
-    async def __call__(self, org: Org, server: McpServer, document: str = "") -> Catalogue:
-        """What it offers."""
+    async def __call__(self, org: Org, server: McpServer, reader: User | None, document: str = "") -> Catalogue:
+        """All of it, to this user where each has a credential of their own. ``document`` is a REST API's own, where it
+        isn't to be fetched. Raises ``NotRead``.
+        """
+        ...
+
+
+class CheckDatabase(Protocol):
+    """Looks at a database before it is kept."""
+
+    async def __call__(
+        self, site: "Site", url: str, *, password: str = "", mapping: str = "", allows_private: bool = False
+    ) -> Found:
+        """What is in it; ``password`` is for a URL without one. Raises ``Refused`` ("source" or "mapping")."""
         ...
 
 
@@ -36,7 +50,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """One running node: its configuration, its database, its keys, its time, and what is live on it.
 
     ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
-    keeps one (decision 0046).
+    keeps one (decision 0046). So it does with a database that a records server shall read: ``check_database``.
     """
 
     config: Config
@@ -48,6 +62,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessTokens
     limits: RateLimits
     read_catalogue: ReadCatalogue
+    check_database: CheckDatabase
     calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)

@@ -47,7 +47,7 @@ class Gate:
 
     def read_in(self, server: McpServer) -> server_items.Catalogue:
         """Read what it offers, as registering does."""
-        relaying = self.house.app._gateway._relaying
+        relaying = self.house.app._gateway.relaying
         relay = self.house.run(relaying._loaded())
         upstream = relaying._upstream(server)
         found = self.house.run(relay.catalogue(upstream, {}))

@@ -149,6 +149,7 @@ def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None
     return None
 
 
+SLIPS = ("a slash at the end", "upper and lower case", "the scheme")
 TWINS = (("http://localhost", "http://127.0.0.1"), ("http://127.0.0.1", "http://localhost"))
 
 
@@ -158,8 +159,9 @@ def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
     """
     if url in known or problem(url):
         return ""
-    if near := near_miss(known, url):
-        return f"A known client uses {near[0]}; what differs is {near[1]}."
+    for each in known:
+        if (difference := _difference(each, url)) in SLIPS:
+            return f"A known client uses {each}; what differs is {difference}."
     for host, twin in TWINS:
         if is_loopback(url) and url.startswith(host):
             other = twin + url[len(host) :]

@@ -16,9 +16,9 @@ INDEX_RULES = 1
 """Which rules ``state`` and the words of an app were last made by. Another number has every app indexed anew."""
 INDEXED_AT_ONCE = 200
 
-Sort = Literal["label", "created", "changed"]
-SORTED_BY = {"label": "label_key", "created": "created_at", "changed": "updated_at"}
-"""The column of each order. All three have an index that holds what the list is filtered by."""
+Sort = Literal["label", "created"]
+SORTED_BY = {"label": "label_key", "created": "created_at"}
+"""The column of each order. Both have an index that holds what the list is filtered by."""
 FILTERS = ("state", "preset", "distribution", "created_by")
 
 MOST_NAMED = 100
@@ -171,8 +171,7 @@ def wanted(
 
 def place_of(shown: ExternalClientApp, sort: Sort) -> tuple[Value, str]:
     """Where an app stands in this order."""
-    of = {"label": shown.settings.label.lower(), "created": shown.created_at, "changed": shown.updated_at}
-    return of[sort], shown.id
+    return (shown.settings.label.lower() if sort == "label" else shown.created_at), shown.id
 
 
 def count_by_state(org_id: str) -> Operation[dict[str, int]]:

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from gatelodge.core import public_keys
+from gatelodge.core import scopes as scope_words
 from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.errors import Invalid
-from gatelodge.core.scopes import BY_NAME, MCP_API
+from gatelodge.core.scopes import MCP_API
 
 BASIC = "Basic Information"
 API = "API (Enable OAuth Settings)"
@@ -79,8 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "Callback URL",
             section=API,
-            help="One per line, compared character by character. For http://localhost, http://127.0.0.1 and"
-            " http://[::1] any port is accepted.",
+            help="Compared character by character. For http://localhost, http://127.0.0.1 and http://[::1] any port is"
+            " accepted.",
             flag="--callback",
         ),
     ] = ()
@@ -219,11 +220,11 @@ def api_name_from(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", label).strip("_").lstrip("0123456789_")[:LONGEST_NAME].rstrip("_")
 
 
-def check(settings: Settings) -> None:
-    """Every rule of the form at once. Raises ``Invalid`` with one sentence for each field that breaks one."""
+def check(settings: Settings, custom: scope_words.Custom = ()) -> None:
+    """Every rule of the form at once; ``custom`` are the scopes of the org's own. Raises ``Invalid`` with one sentence for each field that breaks one."""
     found = _basic_problems(settings)
     if settings.oauth_enabled:
-        found |= {**_oauth_problems(settings), **_security_problems(settings)}
+        found |= {**_oauth_problems(settings, custom), **_security_problems(settings)}
     if found:
         raise Invalid(found)
 
@@ -260,7 +261,7 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _oauth_problems(settings: Settings) -> dict[str, str]:
+def _oauth_problems(settings: Settings, custom: scope_words.Custom) -> dict[str, str]:
     found: dict[str, str] = {}
     if not settings.callback_urls:
         found["callback_urls"] = "Enter at least one Callback URL, or pick a client above to have it filled in."
@@ -272,11 +273,12 @@ def _oauth_problems(settings: Settings) -> dict[str, str]:
         found["callback_urls"] = (
             f"The callback URLs have {total} characters together; at most {MOST_CALLBACK_CHARACTERS} are allowed."
         )
-    unknown = [scope for scope in settings.scopes if scope not in BY_NAME]
+    known = scope_words.known(custom)
+    unknown = [scope for scope in settings.scopes if scope not in known]
     if not settings.scopes:
         found["scopes"] = "Select at least one OAuth scope: MCP clients need mcp_api and refresh_token."
     elif unknown:
-        found["scopes"] = f"{', '.join(unknown)}: no such OAuth scope; choose from {', '.join(BY_NAME)}."
+        found["scopes"] = f"{', '.join(unknown)}: no such OAuth scope; choose from {', '.join(known)}."
     for url in settings.logout_urls:
         if problem := callbacks.problem(url):
             found["logout_urls"] = problem

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
-from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
 
 WATCH_AFTER = 0.05
 """Seconds after which somebody looks whether the client is still there: most calls are over by then, and cost no task."""
@@ -51,7 +51,8 @@ class Exchange:
         self, scope: Scope, receive: Receive, send: Send, caller: Caller, line: Line, *, now: float, later: Later
     ) -> None:
         self.now, self.later = now, later
-        self.given: dict[str, str] = {}
+        self.given: Given = {}
+        self.credential: Credential | None = None
         self.task: asyncio.Task[Any] | None = None
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
@@ -89,13 +90,22 @@ class Exchange:
         """
         begun = self.loop_time
         try:
-            return await self.line.send(method, headers, body, waits=waits)
+            answer = await self.line.send(method, headers, body, waits=waits)
         except Failed as failed:
             if not failed.may_send_again or self.inbound.method == words.CALL:
                 raise
-            return await self.line.send(method, headers, body, waits=waits)
+            answer = await self.line.send(method, headers, body, waits=waits)
+        else:
+            # What was answered with 401 was not done: it may be sent again with a credential that was fetched anew.
+            if answer.status == 401 and self.given and self.credential is not None:  # noqa: PLR2004
+                given = await self.credential(self.caller, self.given)
+                if given != self.given:
+                    answer.close()
+                    self.given = given
+                    answer = await self.line.send(method, {**headers, **given}, body, waits=waits)
         finally:
             self.done.upstream_ms += (self.loop_time - begun) * 1000
+        return answer
 
     async def start(
         self, status: int, headers: list[tuple[bytes, bytes]], *, is_stream: bool = False
@@ -156,7 +166,9 @@ class Exchange:
     async def fail(self, failed: Failed) -> None:
         """Tell a client what became of its request at the upstream, in a JSON-RPC error that names who can mend it."""
         self.done.outcome, self.done.error = failed.outcome, failed.why
-        data = {"server": self.line.upstream.name}
+        if self.has_started and not self.is_stream:
+            return  # half an answer: the connection is closed after it
+        data = {"server": self.line.upstream.name, **failed.data}
         body = error(self.inbound.id if self.inbound.is_request else NULL, words.INTERNAL_ERROR, failed.why, data)
         if self.is_stream:
             await self.finish(body)

@@ -111,7 +111,7 @@ class Relay:
         every message that would be sent on; where it has an answer of its own, that is given and nothing is sent.
         """
         exchange = Exchange(scope, receive, send, caller, self.line(upstream), now=self._now(), later=self.later)
-        exchange.task = asyncio.current_task()
+        exchange.task, exchange.credential = asyncio.current_task(), credential
         self._open[exchange] = None
         loop = asyncio.get_running_loop()
         watching = loop.call_later(WATCH_AFTER, lambda: self.later(_watch(exchange)))
@@ -121,10 +121,7 @@ class Relay:
             except Refused as refused:
                 await exchange.refuse(refused)
             except Failed as failed:
-                if exchange.has_started and not exchange.is_stream:
-                    _note(exchange, failed.outcome, failed.why)  # half an answer: the connection is closed after it
-                else:
-                    await exchange.fail(failed)
+                await exchange.fail(failed)
         except ClientDisconnect:
             _note(exchange, "cancelled", LEFT)
         except TimeoutError:
@@ -155,7 +152,7 @@ class Relay:
             if answer is not None:
                 await exchange.hand_over(answer)
                 return
-            exchange.given = await credential(exchange.caller)
+            exchange.given = await credential(exchange.caller, None)
             if found.is_modern:
                 await self._modern(exchange)
                 return
@@ -163,7 +160,7 @@ class Relay:
             raise Refused(405, words.INVALID_REQUEST, "this revision has no sessions and no streams of their own")
         else:
             self._check(exchange)
-            exchange.given = await credential(exchange.caller)
+            exchange.given = await credential(exchange.caller, None)
         await self._legacy(exchange)
 
     def _check(self, exchange: Exchange) -> None:

@@ -29,8 +29,9 @@ MOST_HEADERS = 100
 ADDRESS_SECONDS = 30
 DOWN = (502, 503, 504)
 
-Credential = Callable[[Caller], Awaitable[dict[str, str]]]
-"""The headers that an upstream gets from us for one caller."""
+Given = dict[str, str]
+Credential = Callable[[Caller, Given | None], Awaitable[Given]]
+"""The headers that an upstream gets from us for one caller; asked again with those that it answered with 401."""
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +52,16 @@ class Failed(Exception):
     """
 
     def __init__(
-        self, outcome: str, status: int, why: str, *, retry_after: int = 0, may_send_again: bool = False
-    ) -> None:
+        self, outcome: str, status: int, why: str, *, retry_after: int = 0, may_send_again: bool = False,
+        data: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(why)
         self.outcome, self.status, self.why, self.retry_after = outcome, status, why, retry_after
-        self.may_send_again = may_send_again
+        self.may_send_again, self.data = may_send_again, data or {}
+
+
+class Unauthorized(Failed):
+    """The upstream is there and wants a credential, or another one (HTTP 401)."""
 
 
 class Eras(msgspec.Struct):
@@ -131,13 +137,7 @@ class Line:
         Raises ``Failed``.
         """
         terms, clock = self.upstream.terms, asyncio.get_running_loop().time
-        if not is_stream and self._under_way >= terms.most_connections * (1 + QUEUE):
-            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
-        if wait := self._breaker.wait(clock()):
-            raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
-                retry_after=int(wait) + 1,
-            )  # fmt: skip
+        self._check_room(clock(), is_stream=is_stream)
         self._under_way += 1
         try:
             await self._check_address()
@@ -160,6 +160,16 @@ class Line:
         else:
             self._breaker.succeeded()
         return answer
+
+    def _check_room(self, now: float, *, is_stream: bool) -> None:
+        """Raises ``Failed`` when nothing more may be sent there now."""
+        if not is_stream and self._under_way >= self.upstream.terms.most_connections * (1 + QUEUE):
+            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
+        if wait := self._breaker.wait(now):
+            raise self._failed(
+                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                retry_after=int(wait) + 1,
+            )  # fmt: skip
 
     async def _check_address(self) -> None:
         """A URL with an address in it is never resolved, so that it is checked here, once."""

@@ -9,11 +9,11 @@ from gatelodge.core import authorizations, connections, mcp_servers, upstream_gr
 from gatelodge.core.apps import registry
 from gatelodge.core.connections import Shown
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.scopes import BY_NAME
+from gatelodge.core.scopes import described
 from gatelodge.core.upstream_grants import Grant
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.setup.personal import upstreams
+from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
@@ -46,11 +46,12 @@ async def rows_of(visit: Visit, user_id: str) -> list[dict[str, Any]]:
             {
                 "id": each.id,
                 "name": app.settings.label if app else _("An app that was removed"),
-                "scopes": _scopes(each.scopes),
+                "scopes": [_(described(name, org.custom_scopes).label) for name in each.scopes],
                 "servers": [labels.get(url, url) for url in each.resources if url != org.issuer],
-                "since": in_words(each.created_at),
-                "used": in_words(max((row.used_at for row in under), default=each.created_at)),
-                "used_at": max((row.used_at for row in under), default=each.created_at),
+                "since": moments.in_full(each.created_at),
+                "since_at": each.created_at,
+                "used": moments.in_full(_used(each.created_at, under)),
+                "used_at": _used(each.created_at, under),
                 "connections": [_connection(row, labels) for row in under],
             }
         )
@@ -74,8 +75,8 @@ async def change(visit: Visit) -> Response:
     return visit.go("/setup/connections")
 
 
-def _scopes(names: tuple[str, ...]) -> list[str]:
-    return [BY_NAME[name].label if name in BY_NAME else name for name in names]
+def _used(since: int, under: list[Shown]) -> int:
+    return max((row.used_at for row in under), default=since)
 
 
 def _account(held: Grant, server: McpServer) -> dict[str, Any]:
@@ -83,8 +84,8 @@ def _account(held: Grant, server: McpServer) -> dict[str, Any]:
         "id": server.id,
         "server": server.label,
         "host": urlsplit(held.place.url).netloc,
-        "since": in_words(held.created_at),
-        "refreshed": in_words(held.refreshed_at),
+        "since": held.created_at,
+        "refreshed": held.refreshed_at,
     }
 
 
@@ -92,6 +93,8 @@ def _connection(row: Shown, labels: dict[str, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "server": labels.get(row.resource, row.resource),
-        "since": in_words(row.created_at),
-        "used": in_words(row.used_at),
+        "since": moments.in_full(row.created_at),
+        "since_at": row.created_at,
+        "used": moments.in_full(row.used_at),
+        "used_at": row.used_at,
     }

@@ -2,11 +2,10 @@
 
 from starlette.responses import Response
 
-from gatelodge.core import passkeys, second_factors
+from gatelodge.core import passkeys, second_factors, sessions
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.web import factors
 from gatelodge.web import passkeys as asking
 from gatelodge.web.errors import BadRequest
@@ -67,17 +66,21 @@ async def confirm_totp(visit: Visit) -> Response:
         totp.sealed if totp else b"",
         step,
         [factors.recovery_digest(user_id, code) for code in codes],
+        visit.session.digest,
         now,
     )
     return await _page(visit, codes=codes if has_codes else [])
 
 
 def confirmed_with_codes(
-    org_id: str, user_id: str, sealed: bytes, step: int, digests: list[str], now: int
+    org_id: str, user_id: str, sealed: bytes, step: int, digests: list[str], session: str, now: int
 ) -> Operation[bool]:
-    """The secret counts; whether these recovery codes do too: only where there were none."""
+    """The secret counts, and ends every session of the user but this one (its digest), which a password alone began;
+    whether these recovery codes count too: only where there were none.
+    """
     if not (yield from second_factors.confirm_totp(org_id, user_id, sealed, step, now)):
         return False
+    yield from sessions.end_all(org_id, user_id, but=session)
     if (yield from second_factors.of_user(org_id, user_id)).recovery_codes:
         return False
     return (yield from second_factors.make_recovery_codes(org_id, user_id, digests, now))
@@ -99,13 +102,19 @@ async def add_passkey(visit: Visit) -> Response:
         return await _passkey_page(visit, {"label": error})
     try:
         made = await asking.register(site, org, visit.request, visit.field("passkey"), user=user, label=label)
-        await site.store.run(passkeys.add, made)
+        await site.store.run(added_alone, made, visit.session.digest)
     except asking.NotProved as refused:
         return await _passkey_page(visit, {"label": str(refused)})
     except Refused as refused:
         return await _passkey_page(visit, {refused.field: refused.message})
     known = await site.store.read(second_factors.of_user, org.id, user.id)
     return visit.go(PATH) if known.recovery_codes else await _with_new_codes(visit)
+
+
+def added_alone(made: passkeys.Passkey, session: str) -> Operation[None]:
+    """The passkey counts, and ends every session of its user but this one (its digest). Raises ``Refused``."""
+    yield from passkeys.add(made)
+    yield from sessions.end_all(made.org_id, made.user_id, but=session)
 
 
 async def _with_new_codes(visit: Visit) -> Response:
@@ -132,14 +141,7 @@ async def _page(visit: Visit, codes: list[str] | None = None) -> Response:
         "personal/second_factors.html",
         title=_("Second Factors"),
         factors=await store.read(second_factors.of_user, org_id, user_id),
-        keys=[
-            {
-                "key": key,
-                "created": in_words(key.created_at),
-                "used": in_words(key.last_used_at) if key.last_used_at else "never",
-            }
-            for key in keys
-        ],
+        keys=keys,
         has_passkeys_here=asking.is_possible(visit.org),
         codes=codes or [],
     )

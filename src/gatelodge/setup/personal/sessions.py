@@ -4,11 +4,12 @@ import re
 
 from starlette.responses import Response
 
-from gatelodge.core import sessions
+from gatelodge.core import audit, sessions
 from gatelodge.core.apps.policies import HIGH
+from gatelodge.core.operation import Operation
 from gatelodge.core.sessions import Session
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
+from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
@@ -33,16 +34,28 @@ async def show(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """End one, or all but this one."""
-    org_id, user_id = visit.org.id, visit.session.user.id
+    org_id, user_id, now_ms = visit.org.id, visit.session.user.id, visit.site.clock.now_ms()
     match visit.field("act"):
         case "end":
-            if not await visit.site.store.run(sessions.end_one, org_id, user_id, visit.field("id")):
+            if not await visit.site.store.run(end_one, org_id, user_id, visit.field("id"), now_ms):
                 raise BadRequest(_("you have no such session; it may have ended already"), 404)
         case "end-others":
-            await visit.site.store.run(sessions.end_all, org_id, user_id, but=visit.session.digest)
+            await visit.site.store.run(end_others, org_id, user_id, visit.session.digest, now_ms)
         case other:
             raise BadRequest(_("{other!r:.40} can't be done with sessions").format(other=other))
     return visit.go("/setup/sessions")
+
+
+def end_one(org_id: str, user_id: str, session_id: str, now_ms: int) -> Operation[bool]:
+    """End one session of this user, and write it down. False: there is none."""
+    ended = sessions.end_one(org_id, user_id, session_id)
+    return (yield from audit.beside(ended, org_id, now_ms, user_id, "user:session:end", user_id, session=session_id))
+
+
+def end_others(org_id: str, user_id: str, own: str, now_ms: int) -> Operation[None]:
+    """End all sessions of this user but the one with the digest ``own``, and write it down."""
+    ended = sessions.end_all(org_id, user_id, but=own)
+    yield from audit.beside(ended, org_id, now_ms, user_id, "user:session:end", user_id, session="all others")
 
 
 def row_of(each: Session, own: str) -> dict[str, object]:
@@ -52,8 +65,10 @@ def row_of(each: Session, own: str) -> dict[str, object]:
         "is_own": each.id == own,
         "browser": browser_in_words(each.agent),
         "address": each.address,
-        "since": in_words(each.signed_in_at),
-        "seen": in_words(each.seen_at),
+        "since": moments.in_full(each.signed_in_at),
+        "since_at": each.signed_in_at,
+        "seen": moments.in_full(each.seen_at),
+        "seen_at": each.seen_at,
         "is_high": each.level == HIGH,
     }
 

@@ -13,8 +13,6 @@ CREATE INDEX apps_by_label ON apps (org_id, label_key, id, state, preset, distri
 
 CREATE INDEX apps_by_creation ON apps (org_id, created_at, id, state, preset, distribution, created_by);
 
-CREATE INDEX apps_by_change ON apps (org_id, updated_at, id, state, preset, distribution, created_by);
-
 CREATE INDEX apps_by_state ON apps (org_id, state, label_key, id);
 
 CREATE INDEX apps_by_indexing ON apps (indexed);
