@@ -41,6 +41,10 @@ def source_problem(kind: str, source: str, *, allows_private: bool) -> str:
             return (
                 "" if command_line(source) else _("A command line is a JSON list of texts: write it in quotes and [ ].")
             )
+        case "openapi" if "?" in source:
+            return _("{source!r:.120} must hold no query: the paths of the API's document are added to it.").format(
+                source=source
+            )
         case _:
             return url_problem(source, allows_private=allows_private)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from gatelodge.core.server_terms import Terms
 from gatelodge.gateway.caller import Caller
@@ -157,8 +158,9 @@ class HttpLine(Line):
         *,
         is_stream: bool = False,
         waits: bool = False,
+        url: URL | None = None,
     ) -> aiohttp.ClientResponse:
-        """Send one request over HTTP. Raises ``Failed``."""
+        """Send one request over HTTP; ``url``: another one at the same host, as it is written. Raises ``Failed``."""
         terms, clock = self.upstream.terms, asyncio.get_running_loop().time
         self._check_room(clock(), is_stream=is_stream)
         self._under_way += 1
@@ -168,7 +170,7 @@ class HttpLine(Line):
             times = self._stream_times if is_stream or waits else self._call_times
             async with asyncio.timeout(terms.connect_seconds * 2 + terms.first_byte_seconds):
                 answer = await session.request(
-                    method, self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
+                    method, url or self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
                 )
         except (TimeoutError, aiohttp.ClientError, NotFetched, OSError, ValueError) as error:
             self._breaker.failed(clock())

@@ -19,6 +19,8 @@ from gatelodge.words import _
 
 REACHED = (UPSTREAM, OPENAPI)
 """Kinds that are reached over the network, and have terms."""
+KIND_OF = {"era": UPSTREAM, "document_url": OPENAPI}
+"""Terms that servers of one kind alone have."""
 
 
 async def show(visit: Visit, server: McpServer) -> Response:
@@ -95,7 +97,8 @@ def _check_sets(before: McpServer, after: McpServer) -> mcp_servers.Operation[No
 def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
     if server.kind in REACHED:
-        return (*DECIDED_FIELDS, *TERM_FIELDS)
+        own = (each for each in TERM_FIELDS if KIND_OF.get(each.name, server.kind) == server.kind)
+        return (*DECIDED_FIELDS, *own)
     own = (
         field
         for field in TERM_FIELDS
