@@ -98,11 +98,11 @@ async def _set(made: Any) -> None:
 
 
 @contextlib.contextmanager
-def standing(furnished: Path, data: Path) -> Iterator[Gate]:
+def standing(furnished: Path, data: Path, database: str = "") -> Iterator[Gate]:
     """A copy of a house that was started before, at a port of its own."""
     port = free_port()
     shutil.copytree(furnished, data)
-    made = House(data, public_url=f"http://localhost:{port}")
+    made = House(data, database=database, public_url=f"http://localhost:{port}")
     made.moved_from = furnished
     with made as house, listening(house, house.app, port):
         yield Gate(house, port)
