@@ -16,6 +16,7 @@ from gatelodge.core.apps.settings import Settings
 from gatelodge.core.credentials import Credential
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some
+from gatelodge.words import _
 
 MOST_CHANGES = 10_000
 ALL_POSITIONS = 2**31
@@ -102,7 +103,7 @@ class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
     waits: int
 
 
-def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
+def create_app(made: ExternalClientApp, *, actor: str, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
     app_settings.check(made.settings, (yield from orgs.own_scopes(made.org_id)))
     org_options.check_settings((yield from orgs.app_rules(made.org_id)), made.settings)
@@ -117,9 +118,8 @@ def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation
             made_at=made.created_at,
         )
     )
-    yield from audit.record(
-        made.org_id, now_ms, made.created_by, "app:settings:create", made.id, {"api_name": made.settings.api_name}
-    )
+    said: dict[str, object] = {"api_name": made.settings.api_name}
+    yield from audit.record(made.org_id, now_ms, actor, "app:settings:create", made.id, said)
     yield from release_app(stored, now_ms=now_ms, delay=delay)
     return stored
 
@@ -147,7 +147,10 @@ def change_app(
         app_policies.check(policies, (yield from known_to(before.org_id, policies)))
     if before.settings.api_name != settings.api_name:
         raise Refused(
-            f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name"
+            _("The API Name can't change after the app is created; it is {api_name}.").format(
+                api_name=before.settings.api_name
+            ),
+            "api_name",
         )
     saved = yield from registry.save(
         before.org_id, before.id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000

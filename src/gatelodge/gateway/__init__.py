@@ -11,7 +11,7 @@ from gatelodge.core.errors import Refused, Unavailable
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import RELAYED
 from gatelodge.gateway import credentials, protected_resource
 from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
@@ -94,7 +94,7 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-        if live.server.kind == UPSTREAM:
+        if live.server.kind in RELAYED:
             relayed = await self.relaying.to(org, live, caller)
             if request.method != "POST" or not caller.permitted.has_conditions:
                 return relayed

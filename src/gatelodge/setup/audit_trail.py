@@ -21,6 +21,7 @@ A_PAGE = 50
 A_BATCH = 500
 KINDS = {
     "app": mark("Apps"),
+    "approval": mark("Approvals"),
     "audit": mark("The audit itself"),
     "calls": mark("Records of calls"),
     "connection": mark("Connections"),
@@ -28,7 +29,7 @@ KINDS = {
     "server": mark("MCP servers"),
     "setup": mark("Setup"),
     "sign_in": mark("Sign-ins"),
-    "upstream": mark("Identity providers"),
+    "upstream": mark("Upstreams and identity providers"),
     "user": mark("Users"),
 }
 NARROWING = ("person", "kind", "subject", "from", "to")
@@ -51,7 +52,7 @@ async def change(visit: Visit) -> Response:
         case "rules":
             return await _rules(visit)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with the audit trail")
+            raise BadRequest(_("{other!r:.40} can't be done with the audit trail").format(other=other))
 
 
 async def _rules(visit: Visit) -> Response:

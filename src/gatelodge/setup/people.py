@@ -21,13 +21,16 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup import sign_ins
 from gatelodge.setup.acting import actor_of
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.personal.connections import rows_of
 from gatelodge.setup.personal.sessions import row_of
 from gatelodge.web import moments
+from gatelodge.web.browser import SUCCESS
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
@@ -40,7 +43,7 @@ async def change(visit: Visit) -> Response:
     user = await _user(visit)
     act = visit.field("act")
     if act not in ACTS:
-        raise BadRequest(f"{act!r:.40} can't be done with a user")
+        raise BadRequest(_("{act!r:.40} can't be done with a user").format(act=act))
     try:
         shown = await ACTS[act](visit, user)
     except Refused as refused:
@@ -72,51 +75,51 @@ async def _unassign(visit: Visit, user: User) -> Response | None:
 
 async def _deactivate(visit: Visit, user: User) -> Response | None:
     if user.id == visit.session.user.id:
-        raise BadRequest("you can't deactivate yourself; another administrator can")
+        raise BadRequest(_("you can't deactivate yourself; another administrator can"))
     by, now_ms = actor_of(visit), visit.site.clock.now_ms()
     await visit.site.store.run(administrators.deactivate, visit.org.id, user.id, by=by, now_ms=now_ms)
 
 
 async def _activate(visit: Visit, user: User) -> Response | None:
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     await visit.site.store.run(deactivation.activate, visit.org.id, user.id, actor=actor, now_ms=now_ms)
 
 
 async def _end_sessions(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     await visit.site.store.run(ended_by_administrator, visit.org.id, user.id, actor=actor, now=now)
 
 
 async def _end_session(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     found = await visit.site.store.run(
         one_ended_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not found:
-        raise BadRequest("this user has no such session; it may have ended already", 404)
+        raise BadRequest(_("this user has no such session; it may have ended already"), 404)
 
 
 async def _revoke(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     ended = await visit.site.store.run(
         authorizations.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not ended:
-        raise BadRequest("this user lets no such app act; it may have ended already", 404)
+        raise BadRequest(_("this user lets no such app act; it may have ended already"), 404)
 
 
 async def _end_connection(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     ended = await visit.site.store.run(
         connections.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not ended:
-        raise BadRequest("this user has no such connection; it may have ended already", 404)
+        raise BadRequest(_("this user has no such connection; it may have ended already"), 404)
 
 
 async def _remove_factors(visit: Visit, user: User) -> Response | None:
     await _check_may_do_no_more(visit, user)
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     await visit.site.store.run(second_factors.remove_all, visit.org.id, user.id, actor=actor, now=now)
 
 
@@ -150,7 +153,9 @@ async def _check_may_do_no_more(visit: Visit, user: User) -> None:
     beyond = {permission for each in access.sets for permission in each.system if not visit.access.may(permission)}
     if beyond:
         raise BadRequest(
-            f"{user.username} may do more than you ({', '.join(sorted(beyond))}); another administrator can do this",
+            _("{username} may do more than you ({beyond}); another administrator can do this").format(
+                username=user.username, beyond=", ".join(sorted(beyond))
+            ),
             403,
         )
 
@@ -181,7 +186,7 @@ async def _user(visit: Visit) -> User:
     user_id = visit.request.path_params["user_id"]
     user = await visit.site.store.read(users.find, visit.org.id, user_id)
     if user is None:
-        raise BadRequest(f"this org has no user {user_id!r:.40}", 404)
+        raise BadRequest(_("this org has no user {user_id!r:.40}").format(user_id=user_id), 404)
     return user
 
 
@@ -198,7 +203,7 @@ async def page_of(
     asked for was not done.
     """
     store, org = visit.site.store, visit.org
-    link = await make_link(visit.site, org, user, actor=visit.session.user.username) if makes_link else ""
+    link = await make_link(visit.site, org, user, actor=visit.session.user.id) if makes_link else ""
     held = (await store.read(permissions.access_of, org.id, user.id)).sets
     known = await store.read(permissions.of_org, org.id)
     terms, now = sessions.terms_of(org), visit.site.clock.now()
@@ -219,5 +224,7 @@ async def page_of(
         zones=moments.zones(),
         rows=[row_of(each, visit.session.id) | {"at": each.signed_in_at, "seen_at": each.seen_at} for each in found],
         apps=await rows_of(visit, user.id),
+        sign_ins=await sign_ins.recent(visit, user),
+        success=SUCCESS,
         factors=await store.read(second_factors.of_user, org.id, user.id),
     )

@@ -35,7 +35,7 @@ def gate_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gate]:
         model: House = request.getfixturevalue("furnished_on_postgres")
         cluster: Cluster = request.getfixturevalue("postgres_server")
         url = cluster.fresh_database(template=model.config.database.rpartition("/")[2])
-        made = standing(Path(model.config.data), tmp_path / "data", url)
+        made = standing(Path(model.config.data), tmp_path / "data", database=url)
     with made as gate:
         yield gate
 
