@@ -91,6 +91,8 @@ class Relay:
             caller = await renewed(exchange.caller)
             if caller is None:
                 exchange.end("what it stood on has ended")
+            elif not filtering.may_go_on(caller.permitted, exchange.inbound):
+                exchange.end("what was called may not be used any more")
             else:
                 exchange.caller = caller
         await self._held.look_again(renewed)
