@@ -48,6 +48,8 @@ async def answer_to(arguments: argparse.Namespace) -> object:
     verb = f"{arguments.command} {arguments.verb}".strip()
     if verb == "user create":
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    if verb in ("server set-secret", "server set-password"):
+        values["secret"] = None if values.get("remove") else sys.stdin.readline().rstrip("\n")
     if verb == "app import-connected":
         values |= _connected_app(values.pop("file"), values)
     if verb == "identity-provider add":

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import apps, auditing, operating, people, rights, servers
+from gatelodge.cli import apps, auditing, operating, people, rights, server_parts, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url, run_audited
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -199,6 +199,7 @@ VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
     **rights.VERBS,
+    **server_parts.VERBS,
     **servers.VERBS,
     **apps.VERBS,
     "user reset-link": people.reset_link,

@@ -211,6 +211,15 @@ def newest(org_id: str, *, user_id: str = "", before: int = 1 << 40, limit: int 
     )
 
 
+def count_waiting(org_id: str, now: int) -> Operation[int]:
+    """How many calls of the org wait for a person."""
+    sql = (
+        "SELECT COUNT(*) AS n FROM approvals WHERE org_id = :org_id AND state = 'waiting' AND is_open = 1"
+        " AND expires_at > :now"
+    )
+    return (yield from one(sql, number, org_id=org_id, now=now)) or 0
+
+
 def fresh(call: Call, rule: Rule, *, id: str, client_id: str, server: str, sealed: bytes, now: int) -> Approval:
     """A new question about a call, by the rule of its tool."""
     return Approval(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatelodge.core.operation import Operation, execute, many, remove_some
+from gatelodge.core.operation import Operation, execute, many, one, remove_some
 
 if TYPE_CHECKING:
     from gatelodge.core.calls.records import Call
@@ -191,6 +191,22 @@ def usage(
             **named,
         )
     )
+
+
+def since(org_id: str, hour: int) -> Operation[tuple[int, int]]:
+    """Calls and errors of the whole org from this epoch hour on."""
+    found = yield from one(
+        "SELECT CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, CAST(COALESCE(SUM(errors), 0) AS BIGINT) AS errors"
+        " FROM call_counts WHERE org_id = :org_id AND hour >= :hour",
+        _both,
+        org_id=org_id,
+        hour=hour,
+    )
+    return found or (0, 0)
+
+
+def _both(calls: int, errors: int) -> tuple[int, int]:
+    return calls, errors
 
 
 def forget_counts(now: int) -> Operation[bool]:

@@ -1,5 +1,6 @@
 """The list of the org's MCP servers, and finding one of them by the path."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,15 @@ from gatelodge.words import _, mark, ngettext
 
 NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why="", speaks="")
 KINDS = {kind: mark(label) for kind, label in server_kinds.KINDS.items()}
+
+
+PASSWORD = re.compile(r"^((?!https?:)[a-z0-9+]+://[^/@:]*):.*@")
+"""The password in the URL of a database, which no page shows."""
+
+
+def without_password(source: str) -> str:
+    """A source as pages show it."""
+    return PASSWORD.sub(r"\1@", source)
 
 
 class State(msgspec.Struct, frozen=True):
