@@ -14,7 +14,7 @@ from measuring import cpu_seconds_of_all, median
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from gatelodge.core import calls, chains, orgs
-from gatelodge.core.calls import Batch, Call
+from gatelodge.core.calls import Batch, Call, counts
 from gatelodge.core.calls.records import COLUMNS, FIELDS
 from gatelodge.core.operation import Operation, execute, many
 from gatelodge.store import Store, open_store
@@ -86,9 +86,9 @@ def filled(first: int, last: int) -> Operation[None]:
 
 def counted(first: int, last: int) -> Operation[None]:
     """Some of the counters of those 100 apps, for 400 days of hours on one server: 960,000 rows in all."""
-    zeros = ", ".join("1" for _ in calls.counts.COUNTED)
+    zeros = ", ".join("1" for _ in counts.COUNTED)
     yield from execute(
-        f"INSERT INTO call_counts (org_id, app_id, server, hour, {calls.counts.COUNTED_COLUMNS}) WITH RECURSIVE n(i) AS"
+        f"INSERT INTO call_counts (org_id, app_id, server, hour, {counts.COUNTED_COLUMNS}) WITH RECURSIVE n(i) AS"
         f" (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT '{ORG}', '{APP}' || (i % 100), 's',"
         f" {AT // 3_600_000} - i / 100, {zeros} FROM n"
     )
