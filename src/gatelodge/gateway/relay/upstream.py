@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from gatelodge.core.server_terms import Terms
 from gatelodge.gateway.caller import Caller
@@ -21,7 +22,10 @@ MOST_STREAMS = 2000
 """Streams that are open for listening, for each upstream and node. They take nothing from the connections of calls."""
 QUEUE = 4
 """How many calls may wait for each connection before the next is turned away."""
-KEPT_SECONDS = 30.0
+KEPT_SECONDS = 4.0
+"""How long an unused connection is kept: uvicorn and Node close theirs after 5 seconds, and a call that meets the closing
+is answered with 502, since it can't be sent again.
+"""
 BUFFER = 64 * 1024
 LONGEST_LINE = 8190
 MOST_HEADERS = 100
@@ -72,6 +76,7 @@ class Line:
     def __init__(self, upstream: Upstream, outbound: Outbound) -> None:
         terms = upstream.terms
         self.upstream = upstream
+        self._url = URL(upstream.url)
         self.eras = Eras(*{"auto": (None, None), "modern": (True, False), "legacy": (False, True)}[terms.era])
         self.asking = asyncio.Lock()
         self._outbound = outbound
@@ -138,7 +143,7 @@ class Line:
             times = self._stream_times if is_stream or waits else self._call_times
             async with asyncio.timeout(terms.connect_seconds * 2 + terms.first_byte_seconds):
                 answer = await session.request(
-                    method, self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
+                    method, self._url, headers=headers, data=body, allow_redirects=False, timeout=times
                 )
         except (TimeoutError, aiohttp.ClientError, NotFetched, OSError, ValueError) as error:
             self._breaker.failed(clock())
