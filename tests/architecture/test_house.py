@@ -163,6 +163,17 @@ def test_every_template_compiles_and_is_named():
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-postgres.lock")
 
 
+@requirement("house:templates-evaluate-nothing")
+def test_no_template_has_script_or_style_in_it_or_an_attribute_that_evaluates():
+    found = [
+        (file.name, line)
+        for file in sorted((ROOT / "src/gatelodge").rglob("*.html"))
+        for line in file.read_text("utf-8").splitlines()
+        if re.search(r"""\s(?:style|on[a-z]+|hx-on[^=]*)=|<style|javascript:|["']js:|<script(?![^>]*\ssrc=)""", line)
+    ]
+    assert found == []
+
+
 @requirement("house:locks-name-no-host")
 @pytest.mark.parametrize("name", LOCKS)
 def test_python_pins_have_hashes_and_name_no_host(name: str):
