@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from gatelodge.core import orgs
-
 from tests.gateway.speaking import LIFETIME, SERVER, Client, token
 from tests.house import House
 from tests.requirements import requirement

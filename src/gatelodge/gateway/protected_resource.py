@@ -187,13 +187,15 @@ def check_origin(org: Org, server: McpServer | None, request: Request) -> str:
 
     Raises ``NotAccepted`` (403).
     """
-    allowed = (_origin(org), *(server.allowed_origins if server else ()))
     origins = request.headers.getlist("origin")
+    if not origins:
+        return ""
+    allowed = (_origin(org), *(server.allowed_origins if server else ()))
     for origin in origins:
         if origin not in allowed:
             listed = " ".join(allowed[:MOST_LISTED])
             raise Turned(403, "", f"a page of the Origin {origin:.100} may not call this server, only one of {listed}")
-    return origins[0] if origins else ""
+    return origins[0]
 
 
 def preflight(request: Request, origin: str, methods: tuple[str, ...]) -> Response | None:

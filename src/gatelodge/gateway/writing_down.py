@@ -147,5 +147,5 @@ def _keep(kept: bytearray, more: bytes, passed: int) -> int:
 def _decoded(decoder: msgspec.json.Decoder[T], raw: bytearray, otherwise: T) -> T:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, RecursionError):
         return otherwise

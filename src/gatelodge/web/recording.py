@@ -115,7 +115,7 @@ class Calls:
             assert sub_key is not None  # the current key is on the ring
             keyed = hmac.new(hmac.digest(sub_key, org_id.encode(), "sha256"), digestmod="sha256")
             self._keyed[org_id] = keyed
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             arguments = SORTED.encode(msgspec.json.decode(arguments))
         digest = keyed.copy()  # with the key taken in already, which is most of the work
         digest.update(arguments)

@@ -81,7 +81,8 @@ class Dispatcher:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.scope["path"]
-        if AMBIGUOUS.search(request.scope["raw_path"]) or "\ufffd" in path:
+        raw_path = request.scope["raw_path"]
+        if (b"%" in raw_path and AMBIGUOUS.search(raw_path)) or "\ufffd" in path:
             return PlainTextResponse("The path holds an encoded slash, a control character or bad UTF-8\n", 400)
         name, place, names = self._found.get(path) or self._find(path)
         org = None if name is None else self._site.live.org_at(name)
