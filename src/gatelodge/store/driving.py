@@ -86,7 +86,7 @@ Answer = Callable[[Statement | Repeated], list[Row]]
 
 
 def drive(
-    steps: Generator[Statement | Change | Deferred, list[Row], object], answer: Answer
+    steps: Generator[Statement | Repeated | Change | Deferred, list[Row], object], answer: Answer
 ) -> tuple[object, Collected]:
     """Run an operation to its end against a database that answers at once."""
     collected = Collected()
