@@ -36,7 +36,7 @@ from fastmcp.server import create_proxy
 create_proxy(sys.argv[2]).run(transport="http", host="127.0.0.1", port=int(sys.argv[1]), path="/mcp", stateless_http=True, json_response=True, log_level="ERROR", show_banner=False)
 """
 NGINX = """
-worker_processes 1; daemon off; pid {folder}/pid; error_log stderr error;
+master_process off; daemon off; pid {folder}/pid; error_log stderr error;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 10000000; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
 uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
@@ -164,10 +164,9 @@ def main() -> None:
         if nginx := shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"):
             at = free_port()
             (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=port, port=at))
-            held.enter_context(running([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)]))
+            passing = held.enter_context(running([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)]))
             wait_for(at)
-            workers = subprocess.check_output(["pgrep", "-f", "nginx: worker"], text=True).split()
-            targets["nginx"] = (f"http://127.0.0.1:{at}/mcp", int(workers[-1]), [], 1)
+            targets["nginx"] = (f"http://127.0.0.1:{at}/mcp", passing.pid, [], 1)
         else:
             print("without nginx, which isn't installed: apt-get install nginx-light", file=sys.stderr)
         if options.fastmcp:
