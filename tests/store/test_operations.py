@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatelodge.core import propagation
 from gatelodge.core.errors import Denied, Refused
-from gatelodge.store.driving import check_values
+from gatelodge.store.driving import check_rows, check_values
 from tests.generated import MANY
 from tests.requirements import requirement
 from tests.store import operations
@@ -120,6 +120,22 @@ def test_every_other_text_passes(value: str):
             check_values({"value": value})
     else:
         check_values({"value": value})
+
+
+@requirement("store:same-characters")
+@MANY
+@given(st.lists(st.one_of(st.text(), st.integers(), st.integers(-(2**64), 2**64), st.binary(), st.none())))
+def test_many_rows_are_refused_where_one_of_them_would_be(values: list[str | int | bytes | None]):
+    def is_refused(check: Callable[[Any], None], *given: Any) -> bool:
+        try:
+            for each in given:
+                check(each)
+        except ValueError:
+            return True
+        return False
+
+    rows = [{"value": value} for value in values]
+    assert is_refused(check_rows, rows) == is_refused(check_values, *rows)
 
 
 @requirement("store:same-characters")

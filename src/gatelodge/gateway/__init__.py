@@ -90,7 +90,7 @@ class Gateway:
         return _Traced(_Shared(served, origin) if origin else served)
 
     async def _called(self, site: Site, org: Org, request: Request, live: LiveServer | None) -> ASGIApp:
-        caller = await self._gate.check(org, request, request.path_params["server"])
+        caller = await self._gate.check(org, request, request.path_params["server"], live)
         assert live is not None  # the check has passed
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method == "POST" and content_type != "application/json":

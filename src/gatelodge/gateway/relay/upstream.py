@@ -22,7 +22,10 @@ MOST_STREAMS = 2000
 """Streams that are open for listening, for each upstream and node. They take nothing from the connections of calls."""
 QUEUE = 4
 """How many calls may wait for each connection before the next is turned away."""
-KEPT_SECONDS = 30.0
+KEPT_SECONDS = 4.0
+"""How long an unused connection is kept: uvicorn and Node close theirs after 5 seconds, and a call that meets the closing
+is answered with 502, since it can't be sent again.
+"""
 BUFFER = 64 * 1024
 LONGEST_LINE = 8190
 MOST_HEADERS = 100
@@ -109,6 +112,7 @@ class HttpLine(Line):
     def __init__(self, upstream: Upstream, outbound: Outbound) -> None:
         super().__init__(upstream)
         terms = upstream.terms
+        self._url = URL(upstream.url)
         self._outbound = outbound
         self._breaker = Breaker()
         self._under_way = 0
@@ -170,7 +174,7 @@ class HttpLine(Line):
             times = self._stream_times if is_stream or waits else self._call_times
             async with asyncio.timeout(terms.connect_seconds * 2 + terms.first_byte_seconds):
                 answer = await session.request(
-                    method, url or self.upstream.url, headers=headers, data=body, allow_redirects=False, timeout=times
+                    method, url or self._url, headers=headers, data=body, allow_redirects=False, timeout=times
                 )
         except (TimeoutError, aiohttp.ClientError, NotFetched, OSError, ValueError) as error:
             self._breaker.failed(clock())
