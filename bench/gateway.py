@@ -36,11 +36,11 @@ from fastmcp.server import create_proxy
 create_proxy(sys.argv[2]).run(transport="http", host="127.0.0.1", port=int(sys.argv[1]), path="/mcp", stateless_http=True, json_response=True, log_level="ERROR", show_banner=False)
 """
 NGINX = """
-worker_processes 1; daemon off; pid {folder}/pid; error_log stderr error;
+master_process off; daemon off; pid {folder}/pid; error_log stderr error;
 events {{ worker_connections 4096; }}
-http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+http {{ access_log off; keepalive_requests 10000000; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
 uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; }}
+upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 10000000; }}
 server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
 """
 
@@ -146,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=6000)
     parser.add_argument("--connections", default="1,16,64")
+    parser.add_argument("--rounds", type=int, default=3, help="Targets take turns; each figure is the median of these.")
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--fastmcp", default="", help="A Python that has fastmcp 4.1, to measure its proxy beside.")
     options = parser.parse_args()
@@ -163,19 +164,27 @@ def main() -> None:
         if nginx := shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"):
             at = free_port()
             (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=port, port=at))
-            held.enter_context(running([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)]))
+            passing = held.enter_context(running([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)]))
             wait_for(at)
-            workers = subprocess.check_output(["pgrep", "-f", "nginx: worker"], text=True).split()
-            targets["nginx"] = (f"http://127.0.0.1:{at}/mcp", int(workers[-1]), [], 1)
+            targets["nginx"] = (f"http://127.0.0.1:{at}/mcp", passing.pid, [], 1)
+        else:
+            print("without nginx, which isn't installed: apt-get install nginx-light", file=sys.stderr)
         if options.fastmcp:
             at = free_port()
             proxy = held.enter_context(running([options.fastmcp, "-c", FASTMCP, str(at), upstream]))
             wait_for(at)
             targets["fastmcp"] = (f"http://127.0.0.1:{at}/mcp", proxy.pid, [], 60)
+        else:
+            print("without FastMCP's proxy: --fastmcp takes a Python that has fastmcp 4.1", file=sys.stderr)
         print(f"{'target':10} {'conns':>5} {'CPU-s/1000':>10} {'p50 ms':>8} {'p99 ms':>8} {'calls/s':>8} {'MB':>6}")
         for connections in map(int, options.connections.split(",")):
-            for name, (url, pid, tokens, fewer) in targets.items():
-                got = uvloop.run(measured(url, pid, tokens, connections, max(options.calls // fewer, 100)))
+            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in targets}
+            for _ in range(options.rounds):
+                for name, (url, pid, tokens, fewer) in targets.items():
+                    calls = max(options.calls // fewer, 100)
+                    rounds[name].append(uvloop.run(measured(url, pid, tokens, connections, calls)))
+            for name, (_, pid, *_) in targets.items():
+                got = {key: statistics.median(each[key] for each in rounds[name]) for key in rounds[name][0]}
                 print(
                     f"{name:10} {connections:5} {got['cpu']:10.3f} {got['p50']:8.2f} {got['p99']:8.2f} {got['rate']:8.0f}"
                     f" {resident_megabytes(pid):6.0f}"

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from gatelodge.app import build  # noqa: E402
-from gatelodge.cli import seeding  # noqa: E402
+from gatelodge.cli import seeding, starting  # noqa: E402
 from gatelodge.config import Config  # noqa: E402
 from gatelodge.core import mcp_servers, secrets, server_items, tokens, users  # noqa: E402
 from gatelodge.core.ids import MCP_SERVER  # noqa: E402
@@ -62,6 +62,7 @@ async def main(port: int, data: str, upstream: str) -> None:
     print(
         json.dumps({"url": f"http://localhost:{port}/mcp/upstream", "pid": os.getpid(), "tokens": opening}), flush=True
     )
+    starting.leave_to_rest()
     made_server = web_server.make(app)
     ending = asyncio.create_task(_end_on_line(site, org.id))
     await made_server.serve(web_server.listen((("127.0.0.1", port),)))

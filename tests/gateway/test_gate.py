@@ -1,9 +1,12 @@
 """The gate: what a call without a good token is told, in which order, and where a token is never looked for."""
 
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from gatelodge.core import orgs
 from tests.gateway.speaking import LIFETIME, SERVER, Client, token
 from tests.house import House
 from tests.requirements import requirement
@@ -156,3 +159,16 @@ def test_a_token_opens_the_server_that_it_was_issued_for_and_no_other(org: House
     for other in (org.issuer, f"{org.issuer}/mcp/sobject-all", f"{org.issuer}/mcp/", f"{org.issuer}/mcp/{SERVER}/"):
         answer = Client(org, token(org, aud=other)).modern("tools/list")
         assert answer.status_code == 401 and other in challenge(answer)["error_description"]
+
+
+@requirement("gateway:passed-again")
+def test_a_token_that_has_passed_is_refused_from_elsewhere_and_after_its_end(tmp_path: Path):
+    with House(tmp_path / "data") as house:
+        house.write(orgs.change, msgspec.structs.replace(house.org, trusted_ranges=("203.0.113.0/24",)))
+        house.catch_up()
+        client = Client(house, token(house))
+        for address, status in (("203.0.113.7", 200), ("198.51.100.7", 401), ("203.0.113.7", 200)):
+            client.front.come_from(address)
+            assert client.modern("tools/list").status_code == status
+        house.later(LIFETIME)
+        assert client.modern("tools/list").status_code == 401

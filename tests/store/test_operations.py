@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatelodge.core import propagation
 from gatelodge.core.errors import Denied, Refused
-from gatelodge.store.driving import check_values
+from gatelodge.store.driving import check_rows, check_values
 from tests.generated import MANY
 from tests.requirements import requirement
 from tests.store import operations
@@ -88,8 +88,12 @@ def test_a_caller_who_goes_away_takes_nothing_with_it(database: str, run_async: 
     run_async(story())
 
 
+class Numbered(int):
+    """A whole number of a class of its own, as an ``HTTPStatus`` is."""
+
+
 @requirement("store:same-characters")
-@pytest.mark.parametrize("value", ["a\x00b", "\ud800", "tail \udfff", 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("value", ["a\x00b", "\ud800", "tail \udfff", 2**63, -(2**63) - 1, Numbered(2**63)])
 def test_values_that_the_databases_disagree_on_are_refused_by_both(database: str, run_async: Run, value: str | int):
     async def story() -> str | None:
         async with opened(database) as store:
@@ -116,6 +120,22 @@ def test_every_other_text_passes(value: str):
             check_values({"value": value})
     else:
         check_values({"value": value})
+
+
+@requirement("store:same-characters")
+@MANY
+@given(st.lists(st.one_of(st.text(), st.integers(), st.integers(-(2**64), 2**64), st.binary(), st.none())))
+def test_many_rows_are_refused_where_one_of_them_would_be(values: list[str | int | bytes | None]):
+    def is_refused(check: Callable[[Any], None], *given: Any) -> bool:
+        try:
+            for each in given:
+                check(each)
+        except ValueError:
+            return True
+        return False
+
+    rows = [{"value": value} for value in values]
+    assert is_refused(check_rows, rows) == is_refused(check_values, *rows)
 
 
 @requirement("store:same-characters")

@@ -64,7 +64,7 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _leave_to_rest() -> None:
+def leave_to_rest() -> None:
     """What a start has made stays until the end, and requests leave no cycles: the garbage collector need not look at
     it all again every few requests (decision 0016).
     """
@@ -96,7 +96,7 @@ async def _run(config: Config, *, is_json: bool) -> int:
         sockets = listen(config)
         told = await (seeding.development if config.is_development else seeding.production)(app.site)
         await app.start()
-        _leave_to_rest()
+        leave_to_rest()
         http = server.make(app, trusted=config.trusted_proxy)
         _stop_on_signals(app, http, notice=0 if config.is_development else NOTICE)
         async with _commands(app):

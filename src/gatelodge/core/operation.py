@@ -22,6 +22,13 @@ class Statement(msgspec.Struct, frozen=True):
     values: dict[str, Value]
 
 
+class Repeated(msgspec.Struct, frozen=True):
+    """One SQL text that is run for each of these rows of values, in their order: it is read once for all of them."""
+
+    sql: str
+    rows: list[dict[str, Value]]
+
+
 class Change(msgspec.Struct, frozen=True):
     """Something that every node must see: the store writes it to the feed as the transaction's last statement.
 
@@ -43,7 +50,7 @@ class Deferred(msgspec.Struct, frozen=True):
     given: Any
 
 
-Operation: TypeAlias = Generator[Statement | Change | Deferred, list[Row], T]
+Operation: TypeAlias = Generator[Statement | Repeated | Change | Deferred, list[Row], T]
 
 
 def one(sql: str, make: Callable[..., T], /, **values: Value) -> Operation[T | None]:
@@ -64,6 +71,11 @@ def many(sql: str, make: Callable[..., T], /, *, limit: int, **values: Value) ->
 def execute(sql: str, /, **values: Value) -> Operation[None]:
     """A statement whose answer does not matter."""
     yield Statement(sql, values)
+
+
+def execute_each(sql: str, rows: list[dict[str, Value]]) -> Operation[None]:
+    """A statement that is run for each of these rows of values, and whose answers do not matter."""
+    yield Repeated(sql, rows)
 
 
 BATCH = 1000

@@ -38,6 +38,7 @@ class Permitted:
 
     def __init__(self, who: Who, server: McpServer, items: Items) -> None:
         self._who, self._server, self._items = who, server, items
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._refusal, self._chosen = refusal(who, server), chosen(who.policies, server.name)
         self._has_conditions = any(item.scopes or item.asks_first for item in items.all)
         self.is_read_only = who.policies.mcp_read_only or server.read_only
@@ -87,6 +88,16 @@ class Permitted:
         return (each for each in self._items.of_kind(kind) if self._verdict(each, kind, each.name).is_allowed)
 
     def _verdict(self, item: Item | None, kind: str, name: str) -> Verdict:
+        known = self._verdicts.get((kind, name))
+        if known is None:
+            known = self._judged(item, kind, name)
+            if (
+                item is not None and item.name == name
+            ):  # of what the server offers, so that there are not more than that
+                self._verdicts[kind, name] = known
+        return known
+
+    def _judged(self, item: Item | None, kind: str, name: str) -> Verdict:
         why = self._refusal or self._why_not(item, kind, name)
         if why or item is None:
             return Verdict(is_allowed=False, why=why)

@@ -17,7 +17,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API, with_included
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import RELAYED
 from gatelodge.core.tokens import Claims
 from gatelodge.gateway.caller import Caller
 from gatelodge.live import LiveServer, LiveUser
@@ -29,7 +29,7 @@ from gatelodge.web.site import Site
 MOST_LISTED = 10
 MOST_KNOWN = 10_000
 """Callers whose permissions a node remembers; one more costs working them out anew."""
-METHODS = {UPSTREAM: ("POST", "GET", "DELETE")}
+METHODS: dict[str, tuple[str, ...]] = dict.fromkeys(RELAYED, ("POST", "GET", "DELETE"))
 """What may be sent to each kind of server; POST alone to the others, which keep no sessions."""
 PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 
@@ -52,22 +52,38 @@ class Gate:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._known: dict[tuple[str, ...], Known] = {}
+        self._let: dict[int, Let] = {}
 
-    async def check(self, org: Org, request: Request, server: str) -> Caller:
-        """The caller of this request, whose Origin was checked before. Raises ``NotAccepted``."""
-        live = (await self._site.live.servers(org.id)).get(server)
+    async def check(self, org: Org, request: Request, server: str, live: LiveServer | None) -> Caller:
+        """The caller of this request to the server of this name, whose Origin was checked before. Raises
+        ``NotAccepted``.
+        """
         if live is None:
             raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
         accepted = await self._site.access.check(org, request, audience=resource(org, server))
         if request.method not in methods_of(live.server):
             raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
+        caller = self._caller(org, accepted, live)
+        self._count(org, accepted, caller.permitted.calls_per_minute)
+        return caller
+
+    def _caller(self, org: Org, accepted: Accepted, live: LiveServer) -> Caller:
+        """The caller that an accepted token makes, the same one while the token's answer, the server and the org are.
+        Raises ``Turned`` (403).
+        """
+        let = self._let.get(id(accepted))
+        if let is not None and let.accepted is accepted and let.live is live and let.org is org:
+            return let.caller
         if MCP_API not in accepted.scopes:
             raise Turned(403, "insufficient_scope", f"this server needs the scope {MCP_API}")
         permitted = self._permitted(org, accepted, live)
         if permitted.refusal:
             raise Turned(403, "", permitted.refusal)
-        self._count(org, accepted, permitted.calls_per_minute)
-        return _caller(org, server, accepted, permitted)
+        caller = _caller(org, live.server.name, accepted, permitted)
+        if len(self._let) >= MOST_KNOWN:
+            self._let.pop(next(iter(self._let)))
+        self._let[id(accepted)] = Let(accepted, live, org, caller)
+        return caller
 
     async def renewed(self, org: Org, caller: Caller) -> Caller | None:
         """The caller of what is still under way, as they are now; None: they would not be let in any more."""
@@ -130,6 +146,15 @@ class Known(msgspec.Struct, frozen=True):
     permitted: Permitted
 
 
+class Let(msgspec.Struct, frozen=True):
+    """A caller who was let in, and what stands behind that. It holds what was accepted, whose ``id`` is its key."""
+
+    accepted: Accepted
+    live: LiveServer
+    org: Org
+    caller: Caller
+
+
 def _caller(org: Org, server: str, accepted: Accepted, permitted: Permitted) -> Caller:
     client, live_user, claims = accepted.client, accepted.user, accepted.claims
     return Caller(
@@ -162,13 +187,15 @@ def check_origin(org: Org, server: McpServer | None, request: Request) -> str:
 
     Raises ``NotAccepted`` (403).
     """
-    allowed = (_origin(org), *(server.allowed_origins if server else ()))
     origins = request.headers.getlist("origin")
+    if not origins:
+        return ""
+    allowed = (_origin(org), *(server.allowed_origins if server else ()))
     for origin in origins:
         if origin not in allowed:
             listed = " ".join(allowed[:MOST_LISTED])
             raise Turned(403, "", f"a page of the Origin {origin:.100} may not call this server, only one of {listed}")
-    return origins[0] if origins else ""
+    return origins[0]
 
 
 def preflight(request: Request, origin: str, methods: tuple[str, ...]) -> Response | None:

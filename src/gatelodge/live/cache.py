@@ -30,6 +30,10 @@ class Cache(Generic[K, V]):
             self._entries[key] = value
         return value
 
+    def at_hand(self, key: K) -> V | None:
+        """The answer, if it is in memory."""
+        return self._entries.get(key)
+
     def drop(self, key: K) -> None:
         """Forget one answer."""
         self._drops += 1

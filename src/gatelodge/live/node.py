@@ -188,6 +188,23 @@ class LiveNode:
         await self._be_fresh()
         return any(record_id in self._ended for record_id in record_ids)
 
+    def are_as_before(self, org_id: str, keys: OrgKeys, client: LiveClient, user: LiveUser, *record_ids: str) -> bool:
+        """Whether what was answered about these earlier would be the same now, the same objects, as far as this node has
+        it in memory; and none of the authorizations and connections has ended. False says nothing: ask for each.
+        """
+        if not self.is_fresh() or self._keys.at_hand(org_id) is not keys:
+            return False
+        now = self._clock.now_ms()
+        releases = self._clients.at_hand((org_id, client.client_id)) or ()
+        newest = next((each.client for each in releases if each.live_from <= now), None)
+        return (
+            newest is client
+            and not 0 < client.ends_at <= now // 1000
+            and keys.until > now // 1000
+            and self._users.at_hand((org_id, user.user.id)) is user
+            and not any(record_id in self._ended for record_id in record_ids)
+        )
+
     # --- following the feed -------------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from gatelodge.core import keys, orgs
 from gatelodge.core.errors import Refused
-from gatelodge.core.operation import Row, Statement
+from gatelodge.core.operation import Repeated, Row, Statement
 from gatelodge.core.secrets import KeyMissing, KeyRing
 from gatelodge.store import migrations
 from gatelodge.store.driving import Answer, drive
@@ -175,7 +175,8 @@ def _contents(database: Path) -> tuple[int, list[orgs.Summary]]:
 def _answering(connection: sqlite3.Connection) -> Answer:
     """What answers an operation's statements from this database."""
 
-    def answer(statement: Statement) -> list[Row]:
+    def answer(statement: Statement | Repeated) -> list[Row]:
+        assert isinstance(statement, Statement)  # a copy is only read
         return connection.execute(statement.sql, statement.values).fetchall()
 
     return answer

@@ -5,11 +5,12 @@ from typing import Any, cast
 
 import msgspec
 
-from gatelodge.core.operation import Change, Deferred, Operation, Row, Statement, Value
+from gatelodge.core.operation import Change, Deferred, Operation, Repeated, Row, Statement, Value
 
 ADVANCE_FEED = Statement("UPDATE feed SET seq = seq + 1 WHERE id = 1 RETURNING seq", {})
 INSERT_CHANGE = "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
-BIGINT = range(-(2**63), 2**63)
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+"""Of a BIGINT. Not a range: whether it holds a number of a class of its own (HTTPStatus) is found out by counting."""
 
 
 def check_values(values: dict[str, Value]) -> None:
@@ -26,8 +27,21 @@ def check_values(values: dict[str, Value]) -> None:
                     value.encode()
                 except UnicodeEncodeError:
                     raise ValueError(f"the value {name!r} contains half a surrogate pair") from None
-        elif isinstance(value, int) and value not in BIGINT:
+        elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
             raise ValueError(f"the value {name!r} is larger than a BIGINT")
+
+
+def check_rows(rows: list[dict[str, Value]]) -> None:
+    """The same for many rows, which are looked at one by one only where something in them is out of the ordinary.
+
+    Raises ``ValueError``.
+    """
+    values = [value for row in rows for value in row.values()]
+    texts = "".join([value for value in values if isinstance(value, str)])
+    numbers = [value for value in values if isinstance(value, int)]
+    if not texts.isascii() or "\x00" in texts or (numbers and (min(numbers) < SMALLEST or max(numbers) > LARGEST)):
+        for row in rows:
+            check_values(row)
 
 
 class Collected(msgspec.Struct):
@@ -69,11 +83,11 @@ def feed_statements(seq: int, changes: list[Change]) -> list[Statement]:
     ]
 
 
-Answer = Callable[[Statement], list[Row]]
+Answer = Callable[[Statement | Repeated], list[Row]]
 
 
 def drive(
-    steps: Generator[Statement | Change | Deferred, list[Row], object], answer: Answer
+    steps: Generator[Statement | Repeated | Change | Deferred, list[Row], object], answer: Answer
 ) -> tuple[object, Collected]:
     """Run an operation to its end against a database that answers at once."""
     collected = Collected()
@@ -81,7 +95,7 @@ def drive(
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Statement):
+            if isinstance(step, (Statement, Repeated)):
                 rows = answer(step)
             else:
                 collected.take(step)

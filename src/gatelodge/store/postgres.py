@@ -13,9 +13,16 @@ import asyncpg
 import structlog
 
 from gatelodge.core.errors import Unavailable
-from gatelodge.core.operation import Change, Operation, Row, Statement
+from gatelodge.core.operation import Change, Operation, Repeated, Row, Statement
 from gatelodge.store import migrations
-from gatelodge.store.driving import ADVANCE_FEED, Collected, check_values, feed_statements, refuse_changes
+from gatelodge.store.driving import (
+    ADVANCE_FEED,
+    Collected,
+    check_rows,
+    check_values,
+    feed_statements,
+    refuse_changes,
+)
 from gatelodge.store.opening import StoreRefused
 
 log = structlog.get_logger()
@@ -48,7 +55,7 @@ AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.InsufficientResourcesError,
 )
-Answer = Callable[[Any, Statement], Awaitable[list[Row]]]
+Answer = Callable[[Any, Statement | Repeated], Awaitable[list[Row]]]
 Once = Callable[[Any, Operation[Any]], Awaitable[tuple[Any, Collected]]]
 
 
@@ -246,7 +253,7 @@ async def _drive(connection: Any, steps: Operation[Any], answer: Answer) -> tupl
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Statement):
+            if isinstance(step, (Statement, Repeated)):
                 rows = await answer(connection, step)
             else:
                 collected.take(step)
@@ -256,19 +263,22 @@ async def _drive(connection: Any, steps: Operation[Any], answer: Answer) -> tupl
         return stop.value, collected
 
 
-async def _select(connection: Any, statement: Statement) -> list[Row]:
+async def _select(connection: Any, statement: Statement | Repeated) -> list[Row]:
     # Without a transaction there is none to be read-only; both databases share no other statement that only reads.
-    if not statement.sql.startswith("SELECT "):
-        check_values(statement.values)
+    if isinstance(statement, Repeated) or not statement.sql.startswith("SELECT "):
         raise AssertionError(
             f"an operation that is read is read-only, and this statement may change something: {statement.sql}"
         )
     return await _fetch(connection, statement)
 
 
-async def _fetch(connection: Any, statement: Statement) -> list[Row]:
-    check_values(statement.values)
+async def _fetch(connection: Any, statement: Statement | Repeated) -> list[Row]:
     sql, names = numbered(statement.sql)
+    if isinstance(statement, Repeated):
+        check_rows(statement.rows)
+        await connection.executemany(sql, [tuple(row[name] for name in names) for row in statement.rows])
+        return []
+    check_values(statement.values)
     return [dict(row) for row in await connection.fetch(sql, *(statement.values[name] for name in names))]
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from gatelodge.core.errors import Unavailable
-from gatelodge.core.operation import Change, Operation, Row, Statement
+from gatelodge.core.operation import Change, Operation, Repeated, Row, Statement
 from gatelodge.store import migrations
-from gatelodge.store.driving import ADVANCE_FEED, check_values, drive, feed_statements, refuse_changes
+from gatelodge.store.driving import ADVANCE_FEED, check_rows, check_values, drive, feed_statements, refuse_changes
 from gatelodge.store.lock import make_folder
 from gatelodge.store.opening import StoreRefused
 
@@ -197,13 +197,20 @@ class SqliteStore:
         if self._writer.in_transaction:
             self._writer.rollback()
 
-    def _writing(self, statement: Statement) -> list[Row]:
-        check_values(statement.values)
-        return self._writer.execute(statement.sql, statement.values).fetchall()
+    def _writing(self, statement: Statement | Repeated) -> list[Row]:
+        return _rows(self._writer, statement)
 
-    def _reading(self, statement: Statement) -> list[Row]:
-        check_values(statement.values)
-        return self._reader.execute(statement.sql, statement.values).fetchall()
+    def _reading(self, statement: Statement | Repeated) -> list[Row]:
+        return _rows(self._reader, statement)
+
+
+def _rows(connection: sqlite3.Connection, statement: Statement | Repeated) -> list[Row]:
+    if isinstance(statement, Repeated):
+        check_rows(statement.rows)
+        connection.executemany(statement.sql, statement.rows).close()
+        return []
+    check_values(statement.values)
+    return connection.execute(statement.sql, statement.values).fetchall()
 
 
 def _tell(answers: list[Answer]) -> None:

@@ -42,6 +42,7 @@ LOST = "calls:records:lost"
 PURGED = "calls:records:purge"
 AUDIT_PURGED = "audit:events:purge"
 DAY = 86_400_000
+SORTED = msgspec.json.Encoder(order="sorted")
 
 
 class Lost(msgspec.Struct):
@@ -64,7 +65,7 @@ class Calls:
         self._why = ""
         self._lost: dict[str, Lost] = defaultdict(Lost)
         self._rules: dict[str, Rules] = {}
-        self._keys: dict[str, bytes] = {}
+        self._keyed: dict[str, hmac.HMAC] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.checked: dict[str, Any] = {}
 
@@ -108,14 +109,17 @@ class Calls:
         """What stands for a call's arguments (JSON): the same arguments have the same digest in this org, however they
         are spaced and ordered, and nobody without the master key can try values against it.
         """
-        key = self._keys.get(org_id)
-        if key is None:
+        keyed = self._keyed.get(org_id)
+        if keyed is None:
             sub_key = self._ring.sub_key(PURPOSE)
             assert sub_key is not None  # the current key is on the ring
-            key = self._keys[org_id] = hmac.digest(sub_key, org_id.encode(), "sha256")
-        with contextlib.suppress(msgspec.DecodeError):
-            arguments = msgspec.json.encode(msgspec.json.decode(arguments), order="sorted")
-        return f"{self._ring.current_id}.{secrets.base64url(hmac.digest(key, arguments, 'sha256'))}"
+            keyed = hmac.new(hmac.digest(sub_key, org_id.encode(), "sha256"), digestmod="sha256")
+            self._keyed[org_id] = keyed
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            arguments = SORTED.encode(msgspec.json.decode(arguments))
+        digest = keyed.copy()  # with the key taken in already, which is most of the work
+        digest.update(arguments)
+        return f"{self._ring.current_id}.{secrets.base64url(digest.digest())}"
 
     def rules(self, org_id: str) -> Rules:
         """The org's rules as they were at the last look, ten seconds ago at most."""

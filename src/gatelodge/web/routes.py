@@ -13,7 +13,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge import words
-from gatelodge.core.orgs import Org
 from gatelodge.web.errors import answer_for
 from gatelodge.web.forms import check_readable
 from gatelodge.web.site import Endpoint, Site
@@ -49,6 +48,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 Place = dict[str, Route]
 """The rows of one path, by method."""
+Found = tuple[str | None, Place, dict[str, str]]
+"""What a path leads to: the name of its org (None: it is under no org's URL), its rows, and the names in it."""
+MOST_FOUND = 1000
+LONGEST_FOUND = 200
+"""How many paths are remembered with what they lead to, and how long they may be."""
 
 
 class Dispatcher:
@@ -64,6 +68,7 @@ class Dispatcher:
         self._host = public.netloc.lower()
         self._base = public.path.rstrip("/")
         self._aliases = _loopback_aliases(site.config.public_url)
+        self._found: dict[str, Found] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -76,14 +81,17 @@ class Dispatcher:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.scope["path"]
-        if AMBIGUOUS.search(request.scope["raw_path"]) or "\ufffd" in path:
+        raw_path = request.scope["raw_path"]
+        if (b"%" in raw_path and AMBIGUOUS.search(raw_path)) or "\ufffd" in path:
             return PlainTextResponse("The path holds an encoded slash, a control character or bad UTF-8\n", 400)
-        found = self._org_and_rest(path)
-        place, names = self._place(found[1]) if found else ({}, {})
+        name, place, names = self._found.get(path) or self._find(path)
+        org = None if name is None else self._site.live.org_at(name)
+        if org is None:
+            place = {}
         host = request.headers.get("host", "").lower()
         if host != self._host:
             return self._misdirected(request, host, place)
-        if found is None or not place:
+        if org is None or not place:
             return PlainTextResponse("Not found\n", 404)
         route = place.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
@@ -91,20 +99,31 @@ class Dispatcher:
                 return preflight("*", tuple(place))
             allowed = (*place, "HEAD") if "GET" in place else tuple(place)
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
-        request.scope["path_params"] = names
-        words.speak(words.language_of(request.headers.get("accept-language", "")))
+        request.scope["path_params"] = dict(names)
+        wanted = words.language_of(request.headers.get("accept-language", ""))
+        words.speak(wanted if route.is_page else words.ENGLISH)  # programs are answered in English
         try:
             if not route.refuses_unreadable:
                 check_readable(request.scope["query_string"])
-            response = await route.answer(self._site, found[0], request)
+            response = await route.answer(self._site, org, request)
         except Exception as error:  # noqa: BLE001 - caught here too, so that a page of another origin may read it
             response = answer_for(error, request)
         if route.any_origin and isinstance(response, Response):
             response.headers.update(shared_with("*"))
         return response
 
-    def _org_and_rest(self, path: str) -> tuple[Org, str] | None:
-        """The org and what remains of the path under its URL. RFC 8414 §3.1 and RFC 9728 §3.1 put the well-known
+    def _find(self, path: str) -> Found:
+        """What a path leads to. It depends on the rows alone, so that it is remembered."""
+        name_and_rest = self._org_and_rest(path)
+        found: Found = (name_and_rest[0], *self._place(name_and_rest[1])) if name_and_rest else (None, {}, {})
+        if found[1] and len(path) <= LONGEST_FOUND:
+            if len(self._found) >= MOST_FOUND:
+                self._found.pop(next(iter(self._found)))
+            self._found[path] = found
+        return found
+
+    def _org_and_rest(self, path: str) -> tuple[str, str] | None:
+        """The org's name and what remains of the path under its URL. RFC 8414 §3.1 and RFC 9728 §3.1 put the well-known
         part before the org's path; it is moved behind it here, so that each document has one row.
         """
         well_known = WELL_KNOWN.match(path)
@@ -118,8 +137,7 @@ class Dispatcher:
             if not name:
                 return None  # the first org is at its own URL alone
             rest = f"/{below}" if below or rest.endswith("/") else ""
-        org = self._site.live.org_at(name)
-        return (org, prefix + rest) if org else None
+        return name, prefix + rest
 
     def _place(self, rest: str) -> tuple[Place, dict[str, str]]:
         place = self._exact.get(rest)

@@ -22,6 +22,7 @@ MOST_PIPELINED = 16
 MOST_JOINED = 64 * 1024
 """Bytes of an answer that are held until the end of the loop's turn."""
 VERSIONS = ("1.0", "1.1")
+NEVER = float("inf")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +126,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_head = True
         self._head = self._unread = self._framing = self._fields = 0
         self._refusal = BAD
-        self._deadline: asyncio.TimerHandle | None = None
+        self._until, self._wakes_at = NEVER, NEVER
+        self._alarm: asyncio.TimerHandle | None = None
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -143,13 +145,15 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
         self._forget_deadline()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._is_admitted:
             self._visitors.leave(self._address)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, in pieces while it reads a head."""
-        if self._deadline is None:
+        if self._until == NEVER:
             self._expect(self._limits.header_seconds)
         while data and not self.transport.is_closing():
             size = PIECE if self._is_head else len(data)
@@ -188,7 +192,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: a request exists."""
         assert self.parser is not None  # it goes with the connection
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = [name for name, _ in self.headers].count(b"host")
         version = self.parser.get_http_version()
         # RFC 9112 §3.2: exactly one Host. With two, a proxy and we could read different ones.
         if version not in VERSIONS or hosts > 1 or (not hosts and version != "1.0"):
@@ -240,13 +244,27 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _expect(self, seconds: float) -> None:
-        self._forget_deadline()
-        self._deadline = self.loop.call_later(seconds, self._refuse, TOO_SLOW)
+        """What is awaited comes within so many seconds. The alarm is left where it is, unless it would ring too late:
+        one for each request would cost more than one that looks again.
+        """
+        self._until = self.loop.time() + seconds
+        if self._until < self._wakes_at:
+            self._wake_at(self._until)
+
+    def _wake_at(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._wakes_at, self._alarm = at, self.loop.call_at(at, self._look)
+
+    def _look(self) -> None:
+        self._wakes_at, self._alarm = NEVER, None
+        if self._until <= self.loop.time():
+            self._refuse(TOO_SLOW)
+        elif self._until != NEVER:
+            self._wake_at(self._until)
 
     def _forget_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._until = NEVER
 
     def _unsupported_upgrade_warning(self) -> None:
         """No warning: a client that offers an upgrade is answered in HTTP/1.1."""

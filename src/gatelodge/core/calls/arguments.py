@@ -14,7 +14,7 @@ def recorded(raw: bytes, masked: tuple[str, ...]) -> str:
     """
     try:
         found = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ""
     for path in masked:
         _mask(found, path.split("."))

@@ -5,13 +5,12 @@ dies in between leaves word of it (decision 0040).
 """
 
 import itertools
-from functools import lru_cache
 
 import msgspec
 
 from gatelodge.core import chains
 from gatelodge.core.calls import counts
-from gatelodge.core.operation import BATCH, Operation, Value, execute, many, number, one
+from gatelodge.core.operation import BATCH, Operation, Value, execute, execute_each, many, number, one
 
 OUTCOMES = (
     "ok", "tool_error", "refused", "needs_approval", "needs_scope", "upstream_error", "timeout", "cancelled",
@@ -22,8 +21,6 @@ UNKNOWN = "unknown"
 NO_ERRORS = ("ok", "needs_approval", "needs_scope", "cancelled")
 LOST_BY_CRASH = 100
 """Milliseconds before a crash whose reading calls may be missing."""
-SIZES = (8, 1)
-"""Rows of one statement: SQLite looks for each name among all of a statement, so that more cost more."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +74,9 @@ class Batch(msgspec.Struct):
 
 
 FIELDS = ("seq", *(name for name in Call.__struct_fields__ if name != "org_id"), "hash")
-COLUMNS = ", ".join(("org_id", *FIELDS))
+NAMES = ("org_id", *FIELDS)
+COLUMNS = ", ".join(NAMES)
+INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join(f':{name}' for name in NAMES)})"
 WIDTH = len(Call.__struct_fields__)
 
 
@@ -86,43 +85,22 @@ def linked(call: Call, seq: int) -> tuple[Value, ...]:
     return (seq, *msgspec.structs.astuple(call)[:WIDTH])
 
 
-@lru_cache
-def inserting(rows: int) -> tuple[str, tuple[str, ...]]:
-    """The statement that inserts so many rows, and the names of its values in order."""
-    names = tuple(f"{name}_{n}" for n in range(rows) for name in FIELDS)
-    width = len(FIELDS)
-    tuples = (
-        "(:org_id, " + ", ".join(f":{name}" for name in names[n * width : n * width + width]) + ")" for n in range(rows)
-    )
-    return f"INSERT INTO calls ({COLUMNS}) VALUES {', '.join(tuples)}", names
-
-
 def write(org_id: str, batch: Batch) -> Operation[None]:
     """Add these calls to the org's chain and to its counters, in one transaction."""
     if batch.calls:
         head = yield from chains.take(org_id, chains.CALLS)
-        rows: list[Value] = []
+        rows: list[dict[str, Value]] = []
         seq, link = head.seq, head.hash
         for call in batch.calls:
             seq += 1
             columns = linked(call, seq)
             link = chains.link(link, columns)
-            rows += (seq, *columns[2:], link)
-        yield from _insert(org_id, rows)
+            rows.append(dict(zip(NAMES, (org_id, seq, *columns[2:], link), strict=True)))
+        yield from execute_each(INSERT, rows)
         yield from chains.move(head, seq, link)
     yield from counts.add(org_id, batch.calls, batch.sign_ins)
     for begun in batch.begun:
         yield from execute("DELETE FROM begun_calls WHERE id = :id AND org_id = :org_id", id=begun, org_id=org_id)
-
-
-def _insert(org_id: str, values: list[Value]) -> Operation[None]:
-    width, done = len(FIELDS), 0
-    for size in SIZES:
-        sql, names = inserting(size)
-        step = size * width
-        while len(values) - done >= step:
-            yield from execute(sql, org_id=org_id, **dict(zip(names, values[done : done + step], strict=True)))
-            done += step
 
 
 def begin(id: str, node_id: str, call: Call) -> Operation[None]:

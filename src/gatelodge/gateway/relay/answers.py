@@ -96,6 +96,11 @@ async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:
     """The whole body. Raises ``TooLarge``."""
     if (answer.content_length or 0) > largest:
         raise TooLarge
+    if answer.content.is_eof():  # all of it has come with its head, as small answers do
+        body = answer.content.read_nowait()
+        if len(body) > largest:
+            raise TooLarge
+        return body
     chunks: list[bytes] = []
     size = 0
     async for chunk in answer.content.iter_any():
@@ -135,7 +140,7 @@ async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Read
     """
     line = exchange.line
     await check(line, answer)
-    async with reading(line, answer):
+    try:
         kind = kind_of(answer)
         if kind == words.EVENTS and answer.status == 200:  # noqa: PLR2004
             await _deliver_events(exchange, answer, read)
@@ -143,6 +148,10 @@ async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Read
             await _deliver_json(exchange, answer, read)
         else:
             raise Unreadable
+    except Exception as error:  # noqa: BLE001 - as in ``reading``, which would cost every call a generator
+        raise failed_of(line, error) from None
+    finally:
+        let_go(answer)
 
 
 async def _deliver_json(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None) -> None:
