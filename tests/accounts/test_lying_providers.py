@@ -112,7 +112,7 @@ def test_a_provider_that_lies_signs_nobody_in(house: House, liar: Liar, lie: str
     for name, value in LIES[lie].items():
         setattr(liar, name, value)
     answer = who.front.get("/login/callback", params={"code": "c", "state": asked["state"]})
-    assert answer.status_code == 400 and "Nobody was signed in" in answer.text, lie
+    assert answer.status_code == 400 and "Not signed in" in answer.text, lie
     assert not is_signed_in(who)
 
 
@@ -140,7 +140,7 @@ def test_an_answer_that_names_another_issuer_or_none_where_it_should_is_refused(
 def test_an_answer_without_a_code_a_state_or_with_a_changed_one_is_refused(house: House, liar: Liar):
     for changes in ({"code": None}, {"state": None}, {"state": "x"}, {"state": "a.b"}, {"error": "server_error"}):
         answer, _ = come_back(house, liar, **changes)
-        assert answer.status_code == 400 and "Nobody was signed in" in answer.text, changes
+        assert answer.status_code == 400 and "Not signed in" in answer.text, changes
     assert not [each for each in liar.heard if each[0] == "/token"]
 
 
@@ -154,7 +154,7 @@ def test_a_provider_that_redirects_floods_or_is_private_without_leave_is_not_ask
     ):
         liar.status, liar.body, liar.body_at = status, body, at
         answer = house.client().get("/login/upstream/corp")
-        assert answer.status_code == 400 and "Nobody was signed in" in answer.text
+        assert answer.status_code == 400 and "Not signed in" in answer.text
     liar.body = b""
     private = f"https://localhost:{urlsplit(liar.issuer).port}"
     replaced(house, private, allow_private_addresses=False, scope=[])

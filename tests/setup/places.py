@@ -214,7 +214,7 @@ def stay(page: Page, dev: Dev) -> None:
 
 def reset_link(page: Page, dev: Dev) -> None:
     of_a_user(page, dev)
-    page.get_by_role("button", name="Make a password reset link").click()
+    page.get_by_role("button", name="Make a password link").click()
     page.locator("#reset-link").wait_for()
 
 
@@ -246,7 +246,10 @@ BY_ROW: dict[str, GO] = {
     "/setup/apps/{app_id}/edit": of_an_app("/edit"),
     "/setup/apps/deleted": at("/setup/apps/deleted"),
     "/setup/apps/{app_id}/delete": of_an_app("/delete"),
-    "/setup/apps/{app_id}/state": of_an_app(""),
+    "/setup/apps/{app_id}/activity": of_an_app("/activity"),
+    "/setup/audit": at("/setup/audit"),
+    "/setup/sign-ins": at("/setup/sign-ins"),
+    "/setup/my-sign-ins": at("/setup/my-sign-ins"),
     "/setup/apps/{app_id}/connect": of_an_app("/connect"),
     "/connect/{token}": page_for_users,
     "/setup/apps/{app_id}/policies": of_an_app("/policies"),
@@ -257,8 +260,9 @@ BY_ROW: dict[str, GO] = {
     "/setup/mcp-servers/{server_name}/items": at("/setup/mcp-servers/sobject-reads/items"),
     "/setup/mcp-servers/{server_name}/item": at("/setup/mcp-servers/sobject-reads/item?kind=tool&name=find"),
     "/setup/mcp-servers/{server_name}/settings": at("/setup/mcp-servers/sobject-reads/settings"),
-    "/setup/mcp-servers/{name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
-    "/setup/mcp-servers/{name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
+    "/setup/mcp-servers/{server_name}/credential": at("/setup/mcp-servers/sobject-reads/credential"),
+    "/setup/mcp-servers/{server_name}/database": at("/setup/mcp-servers/sobject-reads/database?look=1"),
+    "/setup/mcp-servers/{server_name}/approval": at("/setup/mcp-servers/sobject-reads/approval"),
     "/setup/scopes": at("/setup/scopes"),
     "/setup/step-up": at("/setup/step-up"),
     "/setup/approvals": at("/setup/approvals"),

@@ -26,9 +26,12 @@ SEED = (
     "Require Secret for Refresh Token Flow",
     "Enable Authorization Code and Credentials Flow",
     "Enable Refresh Token Rotation",
-    "Introspect All Tokens",
 )
-FLAGS = [field.name for field in FIELDS if field.kind == "flag" and field.section in (SECURITY, FLOWS)]
+FLAGS = [
+    field.name
+    for field in FIELDS
+    if field.kind == "flag" and (field.section in (SECURITY, FLOWS) or field.name == "introspect_all_tokens")
+]
 WITHOUT_MCP = {"scopes": ["openid", "refresh_token"]}
 BESIDE: dict[str, dict[str, Any]] = {
     "require_pkce": {"require_secret_for_web_server_flow": "on"},

@@ -28,7 +28,7 @@ async def change(visit: Visit) -> Response:
         raise BadRequest(f"{act!r:.40} can't be done with keys")
     if algorithm not in ALGORITHMS:
         raise BadRequest(f"{algorithm!r:.40} is not one of {', '.join(ALGORITHMS)}")
-    actor = visit.session.user.username
+    actor = visit.session.user.id
     try:
         _fresh = await rotate(visit.site, visit.org, algorithm, is_at_once=act == "rotate-now", actor=actor)
     except Refused as refused:
