@@ -15,6 +15,7 @@ from gatelodge.core.server_kinds import RELAYED
 from gatelodge.gateway import credentials, protected_resource
 from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
+from gatelodge.gateway.bounds import Bounded
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.gateway.records.started import Started
@@ -106,7 +107,7 @@ class Gateway:
         served: ASGIApp = _Served(records, caller)
         if caller.permitted.has_conditions:
             served = BeforeCalls(self._approvals, org, live.server, caller, served)
-        return WrittenDown(site, live.server, caller, served)
+        return WrittenDown(site, live.server, caller, Bounded(served))
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""

@@ -63,7 +63,7 @@ class Relaying:
 
         upstream = self._upstream(server)
         if upstream.command:
-            return await self._offered(relay, upstream)
+            return await self._told_by_command(relay, upstream)
         try:
             given = await headers_to_read(self._site, org, server, reader)
             try:
@@ -78,19 +78,8 @@ class Relaying:
         except (Failed, NoCredential) as error:
             raise NotRead(str(error)) from None
 
-    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
-        """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
-        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
-
-        try:
-            with contextlib.suppress(Unauthorized):
-                _version = await relay.probe(upstream, {})
-        except Failed as error:
-            raise NotRead(str(error)) from None
-        raise LacksCredential(lacking)
-
-    async def _offered(self, relay: "Relay", upstream: "Upstream") -> Catalogue:
-        """What a local command offers: it takes no credential. Raises ``NotRead``."""
+    async def _told_by_command(self, relay: "Relay", upstream: "Upstream") -> Catalogue:
+        """What a local command offers, by a child of its own that ends with it. Raises ``NotRead``."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
         from gatelodge.gateway.stdio.line import read_once  # noqa: PLC0415 - few orgs have one
 
@@ -102,6 +91,17 @@ class Relaying:
         finally:
             if self._commands is not None:
                 self._commands.end_all_of(given)
+
+    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
+        """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
+        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
+
+        try:
+            with contextlib.suppress(Unauthorized):
+                _version = await relay.probe(upstream, {})
+        except Failed as error:
+            raise NotRead(str(error)) from None
+        raise LacksCredential(lacking)
 
     async def _loaded(self) -> "Relay":
         async with self._loading:

@@ -78,7 +78,9 @@ async def create(visit: Visit) -> Response:
     made = _made(visit, kind, typed | {"source": whole})
     try:
         if not kind:
-            raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
+            raise Refused(
+                _("{kind!r:.40} is not a kind of server that can be made here.").format(kind=typed["kind"]), "kind"
+            )
         local_commands.check(visit.site.config, kind, made.source)
         await _register(visit, made)
     except Invalid as invalid:

@@ -85,7 +85,10 @@ def _check_sets(before: McpServer, after: McpServer) -> mcp_servers.Operation[No
     unknown = [name for name in after.permission_sets if name not in known]
     if unknown and after.permission_sets != before.permission_sets:
         raise Refused(
-            f"{', '.join(unknown)}: no such permission set; this org has {', '.join(known)}.", "permission_sets"
+            _("{unknown}: no such permission set; this org has {known}.").format(
+                unknown=", ".join(unknown), known=", ".join(known)
+            ),
+            "permission_sets",
         )
 
 
@@ -93,10 +96,13 @@ def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
     if server.kind in REACHED:
         return (*DECIDED_FIELDS, *TERM_FIELDS)
-    if server.kind == STDIO:
-        return (*DECIDED_FIELDS, *(field for field in TERM_FIELDS if field.section == server_terms.LIMITS))
-    private = (field for field in TERM_FIELDS if field.name == "allows_private" and server.kind == RECORDS)
-    return (*DECIDED_FIELDS, *private)
+    own = (
+        field
+        for field in TERM_FIELDS
+        if (server.kind == RECORDS and field.name == "allows_private")
+        or (server.kind == STDIO and field.section == server_terms.LIMITS)
+    )
+    return (*DECIDED_FIELDS, *own)
 
 
 def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
@@ -131,7 +137,11 @@ async def _form(visit: Visit, server: McpServer, values: dict[str, Any], errors:
     sections = [each for each in (*server_terms.SECTIONS, *server_terms.TERM_SECTIONS) if each in used]
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     known = [(each.api_name, each.label) for each in sets]
-    lost = [(name, f"{name} (not in this org)") for name in values["permission_sets"] if name not in dict(known)]
+    lost = [
+        (name, _("{name} (not in this org)").format(name=name))
+        for name in values["permission_sets"]
+        if name not in dict(known)
+    ]
     return await server_page(
         visit,
         server,
