@@ -92,7 +92,7 @@ class WrittenDown:
             if self._noted.unavailable and not self._status:
                 return
             if message["type"] == "http.response.start":
-                self._status = message["status"]
+                self._status = int(message["status"])  # the library has an enumeration there
             else:
                 self._bytes_out = _keep(self._answered, message.get("body", b""), self._bytes_out)
             await send(message)

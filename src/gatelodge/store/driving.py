@@ -26,7 +26,7 @@ def check_values(values: dict[str, Value]) -> None:
                     value.encode()
                 except UnicodeEncodeError:
                     raise ValueError(f"the value {name!r} contains half a surrogate pair") from None
-        elif isinstance(value, int) and value not in BIGINT:
+        elif isinstance(value, int) and int(value) not in BIGINT:  # a range is searched one by one for others
             raise ValueError(f"the value {name!r} is larger than a BIGINT")
 
 
