@@ -11,7 +11,7 @@ from gatelodge.core.apps import settings
 from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.policies import LABELS
 
-DEV_ONLY = ("port",)
+DEV_ONLY = ("port", "allow_command")
 SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
 SAID = {"api_name": "Default: made from the name.", "scopes": "Default: mcp_api and refresh_token."}
 """What the help of a flag of Settings says in place of the form's words."""

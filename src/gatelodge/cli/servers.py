@@ -16,10 +16,10 @@ from gatelodge.core.ids import MCP_SERVER
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import Catalogue, Item, NotRead, ReadIn
-from gatelodge.core.server_kinds import OPENAPI, RECORDS, STDIO
+from gatelodge.core.server_kinds import OPENAPI, RECORDS
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
 from gatelodge.gateway.records import registering
-from gatelodge.web import looking
+from gatelodge.web import local_commands, looking
 from gatelodge.web.site import Site
 
 MARKS = ("read", "write", "destructive")
@@ -35,8 +35,7 @@ async def server_list(site: Site, org: Org, arguments: dict[str, Any]) -> object
 async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Register a server, inactive, and read what an upstream offers. Raises ``Invalid`` or ``Refused``."""
     kind = arguments["kind"]
-    if kind == STDIO and not site.config.is_development:
-        raise Refused("a local command is for development orgs alone: start gatelodge dev", "kind")
+    local_commands.check(site.config, kind, arguments["source"])
     given = arguments["document"]
     is_url = given.startswith(("https://", "http://"))
     terms = Terms(allows_private=bool(arguments["allow_private_addresses"]), document_url=given if is_url else "")
@@ -219,6 +218,8 @@ async def server_set(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Change what is decided about a server, its terms, its label or its source. Raises ``Refused`` or ``Invalid``."""
     server = await named(site, org, arguments["name"])
     after = changed(server, arguments["changes"])
+    if after.source != server.source:
+        local_commands.check(site.config, server.kind, after.source)
     if server.kind == RECORDS and after.source != server.source:
         await server_parts.moved(site, org, server, after)
     else:

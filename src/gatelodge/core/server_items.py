@@ -10,6 +10,7 @@ from gatelodge.core import audit, definitions, hosted, uri_templates
 from gatelodge.core.definitions import Mark
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.words import _
 
 TOOL, RESOURCE, TEMPLATE, PROMPT = "tool", "resource", "template", "prompt"
 KINDS = (TOOL, RESOURCE, TEMPLATE, PROMPT)
@@ -233,9 +234,9 @@ def readable(catalogue: Catalogue) -> tuple[dict[tuple[str, str], tuple[Offered,
         key = (each.kind, each.name)
         problem = definitions.name_problem(each.name)
         if key in found:
-            problem = "is offered twice: the first one counts"
+            problem = _("is offered twice: the first one counts")
         elif len(found) >= MOST_ITEMS:
-            problem = f"is beyond the {MOST_ITEMS} that one server may offer"
+            problem = _("is beyond the {most_items} that one server may offer").format(most_items=MOST_ITEMS)
         digest = ""
         if not problem:
             try:
@@ -243,7 +244,9 @@ def readable(catalogue: Catalogue) -> tuple[dict[tuple[str, str], tuple[Offered,
             except ValueError as error:
                 problem = str(error)
         if problem:
-            left_out.append(f"The {each.kind} {each.name!r:.100} {problem}.")
+            left_out.append(
+                _("The {kind} {name!r:.100} {problem}.").format(kind=each.kind, name=each.name, problem=problem)
+            )
         else:
             found[key] = (each, digest)
     return found, tuple(left_out)

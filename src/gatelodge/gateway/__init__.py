@@ -11,10 +11,11 @@ from gatelodge.core.errors import Refused, Unavailable
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
-from gatelodge.core.server_kinds import OPENAPI, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RELAYED
 from gatelodge.gateway import credentials, protected_resource
 from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
+from gatelodge.gateway.bounds import Bounded
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.openapi.started import StartedApis
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
@@ -94,7 +95,7 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-        if live.server.kind == UPSTREAM:
+        if live.server.kind in RELAYED:
             relayed = await self.relaying.to(org, live, caller)
             if request.method != "POST" or not caller.permitted.has_conditions:
                 return relayed
@@ -103,7 +104,7 @@ class Gateway:
         served = await self._hosted(org, live, caller)
         if caller.permitted.has_conditions:
             served = BeforeCalls(self._approvals, org, live.server, caller, served)
-        return WrittenDown(site, live.server, caller, served)
+        return WrittenDown(site, live.server, caller, Bounded(served))
 
     async def _hosted(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         if live.server.kind == OPENAPI:

@@ -9,7 +9,7 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import TOOL, Catalogue, NotRead, Offered
-from gatelodge.core.server_kinds import OPENAPI, RECORDS, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, RELAYED
 from gatelodge.core.users import User
 from gatelodge.gateway.openapi import document as openapi
 from gatelodge.gateway.relaying import Relaying
@@ -36,7 +36,7 @@ class Reading:
             return await openapi.read(server, document)
         if server.kind == RECORDS:
             return await asyncio.to_thread(_hosted, server)
-        if server.kind != UPSTREAM or self._relaying is None:
+        if server.kind not in RELAYED or self._relaying is None:
             raise NotRead(f"a server of the kind {server.kind} offers nothing that can be read from it")
         try:
             async with asyncio.timeout(min(LONGEST, server.terms.call_seconds)):

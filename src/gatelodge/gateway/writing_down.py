@@ -92,7 +92,7 @@ class WrittenDown:
             if self._noted.unavailable and not self._status:
                 return
             if message["type"] == "http.response.start":
-                self._status = int(message["status"])  # the library has an enumeration there
+                self._status = message["status"]
             else:
                 self._bytes_out = _keep(self._answered, message.get("body", b""), self._bytes_out)
             await send(message)
@@ -157,5 +157,5 @@ def _keep(kept: bytearray, more: bytes, passed: int) -> int:
 def _decoded(decoder: msgspec.json.Decoder[T], raw: bytearray, otherwise: T) -> T:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return otherwise
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return otherwise  # refused as well, and written down all the same

@@ -16,7 +16,7 @@ from gatelodge.core.server_kinds import OPENAPI, RECORDS, STDIO, UPSTREAM
 from gatelodge.core.server_terms import Terms
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.servers.listing import KINDS, without_password
-from gatelodge.web import forms, looking
+from gatelodge.web import forms, local_commands, looking
 from gatelodge.words import _, mark
 
 TYPED = ("kind", "label", "name", "source", "variant", "document_url", "document", "allows_private")
@@ -78,7 +78,10 @@ async def create(visit: Visit) -> Response:
     made = _made(visit, kind, typed | {"source": whole})
     try:
         if not kind:
-            raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
+            raise Refused(
+                _("{kind!r:.40} is not a kind of server that can be made here.").format(kind=typed["kind"]), "kind"
+            )
+        local_commands.check(visit.site.config, kind, made.source)
         catalogue = await _api(visit, made, typed["document"]) if kind == OPENAPI else None
         await _register(visit, made)
     except Invalid as invalid:

@@ -98,7 +98,7 @@ async def act(visit: Visit, server: McpServer) -> Response:
         case "remove":
             return await _remove(visit, server)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with an MCP server")
+            raise BadRequest(_("{other!r:.40} can't be done with an MCP server").format(other=other))
 
 
 async def _look(visit: Visit, server: McpServer) -> Response:
