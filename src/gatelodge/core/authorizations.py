@@ -100,9 +100,9 @@ def consent(
     scopes: tuple[str, ...],
     resource: str,
     now: int,
-    client_id: str = "",
+    client: str = "",
 ) -> Operation[Authorization]:
-    """The user said yes: the live authorization, created under ``id`` or widened. ``client_id``: the client that asked
+    """The user said yes: the live authorization, created under ``id`` or widened. ``client``: the client that asked
     for it, for the audit; "" where another event tells of it.
 
     Without scopes and resource nothing is widened: what an administrator approved hangs on it, and the user who comes
@@ -130,8 +130,8 @@ def consent(
         org_id=org_id,
         id=held.id,
     )
-    if client_id:
-        yield from _given(held, widened, {"client": client_id, "scopes": scopes, "resource": resource}, now)
+    if client:
+        yield from _given(held, widened, {"client": client, "scopes": scopes, "resource": resource}, now)
     return widened
 
 
