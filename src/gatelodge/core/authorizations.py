@@ -102,11 +102,9 @@ def consent(
     now: int,
     client: str = "",
 ) -> Operation[Authorization]:
-    """The user said yes: the live authorization, created under ``id`` or widened. ``client``: the client that asked
-    for it, for the audit; "" where another event tells of it.
+    """The user said yes: the live authorization, made or widened. ``client``: who asked, for the audit; "": told elsewhere.
 
-    Without scopes and resource nothing is widened: what an administrator approved hangs on it, and the user who comes
-    by the way of consent is still asked.
+    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still asked.
     """
     # The upsert locks the row, so that two consents at once widen one after the other.
     held = yield from one(
