@@ -103,7 +103,8 @@ def consent(
     client: str = "",
 ) -> Operation[Authorization]:
     """The user said yes: the live authorization, made or widened. ``client``: who asked, for the audit; "": told elsewhere.
-    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still asked. The row is locked: two widen in turn.
+    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still
+    asked. The row is locked: two widen in turn.
     """
     held = yield from one(
         f"INSERT INTO authorizations ({COLUMNS}, created_at, updated_at)"
