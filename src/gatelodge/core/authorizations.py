@@ -103,10 +103,9 @@ def consent(
     client: str = "",
 ) -> Operation[Authorization]:
     """The user said yes: the live authorization, made or widened. ``client``: who asked, for the audit; "": told elsewhere.
-
-    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still asked.
+    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still
+    asked. The row is locked: two widen in turn.
     """
-    # The upsert locks the row, so that two consents at once widen one after the other.
     held = yield from one(
         f"INSERT INTO authorizations ({COLUMNS}, created_at, updated_at)"
         " VALUES (:id, :org_id, :user_id, :app_id, '', '', :now, :now)"
