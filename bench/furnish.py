@@ -40,7 +40,7 @@ def confidential(site: Site, org_id: str, secret: str) -> Operation[str]:
     fresh = seeding.new_app(site, org_id, settings, preset="", created_by=ROBIN)
     fresh = msgspec.structs.replace(fresh, policies=Policies(client_credentials=True, run_as=ROBIN))
     now_ms = site.clock.now_ms()
-    made = yield from propagation.create_app(fresh, now_ms=now_ms, delay=0)
+    made = yield from propagation.create_app(fresh, actor="bench", now_ms=now_ms, delay=0)
     yield from rotation.make_secret(made, secrets.digest(secret), actor=ROBIN, now_ms=now_ms)
     return made.consumer_key
 

@@ -47,7 +47,7 @@ def some_apps(house: House, first: int, n: int) -> Operation[list[str]]:
             scopes=("mcp_api", "refresh_token"),
         )
         app = new_app(house.site, house.org.id, settings, preset="other", created_by="robin@acme.example")
-        _ = yield from propagation.create_app(app, now_ms=house.site.clock.now_ms(), delay=0)
+        _ = yield from propagation.create_app(app, actor="bench", now_ms=house.site.clock.now_ms(), delay=0)
         made.append(app.id)
     return made
 

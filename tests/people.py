@@ -146,7 +146,9 @@ def tools_list(front: Any, url: str, token: str | None, **headers: str) -> httpx
     return front.post(url, json=body, headers=sent | headers)
 
 
-def call_tool(front: Any, url: str, token: str, name: str, arguments: dict[str, Any]) -> httpx2.Response:
+def call_tool(
+    front: Any, url: str, token: str, name: str, arguments: dict[str, Any], **headers: str
+) -> httpx2.Response:
     """A stateless tools/call."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -158,4 +160,6 @@ def call_tool(front: Any, url: str, token: str, name: str, arguments: dict[str, 
         "Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}",
     }  # fmt: skip
     params = {"name": name, "arguments": arguments, "_meta": meta}
-    return front.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=sent)
+    return front.post(
+        url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers=sent | headers
+    )

@@ -37,6 +37,7 @@ from gatelodge.core.operation import Operation
 from gatelodge.core.secrets import KeyMissing
 from gatelodge.gateway import Gateway
 from gatelodge.gateway.reading import Reading
+from gatelodge.gateway.records import registering
 from gatelodge.live import LiveNode
 from gatelodge.store import open_store
 from gatelodge.store.lock import FolderLock
@@ -204,6 +205,7 @@ async def build(config: Config, *, read_clock: Callable[[], float] = time.time) 
             access=access,
             limits=RateLimits(config.rate_limit),
             read_catalogue=reading.read,
+            check_database=registering.check,
             rows_problem=_rows_problem,
             calls=Calls(store, clock, ring, node_id=node_id, name=name, is_alone=is_alone),
         )

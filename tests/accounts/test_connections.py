@@ -34,8 +34,8 @@ def test_a_user_without_any_permission_sees_apps_scopes_servers_and_times(house:
 def test_the_last_use_is_that_of_the_last_call(house: House):
     who, client = person(house, 1), add_app(house)
     tokens = connect(who, client)
-    before = shown_use(who)
     house.later(300)
+    before = shown_use(who)
     assert opens(client, tokens["access_token"])
     assert shown_use(who) != before
 

@@ -146,7 +146,10 @@ def test_of_many_decisions_at_once_one_counts(house_on: House):
     store, now_ms = house_on.site.store, house_on.site.clock.now_ms()
 
     async def race() -> list[bool]:
-        said = (store.run(approvals.decide, asked, is_yes=n % 2 == 0, by=f"{n}", now_ms=now_ms) for n in range(16))
+        said = (
+            store.run(approvals.decide, asked, is_yes=n % 2 == 0, by=f"{n}", actor="005", now_ms=now_ms)
+            for n in range(16)
+        )
         return list(await asyncio.gather(*said))
 
     assert sum(house_on.run(race())) == 1

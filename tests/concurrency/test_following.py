@@ -188,7 +188,7 @@ def test_a_new_app_is_held_back_by_the_delay_and_says_for_how_long(house_on: Hou
     made = new_app(house_on.site, house_on.org.id, settings, preset="other", created_by="test")
     node = house_on.site.live
     assert house_on.run(node.client(house_on.org.id, made.consumer_key)) is None
-    house_on.write(propagation.create_app, made, now_ms=house_on.site.clock.now_ms(), delay=30)
+    house_on.write(propagation.create_app, made, actor="a test", now_ms=house_on.site.clock.now_ms(), delay=30)
     house_on.catch_up()
     assert house_on.run(node.client(house_on.org.id, made.consumer_key)) is None
     assert house_on.run(node.seconds_until_live(house_on.org.id, made.consumer_key)) == 30

@@ -46,7 +46,7 @@ def add_app(
     ours = {name: value for name, value in changes.items() if name not in named}
     app = msgspec.structs.replace(app, policies=policies.Policies(**ours))
     if checked:
-        house.write(propagation.create_app, app, now_ms=house.site.clock.now_ms(), delay=0)
+        house.write(propagation.create_app, app, actor="a test", now_ms=house.site.clock.now_ms(), delay=0)
     else:
         house.write(release_unchecked, app, house.site.clock.now_ms())
     house.catch_up()

@@ -13,7 +13,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 
 class Upstream:
-    """``tools``, ``resources``, ``templates`` and ``prompts`` are what it offers now; ``heard`` counts its requests."""
+    """``tools``, ``resources``, ``templates`` and ``prompts`` are what it offers now; ``heard`` counts its requests.
+
+    ``wants`` is the Authorization without which it answers 401; ``called`` are the tools that were called.
+    """
 
     def __init__(self, *tools: types.Tool) -> None:
         self.tools = list(tools)
@@ -23,6 +26,8 @@ class Upstream:
         self.heard = 0
         self.answers: int | None = None
         self.page = 1000
+        self.wants = ""
+        self.called: list[str] = []
 
     @contextlib.contextmanager
     def running(self) -> Iterator[str]:
@@ -48,6 +53,7 @@ class Upstream:
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_list_prompts=self._list_prompts,
+            on_call_tool=self._call_tool,
         )
         manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
 
@@ -56,6 +62,10 @@ class Upstream:
                 await _lifespan(manager, receive, send)
                 return
             self.heard += 1
+            if self.wants and dict(scope["headers"]).get(b"authorization", b"").decode() != self.wants:
+                await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+                await send({"type": "http.response.body", "body": b""})
+                return
             if self.answers is not None:
                 headers = [(b"location", b"http://127.0.0.1:1/"), (b"content-length", b"0")]
                 await send({"type": "http.response.start", "status": self.answers, "headers": headers})
@@ -70,6 +80,10 @@ class Upstream:
         end = start + self.page
         more = str(end) if end < len(self.tools) else None
         return types.ListToolsResult(tools=self.tools[start:end], next_cursor=more)
+
+    async def _call_tool(self, context: Any, params: Any) -> types.CallToolResult:
+        self.called.append(params.name)
+        return types.CallToolResult(content=[types.TextContent(type="text", text="Sunny.")])
 
     async def _list_resources(self, context: Any, params: Any) -> types.ListResourcesResult:
         return types.ListResourcesResult(resources=self.resources)

@@ -31,7 +31,7 @@ def make(house: House, label: str, *, preset: str = "other", **settings: Any) ->
     made = new_app(
         house.site, house.org.id, Settings(label=label, api_name=api_name, **given), preset=preset, created_by="ada"
     )
-    return house.write(propagation.create_app, made, now_ms=house.site.clock.now_ms(), delay=0)
+    return house.write(propagation.create_app, made, actor="a test", now_ms=house.site.clock.now_ms(), delay=0)
 
 
 def listed(person: Person, query: str = "") -> list[str]:

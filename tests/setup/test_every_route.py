@@ -41,7 +41,7 @@ def filled(house: House, path: str) -> str:
     found = path.replace("{provider}", "nobodys").replace("{user_code}", "BCDF-GHJK")
     found = found.replace("{server_name}", "sobject-reads")
     found = found.replace("{set_name}", "Standard_User")
-    found = found.replace("{name}", "sobject-reads").replace("{server}", "sobject-reads").replace("{id}", "none")
+    found = found.replace("{server}", "sobject-reads").replace("{id}", "none")
     found = found.replace("{code}", "GL-3012").replace("{trace_id}", "01KB0000000000000000000000")
     if "{app_id}" in path:
         found = found.replace("{app_id}", APP_ID.findall(sign_in(house, 0).front.get("/setup/apps").text)[0])

@@ -226,7 +226,8 @@ def test_usage_is_revoked_for_a_connection_a_user_everybody_or_the_whole_app(hou
     assert post(robin, path, act="revoke-all", confirm="no").status_code == 422 and calls(house_on, robins) == 200
     assert post(robin, path, act="revoke-all", confirm=app.api_name).status_code == 303
     assert calls(house_on, robins) == 401
-    assert ("robin@acme.example", "app:usage:revoke_all", '{"users":1}') in audited(house_on, app.app_id)
+    robin_id = house_on.read(users.find_by_username, house_on.org.id, robin.username).id
+    assert (robin_id, "app:usage:revoke_all", '{"users":1}') in audited(house_on, app.app_id)
     assert "Nobody lets this app act" in words(robin.front.get(path))
     assert app.api_name in words(robin.front.get("/setup/oauth-usage?after=" + app.api_name[:-1]))
     viewer = officer(house_on, "manage_apps")

@@ -34,7 +34,15 @@ async def two_nodes(database: str) -> AsyncIterator[tuple[Store, Store]]:
 def add(name: str) -> Operation[None]:
     """An org, with the change that tells nodes of it."""
     made = orgs.make("http://localhost")(
-        id=secrets.new_id(ORG), name=name, label=name, kind=orgs.PRODUCTION, refresh_window=30, trusted_ranges=""
+        id=secrets.new_id(ORG),
+        name=name,
+        label=name,
+        kind=orgs.PRODUCTION,
+        refresh_window=30,
+        trusted_ranges="",
+        preferences="{}",
+        app_rules="{}",
+        custom_scopes="[]",
     )
     yield from orgs.create(made, 1)
 

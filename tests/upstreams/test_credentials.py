@@ -23,7 +23,7 @@ def enter(house: House, server_id: str, kind: str, value: str) -> None:
     made = upstream_secrets.sealed(
         house.site.ring, value, org_id=house.org.id, server_id=server_id, kind=kind, made_by="a test", now=now
     )
-    house.write(upstream_secrets.keep, made, now_ms=now * 1000)
+    house.write(upstream_secrets.keep, made, actor="005", now_ms=now * 1000)
     house.catch_up()
 
 

@@ -8,7 +8,6 @@ import pytest
 from gatelodge.core import audit, calls, chains, recording
 from gatelodge.core.audit import Filter
 from gatelodge.core.calls import Batch, Call, Recorded
-from gatelodge.core.errors import Unavailable
 from gatelodge.web import recording as web_recording
 from tests.gateway import speaking
 from tests.house import House
@@ -131,15 +130,6 @@ def test_calls_are_added_up_by_hour_and_by_user(house_on: House):
     assert used[0].last_at == int(house_on.time)
 
 
-def break_writing(house: House, monkeypatch: Any) -> None:
-    """No transaction is possible from now on."""
-
-    async def away(*_: Any, **__: Any) -> None:
-        raise Unavailable("the database is away: OSError")
-
-    monkeypatch.setattr(house.site.store, "run", away)
-
-
 @requirement("calls:pages")
 def test_every_page_of_calls_and_events_is_found_by_an_index(house: House):
     house.site.calls.note(a_call(house))
@@ -194,32 +184,6 @@ def test_a_call_that_writes_is_kept_before_it_is_made_and_its_nodes_end_leaves_i
     assert walk(house_on) == []
     [told] = house_on.read(audit.page, house_on.org.id, Filter(kind="calls"), limit=10)
     assert told.tag == "calls:records:crash" and "100 ms" in told.details
-
-
-@requirement("calls:reads-follow-the-rule", "calls:writes-are-kept-first", "calls:loss-is-counted")
-def test_while_it_cannot_be_written_writes_are_refused_and_reads_follow_the_orgs_rule(house: House, monkeypatch: Any):
-    site, url, token = house.site, f"{house.issuer}/mcp/sobject-reads", speaking.token(house)
-    assert tools_list(house.client(), url, token).status_code == 200
-    settle(house)
-    with monkeypatch.context() as broken:
-        break_writing(house, broken)
-        with pytest.raises(Unavailable):
-            house.run(site.calls.admit(a_call(house), is_write=True))
-        assert tools_list(house.client(), url, token).status_code == 200  # nobody knows yet
-        with pytest.raises(Unavailable):
-            settle(house)
-        site.calls._stuck("the database is away")
-        refused = tools_list(house.client(), url, token)
-        assert refused.status_code == 503 and "written down" in refused.text and refused.headers["trace-id"]
-        site.calls._rules[house.org.id] = recording.Rules(org_id=house.org.id, reads_wait=False)
-        assert tools_list(house.client(), url, token).status_code == 200
-        broken.setattr(web_recording, "MOST_WAITING", 2)
-        for _ in range(3):
-            assert tools_list(house.client(), url, token).status_code == 200
-    assert len(written(house)) == 3 and walk(house) == []
-    [told] = house.read(audit.page, house.org.id, Filter(kind="calls"), limit=10)
-    assert told.tag == "calls:records:lost" and told.told()["calls"] == 3
-    assert not site.calls.trouble()
 
 
 @requirement("calls:purge")

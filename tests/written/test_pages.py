@@ -5,8 +5,9 @@ import io
 import json
 
 import httpx2
+import msgspec
 
-from gatelodge.core import audit, calls
+from gatelodge.core import audit, calls, users
 from gatelodge.core.calls import Batch
 from tests.gateway import speaking
 from tests.house import House
@@ -146,3 +147,31 @@ def test_files_are_for_those_who_may_see_the_page_and_of_their_own_org(house: Ho
     assert other.front.get(f"/o/other/setup/apps/{app.id}/activity.csv").status_code == 404
     exported = other.front.get("/o/other/setup/audit/export?format=jsonl").text
     assert exported and house.org.id not in exported
+
+
+@requirement("calls:server-page")
+def test_a_servers_page_lists_its_last_calls_with_who_what_and_how_they_ended(house_on: House):
+    robin = administrator(house_on)
+    assert "No calls yet" in words(robin.front.get("/setup/mcp-servers/sobject-reads"))
+    token, url = speaking.token(house_on), f"{house_on.issuer}/mcp/sobject-reads"
+    call_tool(house_on.client(), url, token, "soqlQuery", {"q": "SELECT No FROM Account"})
+    gone = {"user_id": "005000000000009AAA", "app_id": "0xI000000000009AAA", "server": "sobject-reads"}
+    old = [msgspec.structs.replace(call(house_on.org.id, n), name=f"old{n}", **gone) for n in range(60)]
+    house_on.write(calls.write, house_on.org.id, Batch(old, [], {}))
+    house_on.run(house_on.site.calls.settle())
+    page = robin.front.get("/setup/mcp-servers/sobject-reads")
+    said = words(page)
+    assert "soqlQuery" in said and "Tool error" in said and robin.username in said and "Claude Code" in said
+    assert page.text.count("<code>old") == 49 and "005000000000009AAA" in said
+    assert "soqlQuery" not in words(robin.front.get("/setup/mcp-servers/sobject-all")).partition("Calls")[2]
+
+
+@requirement("sign-ins:user-page")
+def test_a_users_page_shows_their_recent_sign_ins(house_on: House):
+    robin, sam = administrator(house_on), person(house_on, 1)
+    user = house_on.read(users.find_by_username, house_on.org.id, sam.username)
+    assert "has not signed in yet" in words(robin.front.get(f"/setup/users/{user.id}"))
+    login(house_on.client("198.51.100.9"), sam.username, "not it at all")
+    offices.sign_in(sam)
+    said = words(robin.front.get(f"/setup/users/{user.id}")).partition("Recent sign-ins")[2]
+    assert "Signed in" in said and "wrong password" in said and "198.51.100.9" in said

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from gatelodge import __version__
-from gatelodge.cli import rights_arguments
+from gatelodge.cli import rights_arguments, server_arguments
 from gatelodge.config import Option, options
 from gatelodge.core import server_kinds, server_terms
 from gatelodge.core.apps import settings
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _user(commands.add_parser("user", help="users of the org"))
     _org(commands.add_parser("org", help="orgs of the deployment"))
     _server(commands.add_parser("server", help="MCP servers of the org"))
+    server_arguments.scope(commands.add_parser("scope", help="OAuth scopes of the org's own"), _of_a_deployment)
     _audit(commands.add_parser("audit", help="what is written down: checked, exported, and its head kept elsewhere"))
     _keys(commands.add_parser("keys", help="the org's signing keys"))
     permission_set = commands.add_parser("permission-set", help="what users may do, and which records they reach")
@@ -239,6 +240,7 @@ def _server(parser: argparse.ArgumentParser) -> None:
         made = _of_a_deployment(verbs.add_parser(verb, help=what))
         made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
         made.add_argument("origin", metavar="ORIGIN", help="As browsers write it, for example https://app.example.com.")
+    server_arguments.server(verbs, _of_a_deployment, _content)
 
 
 def _new_server(create: argparse.ArgumentParser) -> None:
@@ -268,10 +270,15 @@ def _tools(parser: argparse.ArgumentParser) -> None:
         ("on", "Let it be used, as it is defined now; may be repeated."),
         ("off", "Let it not be used; may be repeated."),
         ("accept", "Take its changed definition, which was held back; may be repeated."),
+        ("ask-first", "Have a person approve each call of this tool; may be repeated."),
+        ("ask-nobody", "Ask nobody about its calls any more; may be repeated."),
     ):
         parser.add_argument(f"--{flag}", action="append", default=[], metavar="ITEM", help=what)
     parser.add_argument(
         "--mark", action="append", default=[], metavar="ITEM=MARK", help="What it does: read, write or destructive."
+    )
+    parser.add_argument(
+        "--scopes", action="append", default=[], metavar="TOOL=SCOPES", help="What a call needs besides, with commas."
     )
 
 

@@ -1,7 +1,6 @@
 """``gatelodge audit``: beside a running server, or with the database to itself."""
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,11 @@ def _is_broken(answer: Any) -> bool:
 
 async def _export(arguments: argparse.Namespace) -> object:
     """Print line by line, batch by batch; nothing is left to be printed."""
-    while rows := await commands.answer_to(arguments):
-        assert isinstance(rows, list)
-        for row in rows:
-            print(msgspec.json.encode(row).decode())
-        arguments.after = rows[-1]["seq"]
-        await asyncio.sleep(0)
+    asked = {name: getattr(arguments, name) for name in ("org", "calls", "after")}
+    async with commands.asking(arguments) as ask:
+        while rows := await ask("audit export", dict(asked)):
+            assert isinstance(rows, list)
+            for row in rows:
+                print(msgspec.json.encode(row).decode())
+            asked["after"] = rows[-1]["seq"]
     return None

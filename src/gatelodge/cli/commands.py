@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,8 @@ async def answer_to(arguments: argparse.Namespace) -> object:
     verb = f"{arguments.command} {arguments.verb}".strip()
     if verb == "user create":
         values["password"] = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    if verb in ("server set-secret", "server set-password"):
+        values["secret"] = None if values.get("remove") else sys.stdin.readline().rstrip("\n")
     if verb == "app import-connected":
         values |= _connected_app(values.pop("file"), values)
     if verb == "identity-provider add":
@@ -98,6 +102,23 @@ async def _answer(config: Config, verb: str, values: dict[str, Any]) -> object:
                 if asyncio.get_running_loop().time() > until:
                     raise locked from None
                 await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def asking(arguments: argparse.Namespace) -> AsyncIterator[Callable[[str, dict[str, Any]], Awaitable[object]]]:
+    """A way to have many answers: a database that nobody else holds is opened once for all of them."""
+    config = _configured(arguments)
+    try:
+        app = await build(config) if Path(config.database_name).exists() or is_postgres(config.database_name) else None
+    except Locked:
+        app = None
+    if app is None:
+        yield partial(_answer, config)
+        return
+    try:
+        yield partial(perform, app.site)
+    finally:
+        await app.stop()
 
 
 async def _here(config: Config, verb: str, values: dict[str, Any]) -> object:

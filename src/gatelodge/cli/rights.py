@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from gatelodge.cli.operating import in_words
-from gatelodge.cli.verb import ACTOR, NotFound, Verb
-from gatelodge.core import administrators, audit, authorizations, connections, permissions, secrets, sessions, users
+from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
+from gatelodge.core import administrators, authorizations, connections, permissions, revoking, secrets, sessions, users
 from gatelodge.core.administrators import Actor
 from gatelodge.core.apps import registry
 from gatelodge.core.apps.registry import ExternalClientApp
@@ -133,10 +133,9 @@ async def usage_revoke(site: Site, org: Org, arguments: dict[str, Any]) -> objec
         if not arguments["everybody"]:
             raise Refused("name a user with --username, or say --everybody", "username")
         before = (await site.store.read(authorizations.count_by_app, org.id, (app.id,))).get(app.id, 0)
-        while await site.store.run(authorizations.end_of_app, org.id, app.id, now):
+        told = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
+        while await site.store.run(revoking.revoke_app, org.id, app.id, users=before, **told):
             pass
-        details: dict[str, object] = {"users": before}
-        await site.store.run(audit.record, org.id, now * 1000, ACTOR, "app:usage:revoke_all", app.id, details)
         return {"app": app.settings.api_name, "users": before}
     user = await _user_named(site, org, arguments["username"])
     found = await site.store.read(authorizations.of_app, org.id, app.id, user_id=user.id, limit=1)
@@ -180,8 +179,7 @@ async def session_end(site: Site, org: Org, arguments: dict[str, Any]) -> object
         return {"ended": arguments["session"]}
     if arguments["username"]:
         user = await _user_named(site, org, arguments["username"])
-        await site.store.run(sessions.end_all, org.id, user.id)
-        await site.store.run(audit.record, org.id, now * 1000, ACTOR, "setup:sessions:end", user.id, {})
+        await run_audited(site, org, "setup:sessions:end", user.id, {}, sessions.end_all, org.id, user.id)
         return {"ended": f"all of {user.username}"}
     if not arguments["everybody"]:
         raise Refused("name a SESSION, a user with --username, or say --everybody", "session")

@@ -165,7 +165,7 @@ def _everything(site: Site, org_id: str, hashes: list[str]) -> Operation[None]:
     yield from _records(org_id, Path(site.config.data) / "sample.db", site.clock.now_ms())
     for name in CLIENTS:
         made = _app_for(site, org_id, presets.BY_NAME[name])
-        yield from propagation.create_app(made, now_ms=site.clock.now_ms(), delay=0)
+        yield from propagation.create_app(made, actor=ACTOR, now_ms=site.clock.now_ms(), delay=0)
 
 
 def _people(org_id: str, hashes: list[str], now: int) -> Operation[None]:

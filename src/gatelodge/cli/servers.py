@@ -4,6 +4,8 @@ from typing import Any, cast
 
 import msgspec
 
+from gatelodge.cli import server_parts
+from gatelodge.cli.server_parts import named
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, run_audited
 from gatelodge.core import audit, hosted, mcp_servers, record_databases, secrets, server_health, server_items
 from gatelodge.core.apps.fields import from_text
@@ -50,19 +52,17 @@ async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> obje
         is_active=False,
         terms=terms,
     )
-    await site.store.run(mcp_servers.register, made, actor=ACTOR, now_ms=site.clock.now_ms())
+    sealed = record_databases.sealed(site.ring, org.id, made.id, found.password)
+    told: dict[str, Any] = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
+    await site.store.run(record_databases.register, made, sealed, **told)
     if kind == RECORDS:
-        sealed = record_databases.sealed(site.ring, org.id, made.id, found.password)
-        if sealed is not None:
-            told = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
-            await site.store.run(record_databases.set_password, made, sealed, **told)
         return _server(site, org, made) | {"objects": list(found.objects), "problems": list(found.problems)}
     return _server(site, org, made) | await _looked(site, org, made)
 
 
 async def server_display(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """One server with all that is decided about it, and how it is. Raises ``NotFound``."""
-    server = await _named(site, org, arguments["name"])
+    server = await named(site, org, arguments["name"])
     health = (await site.store.read(server_health.of_org, org.id)).get(server.id)
     items = await site.store.read(server_items.of_server, server)
     counts = {kind: len(items.of_kind(kind)) for kind in server_items.KINDS if items.of_kind(kind)}
@@ -91,7 +91,7 @@ async def server_deactivate(site: Site, org: Org, arguments: dict[str, Any]) -> 
 
 
 async def _set_active(site: Site, org: Org, name: str, *, is_active: bool) -> object:
-    server = await _named(site, org, name)
+    server = await named(site, org, name)
     told = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
     _ = await site.store.run(mcp_servers.set_active, org.id, name, is_active=is_active, **told)
     return _server(site, org, msgspec.structs.replace(server, is_active=is_active))
@@ -99,7 +99,7 @@ async def _set_active(site: Site, org: Org, name: str, *, is_active: bool) -> ob
 
 async def server_refresh(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Read anew what an upstream offers. Raises ``NotFound``, or ``Refused`` with the reason."""
-    server = await _named(site, org, arguments["name"])
+    server = await named(site, org, arguments["name"])
     if server.kind == RECORDS:
         raise Refused(f"{server.name} is hosted here: its tools come with this program", "name")
     found = await _looked(site, org, server)
@@ -118,7 +118,7 @@ async def _looked(site: Site, org: Org, server: McpServer) -> dict[str, Any]:
 
 async def server_tools(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """What a server offers, after what is decided about some of it. Raises ``NotFound`` or ``Refused``."""
-    server, kind = await _named(site, org, arguments["name"]), arguments["kind"]
+    server, kind = await named(site, org, arguments["name"]), arguments["kind"]
     if kind not in server_items.KINDS:
         raise Refused(f"--kind {kind!r:.40} must be one of {', '.join(server_items.KINDS)}", "kind")
     for name in arguments["accept"]:
@@ -126,7 +126,7 @@ async def server_tools(site: Site, org: Org, arguments: dict[str, Any]) -> objec
         if not item.held:
             raise Refused(f"nothing is held back of {name!r:.100}", "accept")
         _ = await site.store.run(server_items.accept, item, server, actor=ACTOR, now_ms=site.clock.now_ms())
-    for name, changes in _decisions(arguments).items():
+    for name, changes in _decisions(org, arguments).items():
         item = await _item(site, server, kind, name)
         decided = {"is_on": item.is_on, "mark": item.mark} | changes
         _ = await site.store.run(server_items.change, item, server, **decided, actor=ACTOR, now_ms=site.clock.now_ms())
@@ -134,12 +134,22 @@ async def server_tools(site: Site, org: Org, arguments: dict[str, Any]) -> objec
     return [_shown(each, is_whole=bool(arguments["definitions"])) for each in items.of_kind(kind)]
 
 
-def _decisions(arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What is asked for each item: whether it is on, and its mark. Raises ``Refused``."""
+def _decisions(org: Org, arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is asked for each item: whether it is on, its mark, and what its calls need. Raises ``Refused``."""
     found: dict[str, dict[str, Any]] = {}
     for flag, is_on in (("on", True), ("off", False)):
         for name in arguments[flag]:
             found.setdefault(name, {})["is_on"] = is_on
+    for flag, asks_first in (("ask_first", True), ("ask_nobody", False)):
+        for name in arguments[flag]:
+            found.setdefault(name, {})["asks_first"] = asks_first
+    for text in arguments["scopes"]:
+        name, equals, listed = text.rpartition("=")
+        scopes = tuple(filter(None, listed.split(",")))
+        unknown = [each for each in scopes if each not in {own.name for own in org.custom_scopes}]
+        if not equals or unknown:
+            raise Refused(f"--scopes {text!r:.100} must be TOOL=SCOPES, of gatelodge scope list", "scopes")
+        found.setdefault(name, {})["scopes"] = scopes
     for text in arguments["mark"]:
         name, _, mark = text.rpartition("=")
         if not name or mark not in MARKS:
@@ -165,6 +175,8 @@ def _shown(item: Item, *, is_whole: bool) -> dict[str, Any]:
         "state": state,
         "mark": item.mark,
         "is_on": item.is_on,
+        "scopes": list(item.scopes),
+        "asks_first": item.asks_first,
         "digest": item.digest,
         **described,
     }
@@ -172,9 +184,12 @@ def _shown(item: Item, *, is_whole: bool) -> dict[str, Any]:
 
 async def server_set(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Change what is decided about a server, its terms, its label or its source. Raises ``Refused`` or ``Invalid``."""
-    server = await _named(site, org, arguments["name"])
+    server = await named(site, org, arguments["name"])
     after = changed(server, arguments["changes"])
-    await site.store.run(mcp_servers.change, server, after, actor=ACTOR, now_ms=site.clock.now_ms())
+    if server.kind == RECORDS and after.source != server.source:
+        await server_parts.moved(site, org, server, after)
+    else:
+        await site.store.run(mcp_servers.change, server, after, actor=ACTOR, now_ms=site.clock.now_ms())
     return await server_display(site, org, {"name": server.name})
 
 
@@ -196,21 +211,21 @@ def changed(server: McpServer, changes: list[str]) -> McpServer:
 
 async def server_delete(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Remove a server for good. Raises ``NotFound``."""
-    server = await _named(site, org, arguments["name"])
+    server = await named(site, org, arguments["name"])
     _ = await site.store.run(mcp_servers.remove, org.id, server.id, actor=ACTOR, now_ms=site.clock.now_ms())
     return {"name": server.name, "is_deleted": True}
 
 
 async def server_allow_origin(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Let web pages of one more origin call a server. Raises ``NotFound`` or ``Refused``."""
-    found = await _named(site, org, arguments["name"])
+    found = await named(site, org, arguments["name"])
     origins = tuple(dict.fromkeys((*found.allowed_origins, arguments["origin"])))
     return await _with_origins(site, org, found.name, origins)
 
 
 async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Let web pages of this origin call a server no longer. Raises ``NotFound``."""
-    found = await _named(site, org, arguments["name"])
+    found = await named(site, org, arguments["name"])
     if arguments["origin"] not in found.allowed_origins:
         listed = ", ".join(found.allowed_origins) or "none"
         raise NotFound(f"{found.name} allows no origin {arguments['origin']!r:.100}; it allows: {listed}")
@@ -219,18 +234,11 @@ async def server_refuse_origin(site: Site, org: Org, arguments: dict[str, Any]) 
 
 
 async def _with_origins(site: Site, org: Org, name: str, origins: tuple[str, ...]) -> object:
-    server = await _named(site, org, name)
+    server = await named(site, org, name)
     said = audit.changes({"allowed_origins": server.allowed_origins}, {"allowed_origins": origins})
     allow = mcp_servers.allow_origins
     _ = await run_audited(site, org, "server:origins:change", server.id, said, allow, org.id, name, origins)
-    return _server(site, org, await _named(site, org, name))
-
-
-async def _named(site: Site, org: Org, name: str) -> McpServer:
-    server = await site.store.read(mcp_servers.find, org.id, name)
-    if server is None:
-        raise NotFound(f"this org has no MCP server named {name!r}; gatelodge server list shows them")
-    return server
+    return _server(site, org, await named(site, org, name))
 
 
 def _server(site: Site, org: Org, server: McpServer) -> dict[str, Any]:

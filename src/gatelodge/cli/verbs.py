@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatelodge.cli import apps, auditing, operating, people, rights, servers
+from gatelodge.cli import apps, auditing, operating, people, rights, server_parts, servers
 from gatelodge.cli.seeding import make_org, new_app
 from gatelodge.cli.verb import ACTOR, NotFound, Verb, knows_its_url, run_audited
 from gatelodge.core import orgs, permissions, propagation, secrets, users
@@ -55,7 +55,8 @@ async def app_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
         raise Refused(f"there is no preset {arguments['preset']!r}; choose from {', '.join(presets.BY_NAME)}", "preset")
     settings = settings_of(arguments)
     made = new_app(site, org.id, settings, preset=preset.name, created_by=ACTOR)
-    stored = await site.store.run(propagation.create_app, made, now_ms=site.clock.now_ms(), delay=site.config.delay)
+    told: dict[str, Any] = {"actor": ACTOR, "now_ms": site.clock.now_ms(), "delay": site.config.delay}
+    stored = await site.store.run(propagation.create_app, made, **told)
     return _app(stored)
 
 
@@ -198,6 +199,7 @@ VERBS: dict[str, Verb] = {
     **auditing.VERBS,
     **operating.VERBS,
     **rights.VERBS,
+    **server_parts.VERBS,
     **servers.VERBS,
     **apps.VERBS,
     "user reset-link": people.reset_link,

@@ -28,7 +28,7 @@ MOST_NAMED = 5
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts: the name for the audit, and the system permissions that they have themselves (None: the operator of the
+    """Who acts: the user's id for the audit, or "the command line", and the system permissions that they have themselves (None: the operator of the
     machine, who may give all of them).
     """
 
@@ -109,7 +109,7 @@ def change_set(org_id: str, changed: PermissionSet, *, by: Actor, now_ms: int) -
     had = yield from _present(org_id)
     yield from permissions.change(org_id, changed)
     yield from _check_kept(org_id, had)
-    details: dict[str, object] = {"from": _written(before), "to": _written(changed)}
+    details = audit.changes(_written(before), _written(changed))
     yield from audit.record(org_id, now_ms, by.name, "setup:permission_set:change", changed.api_name, details)
 
 
@@ -125,10 +125,11 @@ def remove_set(org_id: str, api_name: str, *, by: Actor, now_ms: int) -> Operati
             ),
             "confirm",
         )
-    if not (yield from permissions.remove(org_id, api_name)):
+    before = yield from permissions.find(org_id, api_name)
+    if before is None or not (yield from permissions.remove(org_id, api_name)):
         return False
     yield from _check_kept(org_id, had)
-    yield from audit.record(org_id, now_ms, by.name, "setup:permission_set:delete", api_name, {})
+    yield from audit.record(org_id, now_ms, by.name, "setup:permission_set:delete", api_name, _written(before))
     return True
 
 

@@ -146,9 +146,10 @@ def may_decide(asked: Approval, user_id: str, access: Access) -> bool:
     return approval_rules.may_approve(asked.approvers, access) and not (asked.four_eyes and asked.user_id == user_id)
 
 
-def decide(asked: Approval, *, is_yes: bool, by: str, now_ms: int) -> Operation[bool]:
+def decide(asked: Approval, *, is_yes: bool, by: str, actor: str, now_ms: int) -> Operation[bool]:
     """Say yes or no to a question. True for exactly one decision, and only while it waits.
 
+    ``by`` is the name that the client is told, ``actor`` the user's id.
     A yes is good for the rule's time from now on; a no answers the same call until the question's time is over.
     """
     now = now_ms // 1000
@@ -174,7 +175,7 @@ def decide(asked: Approval, *, is_yes: bool, by: str, now_ms: int) -> Operation[
         "arguments": asked.digest,
     }
     yield from audit.record(
-        asked.org_id, now_ms, by, f"approval:call:{'approve' if is_yes else 'decline'}", asked.id, told
+        asked.org_id, now_ms, actor, f"approval:call:{'approve' if is_yes else 'decline'}", asked.id, told
     )
     yield from announce(asked.org_id, "approval", asked.id)
     return True
@@ -208,6 +209,15 @@ def newest(org_id: str, *, user_id: str = "", before: int = 1 << 40, limit: int 
             **values,
         )
     )
+
+
+def count_waiting(org_id: str, now: int) -> Operation[int]:
+    """How many calls of the org wait for a person."""
+    sql = (
+        "SELECT COUNT(*) AS n FROM approvals WHERE org_id = :org_id AND state = 'waiting' AND is_open = 1"
+        " AND expires_at > :now"
+    )
+    return (yield from one(sql, number, org_id=org_id, now=now)) or 0
 
 
 def fresh(call: Call, rule: Rule, *, id: str, client_id: str, server: str, sealed: bytes, now: int) -> Approval:

@@ -100,8 +100,10 @@ def consent(
     scopes: tuple[str, ...],
     resource: str,
     now: int,
+    client_id: str = "",
 ) -> Operation[Authorization]:
-    """The user said yes: the live authorization, created under ``id`` or widened.
+    """The user said yes: the live authorization, created under ``id`` or widened. ``client_id``: the client that asked
+    for it, for the audit; "" where another event tells of it.
 
     Without scopes and resource nothing is widened: what an administrator approved hangs on it, and the user who comes
     by the way of consent is still asked.
@@ -128,7 +130,19 @@ def consent(
         org_id=org_id,
         id=held.id,
     )
+    if client_id:
+        said = {"client": client_id, "authorization": held.id, "scopes": scopes, "resource": resource}
+        grown = audit.changes({"scopes": held.scopes}, {"scopes": widened.scopes})
+        yield from audit.record(org_id, now * 1000, user_id, "user:consent:give", app_id, said | grown)
     return widened
+
+
+def declined(
+    org_id: str, user_id: str, app_id: str, *, client_id: str, scopes: tuple[str, ...], now: int
+) -> Operation[None]:
+    """Write down that the user said no to what a client asked for."""
+    said: dict[str, object] = {"client": client_id, "scopes": scopes}
+    yield from audit.record(org_id, now * 1000, user_id, "user:consent:decline", app_id, said)
 
 
 def end(org_id: str, authorization_id: str, now: int) -> Operation[bool]:
@@ -253,16 +267,16 @@ def of_app(
 
 def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
     """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
-    owner = yield from one(
-        "SELECT user_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+    app_id = yield from one(
+        "SELECT app_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
         text,
         org_id=org_id,
         id=authorization_id,
         user_id=user_id,
     )
-    if owner is None or not (yield from end(org_id, authorization_id, now)):
+    if app_id is None or not (yield from end(org_id, authorization_id, now)):
         return False
-    yield from audit.record(org_id, now * 1000, user_id, "user:authorization:end", authorization_id, {})
+    yield from audit.record(org_id, now * 1000, user_id, "user:authorization:end", authorization_id, {"app": app_id})
     return True
 
 
@@ -270,16 +284,16 @@ def end_by_administrator(org_id: str, user_id: str, authorization_id: str, *, ac
     """An administrator takes back what this user allowed an app. True for exactly one caller; another user's is not
     found.
     """
-    owner = yield from one(
-        "SELECT user_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
+    app_id = yield from one(
+        "SELECT app_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
         text,
         org_id=org_id,
         id=authorization_id,
         user_id=user_id,
     )
-    if owner is None or not (yield from end(org_id, authorization_id, now)):
+    if app_id is None or not (yield from end(org_id, authorization_id, now)):
         return False
-    details: dict[str, object] = {"user": user_id}
+    details: dict[str, object] = {"user": user_id, "app": app_id}
     yield from audit.record(org_id, now * 1000, actor, "setup:authorization:end", authorization_id, details)
     return True
 

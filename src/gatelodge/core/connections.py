@@ -72,6 +72,7 @@ def agree(made: Connection, now: int) -> Operation[Connection]:
         scopes=made.scopes,
         resource=made.resource,
         now=now,
+        client_id=made.client_id,
     )
     return msgspec.structs.replace(made, authorization_id=agreed.id)
 
@@ -145,12 +146,15 @@ def widen(org_id: str, connection_id: str, scopes: tuple[str, ...]) -> Operation
     return (yield from one(sql, text, org_id=org_id, id=connection_id, scopes=" ".join(scopes))) is not None
 
 
-def end(org_id: str, connection_id: str, now: int, why: str) -> Operation[bool]:
-    """End one connection, written down. True for exactly one caller; a connection never begun cannot end."""
+def end(org_id: str, connection_id: str, now: int, why: str, *, actor: str = "") -> Operation[bool]:
+    """End one connection, written down. True for exactly one caller; a connection never begun cannot end. ``actor``: who
+    ends it, "" for its user and what acts in their name.
+    """
     user_id = yield from one(END, text, org_id=org_id, id=connection_id, now=now, why=why)
     if user_id is None:
         return False
-    yield from audit.record(org_id, now * 1000, user_id, "connection:session:end", connection_id, {"why": why})
+    said: dict[str, object] = {"why": why, "user": user_id}
+    yield from audit.record(org_id, now * 1000, actor or user_id, "connection:session:end", connection_id, said)
     yield from announce(org_id, "connection", connection_id)
     return True
 
@@ -331,8 +335,5 @@ def end_by_administrator(org_id: str, user_id: str, connection_id: str, *, actor
         id=connection_id,
         user_id=user_id,
     )
-    if owner is None or not (yield from end(org_id, connection_id, now, "ended by an administrator")):
-        return False
-    details: dict[str, object] = {"user": user_id}
-    yield from audit.record(org_id, now * 1000, actor, "setup:connection:end", connection_id, details)
-    return True
+    why = "ended by an administrator"
+    return owner is not None and (yield from end(org_id, connection_id, now, why, actor=actor))

@@ -158,9 +158,13 @@ def allow(waiting: DeviceCode, made: Connection, now: int) -> Operation[bool]:
     return True
 
 
-def deny(waiting: DeviceCode, now: int) -> Operation[bool]:
+def deny(waiting: DeviceCode, user_id: str, app_id: str, now: int) -> Operation[bool]:
     """The user said no. True for exactly one answer."""
-    return (yield from _answer(waiting, DENIED, now))
+    if not (yield from _answer(waiting, DENIED, now)):
+        return False
+    asked = {"client_id": waiting.client_id, "scopes": waiting.scopes}
+    yield from authorizations.declined(waiting.org_id, user_id, app_id, **asked, now=now)
+    return True
 
 
 def _answer(waiting: DeviceCode, answer: str, now: int) -> Operation[bool]:

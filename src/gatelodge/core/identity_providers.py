@@ -221,9 +221,14 @@ def arrive(
         raise Refused(
             _("{username} is deactivated in this org; an administrator activates users").format(username=user.username)
         )
+    said: dict[str, object] = {}
     if who.name and who.name != user.name:
         yield from users.rename(via.org_id, user.id, who.name)
-    yield from _follow_groups(via, who, user)
+        said |= audit.changes({"name": user.name}, {"name": who.name})
+    said |= yield from _follow_groups(via, who, user)
+    if said:
+        followed = {"provider": via.name, **said}
+        yield from audit.record(via.org_id, now * 1000, user.id, "upstream:user:follow", user.id, followed)
     return (yield from users.find(via.org_id, user.id)) or user
 
 
@@ -265,8 +270,8 @@ def _first_time(
     return user
 
 
-def _follow_groups(via: IdentityProvider, who: Arrived, user: users.User) -> Operation[None]:
-    """Give and take the permission sets that the mapping names, and touch no others."""
+def _follow_groups(via: IdentityProvider, who: Arrived, user: users.User) -> Operation[dict[str, object]]:
+    """Give and take the permission sets that the mapping names, and touch no others. What that changed."""
     held = {each.api_name for each in (yield from permissions.access_of(via.org_id, user.id)).sets}
     meant = {via.rules.mapping[group] for group in who.groups if group in via.rules.mapping}
     for api_name in sorted(set(via.rules.mapping.values())):
@@ -274,3 +279,5 @@ def _follow_groups(via: IdentityProvider, who: Arrived, user: users.User) -> Ope
             yield from permissions.assign(via.org_id, user.id, api_name)
         if api_name in held and api_name not in meant:
             yield from permissions.unassign(via.org_id, user.id, api_name)
+    after = (held | meant) - (set(via.rules.mapping.values()) - meant)
+    return audit.changes({"permission_sets": sorted(held)}, {"permission_sets": sorted(after)})

@@ -103,7 +103,7 @@ class LiveOn(msgspec.Struct, frozen=True, kw_only=True):
     waits: int
 
 
-def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
+def create_app(made: ExternalClientApp, *, actor: str, now_ms: int, delay: int) -> Operation[ExternalClientApp]:
     """Register an app and release it. ``delay`` is in seconds. Raises ``Invalid`` or ``Refused``."""
     app_settings.check(made.settings, (yield from orgs.own_scopes(made.org_id)))
     org_options.check_settings((yield from orgs.app_rules(made.org_id)), made.settings)
@@ -118,9 +118,8 @@ def create_app(made: ExternalClientApp, *, now_ms: int, delay: int) -> Operation
             made_at=made.created_at,
         )
     )
-    yield from audit.record(
-        made.org_id, now_ms, made.created_by, "app:settings:create", made.id, {"api_name": made.settings.api_name}
-    )
+    said: dict[str, object] = {"api_name": made.settings.api_name}
+    yield from audit.record(made.org_id, now_ms, actor, "app:settings:create", made.id, said)
     yield from release_app(stored, now_ms=now_ms, delay=delay)
     return stored
 

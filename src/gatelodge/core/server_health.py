@@ -30,6 +30,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the server answered."""
         return bool(self.checked_at) and not self.why
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody looked and the server didn't answer; False while nobody has looked."""
+        return bool(self.checked_at and self.why)
+
 
 def begin(org_id: str, server_id: str) -> Operation[None]:
     """Nobody has looked at this server yet; a look is due."""

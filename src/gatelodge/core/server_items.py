@@ -67,6 +67,10 @@ class NotRead(Exception):
     """What a server offers couldn't be read; the message says why, for administrators."""
 
 
+class LacksCredential(NotRead):
+    """The server is there, and nobody's credential was at hand to read what it offers."""
+
+
 class ReadIn(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a server brought, as names: new, changed and held, taken as they changed, gone, back as they were,
     and left out with the reason.

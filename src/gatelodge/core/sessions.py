@@ -149,7 +149,7 @@ def renew(
     """
     renewed = yield from one(
         "UPDATE sessions SET digest = :digest, level = :level, methods = :methods, verified_at = :now, seen_at = :now"
-        f" WHERE org_id = :org_id AND digest = :before AND {IS_LIVE} RETURNING id AS value",
+        f" WHERE org_id = :org_id AND digest = :before AND {IS_LIVE} RETURNING user_id AS value",
         text,
         org_id=org_id,
         before=before,
@@ -158,7 +158,11 @@ def renew(
         methods=" ".join(methods),
         **terms.values(now),
     )
-    return renewed is not None
+    if renewed is None:
+        return False
+    said: dict[str, object] = {"level": level, "methods": " ".join(methods)}
+    yield from audit.record(org_id, now * 1000, renewed, "sign_in:session:verify", renewed, said)
+    return True
 
 
 def of_user(org_id: str, user: users.User, terms: Terms, now: int) -> Operation[list[Session]]:
@@ -175,9 +179,17 @@ def of_user(org_id: str, user: users.User, terms: Terms, now: int) -> Operation[
     return [session(row, user) for row in rows]
 
 
-def end(org_id: str, digest: str) -> Operation[None]:
-    """Sign this browser out."""
-    yield from execute("DELETE FROM sessions WHERE org_id = :org_id AND digest = :digest", org_id=org_id, digest=digest)
+def end(org_id: str, digest: str) -> Operation[str | None]:
+    """Sign this browser out. Whose session it was; None: there was none."""
+    sql = "DELETE FROM sessions WHERE org_id = :org_id AND digest = :digest RETURNING user_id AS value"
+    return (yield from one(sql, text, org_id=org_id, digest=digest))
+
+
+def sign_out(org_id: str, digest: str, now_ms: int) -> Operation[None]:
+    """Sign this browser out, written down."""
+    user_id = yield from end(org_id, digest)
+    if user_id is not None:
+        yield from audit.record(org_id, now_ms, user_id, "sign_in:session:end", user_id, {})
 
 
 def end_one(org_id: str, user_id: str, session_id: str) -> Operation[bool]:

@@ -76,7 +76,7 @@ def opened(ring: KeyRing, kept: UpstreamSecret) -> str:
 COLUMNS = "org_id, server_id, kind, sealed, last_four, made_by, made_at"
 
 
-def keep(made: UpstreamSecret, *, now_ms: int) -> Operation[None]:
+def keep(made: UpstreamSecret, *, actor: str, now_ms: int) -> Operation[None]:
     """Keep a secret in the place of the one before, on every node within a second."""
     yield from execute(
         f"INSERT INTO upstream_secrets ({COLUMNS}) VALUES (:org_id, :server_id, :kind, :sealed, :last_four, :made_by,"
@@ -85,7 +85,7 @@ def keep(made: UpstreamSecret, *, now_ms: int) -> Operation[None]:
         **msgspec.structs.asdict(made),
     )
     said: dict[str, object] = {"kind": made.kind}
-    yield from audit.record(made.org_id, now_ms, made.made_by, "upstream:secret:set", made.server_id, said)
+    yield from audit.record(made.org_id, now_ms, actor, "upstream:secret:set", made.server_id, said)
     yield from announce(made.org_id, "server", made.server_id)
 
 

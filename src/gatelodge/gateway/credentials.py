@@ -10,6 +10,7 @@ from gatelodge.core import secrets, tokens, upstream_secrets
 from gatelodge.core.mcp_servers import McpServer, canonical
 from gatelodge.core.orgs import Org
 from gatelodge.core.secrets import KeyMissing
+from gatelodge.core.users import User
 from gatelodge.gateway import user_grants
 from gatelodge.gateway.caller import Caller
 from gatelodge.web.routes import Route
@@ -50,8 +51,41 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class NeedsReader(Exception):
+    """A user's own credential is needed, and nobody in particular is looking."""
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """A user who reads what an upstream offers, through no app; all "" for nobody in particular."""
+
+    user_id: str = ""
+    username: str = ""
+    user_label: str = ""
+    client_id: str = ""
+
+
+USER_BOUND = ("token_exchange", "user_grant")
+"""Credentials that each user has for themselves."""
+
+
+async def headers_to_read(
+    site: Site, org: Org, server: McpServer, reader: User | None, *, refused: dict[str, str] | None = None
+) -> dict[str, str]:
+    """The headers with which what the upstream offers is read, by this user or by nobody in particular.
+
+    Raises as ``headers_for``, and ``NeedsReader``.
+    """
+    if reader is None and server.terms.credential in USER_BOUND:
+        raise NeedsReader(
+            f"what {server.name} offers is read with a user's own credential: open it in Setup and look again"
+        )
+    who = Reader(user_id=reader.id, username=reader.username, user_label=reader.name) if reader else Reader()
+    terms = server.terms if reader else msgspec.structs.replace(server.terms, sends_identity=False)
+    return await headers_for(site, org, msgspec.structs.replace(server, terms=terms), who, refused=refused)
+
+
 async def headers_for(
-    site: Site, org: Org, server: McpServer, caller: Caller, *, refused: dict[str, str] | None = None
+    site: Site, org: Org, server: McpServer, caller: Caller | Reader, *, refused: dict[str, str] | None = None
 ) -> dict[str, str]:
     """The headers for one call. ``refused`` are those of an earlier try that the upstream answered with 401: what was
     fetched is fetched anew, once for all who come with the same. The same headers again: there is no other try.
@@ -73,24 +107,24 @@ async def headers_for(
     return headers
 
 
-async def _nothing(site: Site, org: Org, server: McpServer, caller: Caller, refused: str) -> str:
+async def _nothing(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     return ""
 
 
-async def _header(site: Site, org: Org, server: McpServer, caller: Caller, refused: str) -> str:
+async def _header(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     value = await _secret(site, server, upstream_secrets.HEADER)
     if not value:
         raise NoCredential(f"{server.name} is to be sent {server.terms.header_name}, and nobody has entered its value")
     return value
 
 
-async def _client_credentials(site: Site, org: Org, server: McpServer, caller: Caller, refused: str) -> str:
+async def _client_credentials(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     """A token for this org (RFC 6749 §4.4), the same for all its users."""
     asked = {"grant_type": "client_credentials"} | _wanted(server)
     return await _fetched(site, server, "", lambda: _ask(site, server, asked), refused)
 
 
-async def _token_exchange(site: Site, org: Org, server: McpServer, caller: Caller, refused: str) -> str:
+async def _token_exchange(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     """A token for this user (RFC 8693), for what the org says of them to the issuer."""
 
     async def exchange() -> Answered:
@@ -106,7 +140,7 @@ async def _token_exchange(site: Site, org: Org, server: McpServer, caller: Calle
     return await _fetched(site, server, caller.user_id, exchange, refused)
 
 
-async def _user_grant(site: Site, org: Org, server: McpServer, caller: Caller, refused: str) -> str:
+async def _user_grant(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     async def fetch() -> Fetched:
         return await user_grants.token(site, org, server, caller.user_id, refused=refused)
 
@@ -119,7 +153,7 @@ async def _user_grant(site: Site, org: Org, server: McpServer, caller: Caller, r
     )
 
 
-Credential = Callable[[Site, Org, McpServer, Caller, str], Awaitable[str]]
+Credential = Callable[[Site, Org, McpServer, Caller | Reader, str], Awaitable[str]]
 CREDENTIALS: dict[str, Credential] = {
     "none": _nothing,
     "header": _header,
@@ -176,7 +210,7 @@ async def _secret(site: Site, server: McpServer, kind: str) -> str:
     )
 
 
-async def _said(site: Site, org: Org, caller: Caller, audience: str, kind: str) -> str:
+async def _said(site: Site, org: Org, caller: Caller | Reader, audience: str, kind: str) -> str:
     now, signer = site.clock.now(), (await site.live.keys(org.id)).signer
     said = Said(
         iss=org.issuer,

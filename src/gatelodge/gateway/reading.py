@@ -10,6 +10,7 @@ from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import TOOL, Catalogue, NotRead, Offered
 from gatelodge.core.server_kinds import RECORDS, UPSTREAM
+from gatelodge.core.users import User
 from gatelodge.gateway.relaying import Relaying
 
 LONGEST = 20.0
@@ -26,15 +27,15 @@ class Reading:
         """From now on upstreams can be read."""
         self._relaying = relaying
 
-    async def read(self, org: Org, server: McpServer) -> Catalogue:
-        """What this server offers now. Raises ``NotRead``."""
+    async def read(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
+        """What this server offers now, to this user where each has a credential of their own. Raises ``NotRead``."""
         if server.kind == RECORDS:
             return await asyncio.to_thread(_hosted, server)
         if server.kind != UPSTREAM or self._relaying is None:
             raise NotRead(f"a server of the kind {server.kind} offers nothing that can be read from it")
         try:
             async with asyncio.timeout(min(LONGEST, server.terms.call_seconds)):
-                return await self._relaying.catalogue(server)
+                return await self._relaying.catalogue(org, server, reader)
         except TimeoutError:
             raise NotRead("it did not answer in time") from None
 

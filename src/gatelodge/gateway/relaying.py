@@ -3,6 +3,7 @@ do no more.
 """
 
 import asyncio
+import contextlib
 import importlib
 import time
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from gatelodge.core.calls import Call, recorded
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import TOOL, Catalogue, NotRead
+from gatelodge.core.server_items import TOOL, Catalogue, LacksCredential, NotRead
+from gatelodge.core.users import User
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.credentials import NoCredential, headers_for
+from gatelodge.gateway.credentials import NeedsReader, NoCredential, headers_for, headers_to_read
 from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted
@@ -44,15 +46,39 @@ class Relaying:
         relay = self._relay or await self._loaded()
         return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
 
-    async def catalogue(self, server: McpServer) -> Catalogue:
-        """All that an upstream offers now, without a user's credential. Raises ``NotRead``."""
+    async def catalogue(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
+        """All that an upstream offers now to who brings its credential: this user's where each has their own.
+
+        Raises ``NotRead``.
+        """
         relay = self._relay or await self._loaded()
-        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
+
+        upstream = self._upstream(server)
+        try:
+            given = await headers_to_read(self._site, org, server, reader)
+            try:
+                return await relay.catalogue(upstream, given)
+            except Unauthorized:
+                again = await headers_to_read(self._site, org, server, reader, refused=given)
+                if again == given:
+                    raise
+                return await relay.catalogue(upstream, again)
+        except (NeedsGrant, NeedsReader) as error:
+            return await self._reached(relay, upstream, str(error))
+        except (Failed, NoCredential) as error:
+            raise NotRead(str(error)) from None
+
+    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
+        """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
+        from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
 
         try:
-            return await relay.catalogue(self._upstream(server), {})
+            with contextlib.suppress(Unauthorized):
+                _version = await relay.probe(upstream, {})
         except Failed as error:
             raise NotRead(str(error)) from None
+        raise LacksCredential(lacking)
 
     async def _loaded(self) -> "Relay":
         async with self._loading:

@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.core.calls import Call, recorded
+from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.gateway.caller import Caller
+from gatelodge.web.errors import answer_for
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 
@@ -23,12 +26,14 @@ TOO_LARGE = 413
 
 class Noted(msgspec.Struct):
     """What a hosted server adds to the record of a call, in the request's scope under ``NOTED``. It awaits ``admit``
-    before it changes anything: that raises ``Unavailable`` where the call can't be written down.
+    before it changes anything: that raises ``Unavailable`` where the call can't be written down. Kept here, it is answered
+    with 503 in the place of what the server says.
     """
 
     rows: int = 0
     outcome: str = ""
     admit: Callable[[], Awaitable[None]] | None = None
+    unavailable: Unavailable | None = None
     approval_id: str = ""
 
 
@@ -84,6 +89,8 @@ class WrittenDown:
             return message
 
         async def told(message: Message) -> None:
+            if self._noted.unavailable and not self._status:
+                return
             if message["type"] == "http.response.start":
                 self._status = message["status"]
             else:
@@ -96,6 +103,9 @@ class WrittenDown:
         self._noted.admit = admit
         try:
             await self._answer({**scope, NOTED: self._noted}, asked, told)
+            if self._noted.unavailable and not self._status:
+                refused, self._noted.unavailable = self._noted.unavailable, None
+                await answer_for(refused, Request(scope))(scope, receive, told)
         finally:
             duration_us = int((time.perf_counter() - began) * 1_000_000)
             self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)

@@ -315,6 +315,8 @@ class LiveNode:
                 self._beat_at = float("-inf")  # its page shows on how many nodes that is live
             case "keys":
                 self._keys.drop(change.org_id)
+            case "grant" | "approval":
+                pass  # whoever keeps an answer of these compares the place in the feed
             case _:
                 await self._load_orgs()
 

@@ -113,6 +113,17 @@ def close(org_id: str, settled: Settled, now: int) -> Operation[Before | None]:
     return None
 
 
+def decline(asked: Asked, user_id: str, settled: Settled, now: int) -> Operation[Before | None]:
+    """The person said no: end what that ends, written down."""
+    before = yield from close(asked.org.id, settled, now)
+    if before is None:
+        client = asked.client
+        yield from authorizations.declined(
+            asked.org.id, user_id, client.app_id, client_id=client.client_id, scopes=asked.scopes, now=now
+        )
+    return before
+
+
 def settle(made: Connection, settled: Settled, now: int) -> Operation[Connection | Before]:
     """The connection that may begin now, or what another answer has ended."""
     if (before := (yield from close(made.org_id, settled, now))) is not None:

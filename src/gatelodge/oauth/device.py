@@ -116,7 +116,7 @@ async def _react(
     now = site.clock.now()
     match fields.get("answer", ""):
         case "deny":
-            await site.store.run(device_codes.deny, found.device, now)
+            await site.store.run(device_codes.deny, found.device, visitor.session.user.id, found.client.app_id, now)
             why = _("{name} was told so. You can close this page.").format(name=found.client.name)
             return _done_page(site, org, request, _("Nothing was allowed"), why)
         case "allow" if fields.get("shown") == what_is_asked(found):

@@ -130,7 +130,9 @@ async def _switch(site: Site, org: Org, request: Request, waiting: Waiting) -> R
 
 async def _deny(site: Site, org: Org, request: Request, waiting: Waiting, stands: Standing) -> Response:
     settled = _settled(site, org, request, waiting)
-    answers.first(waiting.asked, await site.store.run(answers.close, org.id, settled, site.clock.now()))
+    user_id = stands.session.user.id if stands.session else ""
+    answered = await site.store.run(answers.decline, waiting.asked, user_id, settled, site.clock.now())
+    answers.first(waiting.asked, answered)
     denied = OAuthError("access_denied", "end-user denied authorization")
     told = stands.step.told if isinstance(stands.step, Refuse) else denied
     return back_with_refusal(site, request, waiting.asked, told)

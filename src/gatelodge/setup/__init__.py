@@ -40,7 +40,7 @@ from gatelodge.setup import (
 from gatelodge.setup.apps import of_app
 from gatelodge.setup.frame import Answer, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
-from gatelodge.setup.servers import items, listing, making, page, settings
+from gatelodge.setup.servers import database, items, listing, making, page, settings
 from gatelodge.setup.servers.listing import of_server
 from gatelodge.setup.tree import (
     APP_SETTINGS,
@@ -136,6 +136,25 @@ ROUTES = (
     _setup("POST", "/mcp-servers/{server_name}/item", of_server(items.act), *SERVERS.permissions),
     _setup("GET", "/mcp-servers/{server_name}/settings", of_server(settings.show), *SERVERS.permissions),
     _setup("POST", "/mcp-servers/{server_name}/settings", of_server(settings.save), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/database", of_server(database.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/database", of_server(database.save), *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{server_name}/database/password",
+        of_server(database.save_password),
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
+    _setup("GET", "/mcp-servers/{server_name}/approval", of_server(approval_rules.show), *SERVERS.permissions),
+    _setup("POST", "/mcp-servers/{server_name}/approval", of_server(approval_rules.change), *SERVERS.permissions),
+    _setup("GET", "/mcp-servers/{server_name}/credential", of_server(upstream_credential.show), *SERVERS.permissions),
+    _setup(
+        "POST",
+        "/mcp-servers/{server_name}/credential",
+        of_server(upstream_credential.change),
+        *SERVERS.permissions,
+        needs_verification=True,
+    ),
     _setup("GET", "/apps/{app_id}/activity", of_app(activity.show), *APPS.permissions),
     _file("/apps/{app_id}/activity.csv", of_app(activity.export), *APPS.permissions),
     _setup("GET", "/audit", audit_trail.show, *AUDIT.permissions),
@@ -154,16 +173,6 @@ ROUTES = (
     _setup("GET", "/approvals/{id}", approvals.show),
     _setup("POST", "/approvals/{id}", approvals.decide),
     _setup("GET", "/my-approvals", approvals.show_own),
-    _setup("GET", "/mcp-servers/{name}/approval", approval_rules.show, *SERVERS.permissions),
-    _setup("POST", "/mcp-servers/{name}/approval", approval_rules.change, *SERVERS.permissions),
-    _setup("GET", "/mcp-servers/{name}/credential", upstream_credential.show, *SERVERS.permissions),
-    _setup(
-        "POST",
-        "/mcp-servers/{name}/credential",
-        upstream_credential.change,
-        *SERVERS.permissions,
-        needs_verification=True,
-    ),
     _setup("GET", "/users/{user_id}", people.show, *USERS.permissions),
     _setup("POST", "/users/{user_id}", people.change, *USERS.permissions, needs_verification=True),
     _setup("GET", "/permission-sets", permission_sets.show_list, *SETS.permissions),

@@ -3,12 +3,13 @@
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import permissions, users
+from gatelodge.core import permissions, permitting, users
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.policies import APPROVED, HIGH, RELAX, Policies
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import MANAGE_USERS, USE_MCP_SERVERS, Access
+from gatelodge.core.permitting import Who
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.users import User
 from gatelodge.setup.apps import app_page
@@ -26,6 +27,8 @@ class Answer(msgspec.Struct, frozen=True):
     can: bool
     sentence: str
     reasons: tuple[str, ...] = ()
+    servers: tuple[tuple[str, str], ...] = ()
+    """Each active MCP server by its label, and why the user can't use it through the app; "" where they can."""
 
 
 async def show(visit: Visit, app: ExternalClientApp) -> Response:
@@ -108,7 +111,19 @@ async def _answer(visit: Visit, app: ExternalClientApp, username: str) -> Answer
         can=True,
         sentence=_("Yes, {username} can use {label}.").format(username=user.username, label=app.settings.label),
         reasons=conditions(app.policies, visit.org.trusted_ranges),
+        servers=await _servers(visit, app, user, access),
     )
+
+
+async def _servers(visit: Visit, app: ExternalClientApp, user: User, access: Access) -> tuple[tuple[str, str], ...]:
+    """Which of the org's active MCP servers this user can use through the app; none for an app without them."""
+    if MCP_API not in app.settings.scopes:
+        return ()
+    who = Who(
+        app=app.settings.label, policies=app.policies, user=user.username, access=access, scopes=app.settings.scopes
+    )
+    live = await visit.site.live.servers(visit.org.id)
+    return tuple((each.server.label, permitting.refusal(who, each.server)) for each in live.values())
 
 
 def reasons_against(app: ExternalClientApp, user: User, access: Access, rules: AppRules) -> tuple[str, ...]:

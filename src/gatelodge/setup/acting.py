@@ -6,6 +6,6 @@ from gatelodge.setup.frame import Visit
 
 
 def actor_of(visit: Visit) -> Actor:
-    """The person at this page, by username, and which system permissions they have themselves."""
+    """The person at this page, by id, and which system permissions they have themselves."""
     may = tuple(each for each in SYSTEM if visit.access.may(each))
-    return Actor(name=visit.session.user.username, system=may)
+    return Actor(name=visit.session.user.id, system=may)

@@ -57,7 +57,9 @@ async def create(visit: Visit) -> Response:
         updated_at=now_ms // 1000,
     )
     try:
-        await site.store.run(propagation.create_app, made, now_ms=now_ms, delay=site.config.delay)
+        await site.store.run(
+            propagation.create_app, made, actor=visit.session.user.id, now_ms=now_ms, delay=site.config.delay
+        )
     except Invalid as invalid:
         return await _show(visit, typed, preset=preset, errors=invalid.errors)
     except Refused as refused:
@@ -88,7 +90,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
             revision=revision_of(visit),
             settings=typed,
             policies=app.policies,
-            actor=visit.session.user.username,
+            actor=visit.session.user.id,
             now_ms=visit.site.clock.now_ms(),
             delay=visit.site.config.delay,
         )

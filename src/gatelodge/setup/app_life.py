@@ -27,7 +27,7 @@ async def change_state(visit: Visit, app: ExternalClientApp) -> Response:
             revision=app.revision,
             settings=app.settings,
             policies=msgspec.structs.replace(app.policies, is_enabled=act == "enable"),
-            actor=visit.session.user.username,
+            actor=visit.session.user.id,
             now_ms=visit.site.clock.now_ms(),
             delay=0,
         )
@@ -47,7 +47,7 @@ async def delete(visit: Visit, app: ExternalClientApp) -> Response:
     if not errors:
         store, now_ms = visit.site.store, visit.site.clock.now_ms()
         try:
-            await store.run(deleted.delete, app, actor=visit.session.user.username, now_ms=now_ms)
+            await store.run(deleted.delete, app, actor=visit.session.user.id, now_ms=now_ms)
         except Refused as refused:
             errors = {"": refused.message}
         else:
@@ -99,9 +99,7 @@ async def restore(visit: Visit) -> Response:
         return await _list(visit, _("This app was restored already, or its 30 days are over."))
     await _end_access(visit, gone.app.id)
     try:
-        await visit.site.store.run(
-            deleted.restore, gone, actor=visit.session.user.username, now_ms=visit.site.clock.now_ms()
-        )
+        await visit.site.store.run(deleted.restore, gone, actor=visit.session.user.id, now_ms=visit.site.clock.now_ms())
     except Refused as refused:
         return await _list(visit, refused.message)
     return visit.go(f"/setup/apps/{gone.app.id}?done=restored")

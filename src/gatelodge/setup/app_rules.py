@@ -33,7 +33,7 @@ async def save(visit: Visit) -> Response:
         for field in APP_RULES:
             values[field.name] = from_text(field, visit.all(field.name) or ("",))
         changed = msgspec.structs.replace(org, app_rules=AppRules(**values), revision=revision_of(visit))
-        actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+        actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
         await visit.site.store.run(changed_by, org, changed, None, actor=actor, now_ms=now_ms)
     except Refused as refused:
         shown = {field.name: visit.field(field.name) == "on" for field in APP_RULES}

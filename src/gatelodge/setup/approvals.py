@@ -53,6 +53,7 @@ async def decide(visit: Visit) -> Response:
         asked,
         is_yes=answer == "approve",
         by=visit.session.user.username,
+        actor=visit.session.user.id,
         now_ms=site.clock.now_ms(),
     )
     if not was_decided:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from gatelodge.core import credentials, mcp_servers, server_health, server_items
+from gatelodge.core import approvals, credentials, mcp_servers, server_health, server_items
 from gatelodge.core.apps import registry
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS
+from gatelodge.core.permissions import APPROVE_CALLS, EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS
 from gatelodge.setup.app_form import checks_of
 from gatelodge.setup.frame import Visit, may
 from gatelodge.web import moments
@@ -65,16 +65,17 @@ async def tools_to_look_at(visit: Visit) -> list[Attention]:
     items = await visit.site.store.read(server_items.of_org, visit.org.id)
     found: list[Attention] = []
     for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id):
+        path = f"/setup/mcp-servers/{server.name}/items?state=waiting"
         changed = sum(bool(item.held) for item in items.get(server.id, ()))
         fresh = sum(item.is_new and not item.is_gone for item in items.get(server.id, ()))
         if changed:
             why = ngettext("{n} tool changed and is held back.", "{n} tools changed and are held back.", changed)
             what = _("{server} changed what it offers").format(server=server.label)
-            found.append(Attention(kind="bad", what=what, why=why.format(n=changed), path="/setup/mcp-servers"))
+            found.append(Attention(kind="bad", what=what, why=why.format(n=changed), path=path))
         if fresh:
             why = ngettext("{n} is off until you look at it.", "{n} are off until you look at them.", fresh)
             what = _("{server} offers something new").format(server=server.label)
-            found.append(Attention(kind="warn", what=what, why=why.format(n=fresh), path="/setup/mcp-servers"))
+            found.append(Attention(kind="warn", what=what, why=why.format(n=fresh), path=path))
     return found
 
 
@@ -88,15 +89,26 @@ async def servers_that_fail(visit: Visit) -> list[Attention]:
             kind="bad",
             what=_("{server} doesn't answer").format(server=server.label),
             why=health[server.id].why,
-            path="/setup/mcp-servers",
+            path=f"/setup/mcp-servers/{server.name}",
         )
         for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id)
-        if server.is_active and server.id in health and not health[server.id].is_well
+        if server.is_active and server.id in health and health[server.id].has_failed
     ]
 
 
+async def calls_that_wait(visit: Visit) -> list[Attention]:
+    """Calls that wait for a person."""
+    if not may(visit.access, (APPROVE_CALLS,)):
+        return []
+    waiting = await visit.site.store.read(approvals.count_waiting, visit.org.id, visit.site.clock.now())
+    if not waiting:
+        return []
+    what = ngettext("{n} call waits for approval", "{n} calls wait for approval", waiting).format(n=waiting)
+    return [Attention(kind="warn", what=what, why=_("Look at the arguments, and decide."), path="/setup/approvals")]
+
+
 Look = Callable[[Visit], Awaitable[list[Attention]]]
-LOOKS: tuple[Look, ...] = (servers_that_fail, tools_to_look_at, secrets_that_end, apps_not_ready)
+LOOKS: tuple[Look, ...] = (calls_that_wait, servers_that_fail, tools_to_look_at, secrets_that_end, apps_not_ready)
 """What Home looks at, the most pressing first. A part of Setup that knows of more adds its own."""
 
 

@@ -21,6 +21,7 @@ A_PAGE = 50
 A_BATCH = 500
 KINDS = {
     "app": mark("Apps"),
+    "approval": mark("Approvals"),
     "audit": mark("The audit itself"),
     "calls": mark("Records of calls"),
     "connection": mark("Connections"),
@@ -28,7 +29,7 @@ KINDS = {
     "server": mark("MCP servers"),
     "setup": mark("Setup"),
     "sign_in": mark("Sign-ins"),
-    "upstream": mark("Identity providers"),
+    "upstream": mark("Upstreams and identity providers"),
     "user": mark("Users"),
 }
 NARROWING = ("person", "kind", "subject", "from", "to")

@@ -52,7 +52,7 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
     act = visit.field("act")
     if act not in ("make", "replace", "off"):
         raise BadRequest(_("{act!r:.40} can't be done with the page for users").format(act=act))
-    await visit.site.store.run(_set_link, app, act, visit.session.user.username, visit.site.clock.now_ms())
+    await visit.site.store.run(_set_link, app, act, visit.session.user.id, visit.site.clock.now_ms())
     return visit.go(f"/setup/apps/{app.id}/connect#share")
 
 

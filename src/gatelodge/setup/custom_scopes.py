@@ -32,7 +32,7 @@ async def change(visit: Visit) -> Response:
             after = tuple(each for each in before if each.name != visit.field("name"))
         case other:
             raise BadRequest(_("{other!r:.40} can't be done with a scope").format(other=other))
-    told = {"actor": visit.session.user.username, "now_ms": visit.site.clock.now_ms()}
+    told = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
     try:
         await store.run(orgs.change_scopes, visit.org.id, before, after, **told)
     except Refused as refused:

@@ -1,6 +1,7 @@
 """Events of the audit as people read them: what happened, by whom, to what, and from what to what."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -18,13 +19,28 @@ from gatelodge.words import _, mark
 WORDS = {
     "app:settings:create": mark("Created an app"),
     "app:settings:change": mark("Changed an app"),
+    "app:settings:delete": mark("Deleted an app"),
+    "app:settings:restore": mark("Restored a deleted app"),
+    "app:secret:make": mark("Made a consumer secret"),
     "app:secret:stage": mark("Staged a new consumer secret"),
+    "app:secret:apply": mark("Applied a staged consumer secret"),
+    "app:secret:discard": mark("Discarded a staged consumer secret"),
+    "app:page:make": mark("Made the page for an app's users"),
+    "app:page:off": mark("Switched off the page for an app's users"),
+    "app:page:replace": mark("Made another link to the page for an app's users"),
+    "app:usage:revoke_all": mark("Signed everybody out of an app"),
+    "approval:call:approve": mark("Approved a call"),
+    "approval:call:decline": mark("Declined a call"),
+    "approval:rule:set": mark("Had a tool ask a person first"),
+    "approval:rule:remove": mark("Let a tool be called unasked"),
     "app:connected_app:import": mark("Imported a Connected App"),
     "audit:events:purge": mark("Removed old events"),
     "calls:records:purge": mark("Removed old records of calls"),
     "calls:records:lost": mark("Lost records of calls"),
     "calls:records:crash": mark("A node ended without a word"),
+    "connection:scopes:allow": mark("Allowed an app more"),
     "connection:session:end": mark("A connection ended"),
+    "org:scopes:change": mark("Changed the org's own scopes"),
     "org:access:revoke": mark("Revoked all access from before a time"),
     "org:recording:change": mark("Changed what is kept"),
     "org:settings:change": mark("Changed the org's settings"),
@@ -36,6 +52,8 @@ WORDS = {
     "server:change": mark("Changed an MCP server"),
     "server:remove": mark("Removed an MCP server"),
     "server:origins:change": mark("Changed which pages may call a server"),
+    "server:database:mapping": mark("Changed how a database is shown"),
+    "server:database:password": mark("Set a database's password"),
     "server:items:read": mark("Read what a server offers"),
     "server:item:accept": mark("Accepted a changed tool"),
     "server:item:change": mark("Changed a tool"),
@@ -43,18 +61,39 @@ WORDS = {
     "org:identity_provider:add": mark("Added an identity provider"),
     "org:identity_provider:remove": mark("Removed an identity provider"),
     "setup:password_link:create": mark("Made a password link"),
+    "setup:authorization:end": mark("Took back a user's access to an app"),
+    "setup:permission_set:change": mark("Changed a permission set"),
+    "setup:permission_set:create": mark("Created a permission set"),
+    "setup:permission_set:delete": mark("Deleted a permission set"),
     "setup:sessions:end": mark("Ended a user's sessions"),
+    "setup:sessions:end_all": mark("Ended everybody's sessions"),
     "sign_in:passkey:copied": mark("Refused a copied passkey"),
     "sign_in:recovery_code:use": mark("Used a recovery code"),
+    "sign_in:session:end": mark("Signed out"),
+    "sign_in:session:verify": mark("Proved again who they are"),
     "sign_in:user:failure": mark("Failed to sign in"),
     "sign_in:user:success": mark("Signed in"),
+    "upstream:grant:connect": mark("Connected an account at a server"),
+    "upstream:grant:disconnect": mark("Disconnected an account at a server"),
+    "upstream:grant:lose": mark("Lost an account at a server"),
+    "upstream:secret:remove": mark("Removed a server's credential"),
+    "upstream:secret:set": mark("Set a server's credential"),
+    "upstream:user:create": mark("Came for the first time by an identity provider"),
+    "upstream:user:follow": mark("Changed as the identity provider says"),
+    "upstream:user:link": mark("Was linked to an identity provider"),
     "user:account:activate": mark("Activated a user"),
+    "user:account:change": mark("Changed a user"),
     "user:account:create": mark("Created a user"),
     "user:account:deactivate": mark("Deactivated a user"),
     "user:account:delete": mark("Deleted a user"),
     "user:authorization:end": mark("Took back an app's access"),
+    "user:consent:decline": mark("Declined an app"),
+    "user:consent:give": mark("Allowed an app"),
     "user:password:change": mark("Changed their password"),
     "user:password:reset": mark("Set a new password by a link"),
+    "user:permission_set:assign": mark("Gave a permission set"),
+    "user:permission_set:unassign": mark("Took a permission set away"),
+    "user:preferences:change": mark("Changed their preferences"),
     "user:session:end": mark("Ended a session of their own"),
     "user:totp:confirm": mark("Set up an authenticator app"),
     "user:totp:remove": mark("Removed an authenticator app"),
@@ -98,7 +137,7 @@ async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
     """These events with the names of who and what they tell of."""
     names: dict[str, str] = {}
     for each in found:
-        for record_id in (each.actor, each.subject):
+        for record_id in (each.actor, each.subject, *filter(_is_named, each.told().values())):
             if record_id not in names:
                 names[record_id] = await _name(visit, record_id)
     return [
@@ -109,10 +148,15 @@ async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
             actor=_(PROGRAMS.get(each.actor, "")) or names[each.actor] or _("nobody"),
             subject=names[each.subject],
             link=_link(each.subject) if names[each.subject] != each.subject else "",
-            details=details(each),
+            details=details(each, names),
         )
         for each in found
     ]
+
+
+def _is_named(value: object) -> bool:
+    """Whether a detail is the id of something that people call by a name."""
+    return isinstance(value, str) and any(is_id(value, kind) for kind in (USER, APP, MCP_SERVER))
 
 
 async def _name(visit: Visit, record_id: str) -> str:
@@ -158,8 +202,8 @@ NAMES = {
 """What the remarks of other events are called; any other is called by its name in the audit."""
 
 
-def details(event: Recorded) -> list[Detail]:
-    """What an event tells, in order: changes and remarks."""
+def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
+    """What an event tells, in order: changes and remarks; what it names by an id, by its name of ``names``."""
     made: list[Detail] = []
     for field, value in event.told().items():
         name = _((LABELS if event.kind == "app" else NAMES).get(field, field))
@@ -169,7 +213,7 @@ def details(event: Recorded) -> list[Detail]:
         if set(change) == {"from", "to"}:
             made.append(Detail(name=name, before=_text(change["from"]), after=_text(change["to"]), is_change=True))
         else:
-            made.append(Detail(name=name, after=_text(value)))
+            made.append(Detail(name=name, after=_text(names[value] if _is_named(value) else value)))
     return made
 
 

@@ -5,9 +5,17 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import identity_providers, mcp_servers, users
+from gatelodge.core import approvals, identity_providers, mcp_servers, users
 from gatelodge.core.apps import presets, registry
-from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS, MANAGE_MCP_SERVERS, MANAGE_ORG, MANAGE_USERS
+from gatelodge.core.calls import counts
+from gatelodge.core.permissions import (
+    APPROVE_CALLS,
+    EDIT_POLICIES,
+    MANAGE_APPS,
+    MANAGE_MCP_SERVERS,
+    MANAGE_ORG,
+    MANAGE_USERS,
+)
 from gatelodge.setup import attention
 from gatelodge.setup.frame import Visit, may
 from gatelodge.web import moments
@@ -88,8 +96,29 @@ async def people(visit: Visit) -> Tile | None:
     return Tile(label=_("Users"), figure=moments.number(active), remark=_("may sign in"), path="/setup/users")
 
 
+async def calls_today(visit: Visit) -> Tile | None:
+    """How many calls there were in the last 24 hours, and how many of them failed."""
+    if not may(visit.access, (MANAGE_APPS, EDIT_POLICIES, MANAGE_MCP_SERVERS)):
+        return None
+    since = visit.site.clock.now() // 3600 - 23
+    calls, failed = await visit.site.store.read(counts.since, visit.org.id, since)
+    remark = ngettext("{n} failed", "{n} failed", failed).format(n=moments.number(failed))
+    path = "/setup/apps" if may(visit.access, (MANAGE_APPS, EDIT_POLICIES)) else "/setup/mcp-servers"
+    return Tile(label=_("Calls in 24 hours"), figure=moments.number(calls), remark=remark, path=path)
+
+
+async def approvals_waiting(visit: Visit) -> Tile | None:
+    """How many calls wait for a person."""
+    if not may(visit.access, (APPROVE_CALLS,)):
+        return None
+    waiting = await visit.site.store.read(approvals.count_waiting, visit.org.id, visit.site.clock.now())
+    return Tile(
+        label=_("Approvals"), figure=moments.number(waiting), remark=_("wait for a person"), path="/setup/approvals"
+    )
+
+
 Count = Callable[[Visit], Awaitable[Tile | None]]
-TILES: tuple[Count, ...] = (apps, servers_here, people)
+TILES: tuple[Count, ...] = (apps, servers_here, people, calls_today, approvals_waiting)
 """The figures of Home, from left to right; None where this person may not see one."""
 
 

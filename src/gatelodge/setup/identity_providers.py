@@ -37,7 +37,7 @@ async def change(visit: Visit) -> Response:
         raise BadRequest(_("this org has no identity provider {name!r:.60}").format(name=name), 404)
     if visit.field("confirm").strip() != found.name:
         return await _list(visit, {name: _("Type the name {name} to remove it.").format(name=found.name)})
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     await visit.site.store.run(removed, visit.org.id, name, actor=actor, now_ms=now_ms)
     return visit.go(PATH)
 
@@ -46,7 +46,7 @@ def removed(org_id: str, name: str, *, actor: str, now_ms: int) -> Operation[boo
     """Remove a provider with the sessions of its users, written down. True for exactly one caller."""
     if not (yield from identity_providers.remove(org_id, name)):
         return False
-    yield from audit.record(org_id, now_ms, actor, "setup:identity_provider:remove", name, {})
+    yield from audit.record(org_id, now_ms, actor, "org:identity_provider:remove", name, {})
     return True
 
 
@@ -54,7 +54,7 @@ def added(made: IdentityProvider, *, actor: str, now_ms: int) -> Operation[None]
     """Add a provider, written down. Raises ``Refused``."""
     yield from identity_providers.add(made)
     details: dict[str, object] = {"issuer": made.issuer, "rules": msgspec.to_builtins(made.rules)}
-    yield from audit.record(made.org_id, now_ms, actor, "setup:identity_provider:add", made.name, details)
+    yield from audit.record(made.org_id, now_ms, actor, "org:identity_provider:add", made.name, details)
 
 
 async def show_new(visit: Visit) -> Response:
@@ -75,7 +75,7 @@ async def add(visit: Visit) -> Response:
         if visit.field("act") == "test":
             found = {name: str(metadata[name]) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
             return await _form(visit, values, chosen, {}, found)
-        actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+        actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
         await visit.site.store.run(added, made, actor=actor, now_ms=now_ms)
     except Refused as refused:
         return await _form(visit, values, chosen, {refused.field: refused.message})

@@ -55,7 +55,7 @@ async def show(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """End one, all of a user, or everybody's but one's own."""
-    store, org_id, now, actor = visit.site.store, visit.org.id, visit.site.clock.now(), visit.session.user.username
+    store, org_id, now, actor = visit.site.store, visit.org.id, visit.site.clock.now(), visit.session.user.id
     match visit.field("act"):
         case "end":
             if not await store.run(sessions.end_listed, org_id, visit.field("id"), actor=actor, now=now):

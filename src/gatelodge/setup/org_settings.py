@@ -51,7 +51,7 @@ async def save(visit: Visit) -> Response:
     try:
         fresh = await _fresh_key(visit, changed) if changed.signing_algorithm != before.signing_algorithm else None
         await visit.site.store.run(
-            changed_by, before, changed, fresh, actor=visit.session.user.username, now_ms=visit.site.clock.now_ms()
+            changed_by, before, changed, fresh, actor=visit.session.user.id, now_ms=visit.site.clock.now_ms()
         )
     except Refused as refused:
         return await _page(visit, before, values, revision, {refused.field: refused.message})

@@ -21,11 +21,13 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.users import User
+from gatelodge.setup import sign_ins
 from gatelodge.setup.acting import actor_of
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.personal.connections import rows_of
 from gatelodge.setup.personal.sessions import row_of
 from gatelodge.web import moments
+from gatelodge.web.browser import SUCCESS
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
 from gatelodge.words import _
@@ -79,17 +81,17 @@ async def _deactivate(visit: Visit, user: User) -> Response | None:
 
 
 async def _activate(visit: Visit, user: User) -> Response | None:
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     await visit.site.store.run(deactivation.activate, visit.org.id, user.id, actor=actor, now_ms=now_ms)
 
 
 async def _end_sessions(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     await visit.site.store.run(ended_by_administrator, visit.org.id, user.id, actor=actor, now=now)
 
 
 async def _end_session(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     found = await visit.site.store.run(
         one_ended_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
@@ -98,7 +100,7 @@ async def _end_session(visit: Visit, user: User) -> Response | None:
 
 
 async def _revoke(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     ended = await visit.site.store.run(
         authorizations.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
@@ -107,7 +109,7 @@ async def _revoke(visit: Visit, user: User) -> Response | None:
 
 
 async def _end_connection(visit: Visit, user: User) -> Response | None:
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     ended = await visit.site.store.run(
         connections.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
@@ -117,7 +119,7 @@ async def _end_connection(visit: Visit, user: User) -> Response | None:
 
 async def _remove_factors(visit: Visit, user: User) -> Response | None:
     await _check_may_do_no_more(visit, user)
-    actor, now = visit.session.user.username, visit.site.clock.now()
+    actor, now = visit.session.user.id, visit.site.clock.now()
     await visit.site.store.run(second_factors.remove_all, visit.org.id, user.id, actor=actor, now=now)
 
 
@@ -201,7 +203,7 @@ async def page_of(
     asked for was not done.
     """
     store, org = visit.site.store, visit.org
-    link = await make_link(visit.site, org, user, actor=visit.session.user.username) if makes_link else ""
+    link = await make_link(visit.site, org, user, actor=visit.session.user.id) if makes_link else ""
     held = (await store.read(permissions.access_of, org.id, user.id)).sets
     known = await store.read(permissions.of_org, org.id)
     terms, now = sessions.terms_of(org), visit.site.clock.now()
@@ -222,5 +224,7 @@ async def page_of(
         zones=moments.zones(),
         rows=[row_of(each, visit.session.id) | {"at": each.signed_in_at, "seen_at": each.seen_at} for each in found],
         apps=await rows_of(visit, user.id),
+        sign_ins=await sign_ins.recent(visit, user),
+        success=SUCCESS,
         factors=await store.read(second_factors.of_user, org.id, user.id),
     )

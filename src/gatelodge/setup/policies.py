@@ -73,7 +73,7 @@ async def save(visit: Visit, app: ExternalClientApp) -> Response:
                 revision=revision_of(visit),
                 settings=app.settings,
                 policies=typed,
-                actor=visit.session.user.username,
+                actor=visit.session.user.id,
                 now_ms=visit.site.clock.now_ms(),
                 delay=visit.site.config.delay,
             )

@@ -96,7 +96,7 @@ def _check_name(visit: Visit, app: ExternalClientApp) -> None:
 
 
 def _by(visit: Visit) -> dict[str, Any]:
-    return {"actor": visit.session.user.username, "now_ms": visit.site.clock.now_ms()}
+    return {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
 
 
 async def _page(

@@ -1,11 +1,14 @@
 """Sign-in History: of the org, and of oneself."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from gatelodge.core import audit
 from gatelodge.core.apps import registry
+from gatelodge.core.audit import Filter
+from gatelodge.core.users import User
 from gatelodge.setup import events
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
@@ -13,6 +16,8 @@ from gatelodge.web.browser import SUCCESS
 from gatelodge.words import _
 
 A_PAGE = 50
+A_FEW = 5
+"""Sign-ins on a user's page."""
 KIND = "sign_in"
 
 
@@ -50,6 +55,13 @@ async def _page(visit: Visit, query: dict[str, str], *, title: str, is_own: bool
         next_page=urlencode({**narrowed, "before": found[A_PAGE - 1].seq}) if len(found) > A_PAGE else "",
         success=SUCCESS,
     )
+
+
+async def recent(visit: Visit, user: User) -> list[dict[str, Any]]:
+    """The last sign-ins of a user, and what failed."""
+    asked = Filter(actors=(user.id,), kind=KIND)
+    found = await visit.site.store.read(audit.page, visit.org.id, asked, limit=A_FEW)
+    return [{"line": line, "said": line.event.told()} for line in await events.lines(visit, found)]
 
 
 async def _label(visit: Visit, app_id: str) -> str:

@@ -32,7 +32,7 @@ async def change(visit: Visit) -> Response:
                 algorithm=algorithm, algorithms=", ".join(ALGORITHMS)
             )
         )
-    actor = visit.session.user.username
+    actor = visit.session.user.id
     try:
         _fresh = await rotate(visit.site, visit.org, algorithm, is_at_once=act == "rotate-now", actor=actor)
     except Refused as refused:

@@ -70,7 +70,7 @@ async def _give_to_app(visit: Visit, wanted: Wanted) -> None:
         revision=app.revision,
         settings=grown,
         policies=app.policies,
-        actor=visit.session.user.username,
+        actor=visit.session.user.id,
         now_ms=site.clock.now_ms(),
         delay=site.config.delay,
     )

@@ -6,12 +6,13 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, upstream_secrets
+from gatelodge.core import server_items, upstream_secrets
 from gatelodge.core.errors import Refused
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.sessions import VERIFIED_FOR
 from gatelodge.core.upstream_secrets import CLIENT_SECRET, HEADER, UpstreamSecret
 from gatelodge.setup.frame import Visit
+from gatelodge.setup.servers.listing import server_page
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.upstream_oauth import clients
 from gatelodge.words import _
@@ -26,23 +27,23 @@ NEEDED: dict[str, tuple[str, ...]] = {
 """Which secrets each credential can have."""
 
 
-async def show(visit: Visit) -> Response:
-    """GET /setup/mcp-servers/{name}/credential."""
-    return await _page(visit, await _server(visit))
+async def show(visit: Visit, server: McpServer) -> Response:
+    """GET /setup/mcp-servers/{server_name}/credential."""
+    return await _page(visit, server)
 
 
-async def change(visit: Visit) -> Response:
+async def change(visit: Visit, server: McpServer) -> Response:
     """POST: keep a secret in the place of the one before, or forget it."""
-    server, site, actor = await _server(visit), visit.site, visit.session.user.username
+    site, actor = visit.site, visit.session.user.id
     kind, now, now_ms = visit.field("kind"), site.clock.now(), site.clock.now_ms()
     try:
         match visit.field("act"):
             case "set":
                 made = upstream_secrets.sealed(
                     site.ring, visit.field("secret"), org_id=visit.org.id, server_id=server.id, kind=kind,
-                    made_by=actor, now=now,
+                    made_by=visit.session.user.username, now=now,
                 )  # fmt: skip
-                await site.store.run(upstream_secrets.keep, made, now_ms=now_ms)
+                await site.store.run(upstream_secrets.keep, made, actor=actor, now_ms=now_ms)
             case "remove":
                 _removed = await site.store.run(
                     upstream_secrets.remove, visit.org.id, server.id, kind, actor=actor, now_ms=now_ms
@@ -55,26 +56,19 @@ async def change(visit: Visit) -> Response:
     return visit.go(f"/setup/mcp-servers/{server.name}/credential")
 
 
-async def _server(visit: Visit) -> McpServer:
-    name = visit.request.path_params["name"]
-    found = await visit.site.store.read(mcp_servers.of_org, visit.org.id)
-    server = next((each for each in found if each.name == name), None)
-    if server is None:
-        raise BadRequest(_("this org has no MCP server {name!r:.60}").format(name=name), 404)
-    return server
-
-
 async def _page(visit: Visit, server: McpServer, *, errors: dict[str, str] | None = None) -> Response:
     now, session = visit.site.clock.now(), visit.session
     kept = {
         each.kind: each for each in await visit.site.store.read(upstream_secrets.of_server, server.org_id, server.id)
     }
     kinds = dict.fromkeys((*NEEDED[server.terms.credential], *kept))
-    return visit.page(
-        "upstream_credential.html",
-        title=_("Credential"),
+    return await server_page(
+        visit,
+        server,
+        await visit.site.store.read(server_items.of_server, server),
+        "servers/credential.html",
+        tab="credential",
         status=422 if errors else 200,
-        server=server,
         errors=errors or {},
         is_verified=session.is_verified(now),
         verified_until=session.verified_at + VERIFIED_FOR,

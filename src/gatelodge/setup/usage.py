@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import audit, authorizations, connections, mcp_servers, propagation, refresh, users
+from gatelodge.core import authorizations, connections, mcp_servers, propagation, refresh, revoking, users
 from gatelodge.core.apps import registry
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.errors import Invalid, Refused
@@ -46,7 +46,7 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
 async def change(visit: Visit, app: ExternalClientApp) -> Response:
     """End one connection, what one user allowed, or what everybody did; block the app, or let it in again."""
     store, org_id, now = visit.site.store, visit.org.id, visit.site.clock.now()
-    actor = visit.session.user.username
+    actor = visit.session.user.id
     match visit.field("act"):
         case "end":
             ended = await store.run(
@@ -77,14 +77,11 @@ async def _revoke_all(visit: Visit, app: ExternalClientApp) -> Response:
     if visit.field("confirm").strip() != app.settings.api_name:
         error = _("Type the API Name {name} to sign everybody out of it.").format(name=app.settings.api_name)
         return await _page(visit, app, {"confirm": error})
-    store, org_id, now = visit.site.store, visit.org.id, visit.site.clock.now()
-    details: dict[str, object] = {
-        "users": (await store.read(authorizations.count_by_app, org_id, (app.id,))).get(app.id, 0)
-    }
-    while await store.run(authorizations.end_of_app, org_id, app.id, now):
+    store, org_id = visit.site.store, visit.org.id
+    told = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
+    before = (await store.read(authorizations.count_by_app, org_id, (app.id,))).get(app.id, 0)
+    while await store.run(revoking.revoke_app, org_id, app.id, users=before, **told):
         pass
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
-    await store.run(audit.record, org_id, now_ms, actor, "app:usage:revoke_all", app.id, details)
     return _back(visit, app)
 
 
@@ -96,7 +93,7 @@ async def _set_enabled(visit: Visit, app: ExternalClientApp, *, is_enabled: bool
             revision=app.revision,
             settings=app.settings,
             policies=msgspec.structs.replace(app.policies, is_enabled=is_enabled),
-            actor=visit.session.user.username,
+            actor=visit.session.user.id,
             now_ms=visit.site.clock.now_ms(),
             delay=visit.site.config.delay,
         )

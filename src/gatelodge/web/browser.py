@@ -71,7 +71,7 @@ async def sign_in(
     """
     value, before = secrets.new_token(), cookie(site, org, request, SESSION)
     if before:
-        await site.store.run(sessions.end, org.id, secrets.digest(before))
+        _user_id = await site.store.run(sessions.end, org.id, secrets.digest(before))
     now = site.clock.now()
     begun = sessions.Row(
         digest=secrets.digest(value),
@@ -140,7 +140,7 @@ async def sign_out(site: Site, org: Org, request: Request, response: Response) -
     """End the browser's session here."""
     value = cookie(site, org, request, SESSION)
     if value:
-        await site.store.run(sessions.end, org.id, secrets.digest(value))
+        await site.store.run(sessions.sign_out, org.id, secrets.digest(value), site.clock.now_ms())
     set_cookie(site, org, response, SESSION, "", 0)
 
 

@@ -13,8 +13,9 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_health import Health
-from gatelodge.core.server_items import Catalogue, NotRead, ReadIn
+from gatelodge.core.server_items import Catalogue, LacksCredential, NotRead, ReadIn
 from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.users import User
 from gatelodge.web.site import Site
 
 log = structlog.get_logger()
@@ -27,12 +28,16 @@ PROBE = "the health probe"
 """Whom the audit names for what a look by the clock brought."""
 
 
-async def look(site: Site, org: Org, server: McpServer, *, actor: str) -> ReadIn:
-    """Read what an upstream offers now, hold back what has changed, and note how it is. Raises ``NotRead``."""
+async def look(site: Site, org: Org, server: McpServer, *, actor: str, reader: User | None = None) -> ReadIn:
+    """Read what an upstream offers now, hold back what has changed, and note how it is. ``reader`` is whose credential
+    is used where each user has their own. Raises ``NotRead``.
+    """
     began = time.monotonic()
-    catalogue, why = Catalogue(offered=()), ""
+    catalogue, why, lacking = Catalogue(offered=()), "", None
     try:
-        catalogue = await site.read_catalogue(org, server)
+        catalogue = await site.read_catalogue(org, server, reader)
+    except LacksCredential as error:
+        lacking = error
     except NotRead as error:
         why = str(error)
     found = Health(
@@ -43,8 +48,8 @@ async def look(site: Site, org: Org, server: McpServer, *, actor: str) -> ReadIn
         speaks=catalogue.protocol_version,
     )
     await site.store.run(server_health.note, org.id, found)
-    if why:
-        raise NotRead(why)
+    if why or lacking:
+        raise lacking or NotRead(why)
     return await site.store.run(server_items.read_in, server, catalogue, actor=actor, now_ms=site.clock.now_ms())
 
 
@@ -68,6 +73,8 @@ async def look_at_all(site: Site) -> None:
         async with places:
             try:
                 _ = await look(site, org, server, actor=PROBE)
+            except LacksCredential:
+                pass  # it is there; its catalogue is read when an administrator looks
             except NotRead as error:
                 log.info("server.unwell", org=org.name, server=server.name, why=str(error))
 

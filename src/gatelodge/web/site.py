@@ -1,6 +1,7 @@
 """The site: what every face is handed. Made once, by ``app.build``."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -10,8 +11,10 @@ from gatelodge.config import Config
 from gatelodge.core.clock import Clock
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
+from gatelodge.core.record_databases import Found
 from gatelodge.core.secrets import KeyRing
 from gatelodge.core.server_items import Catalogue
+from gatelodge.core.users import User
 from gatelodge.live import LiveNode
 from gatelodge.store import Store
 from gatelodge.web.access_tokens import AccessTokens
@@ -22,15 +25,25 @@ from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
 from gatelodge.web.token_cache import TokenCache
 
-ReadCatalogue = Callable[[Org, McpServer], Awaitable[Catalogue]]
-"""Reads what a server offers now. Raises ``NotRead``."""
+ReadCatalogue = Callable[[Org, McpServer, User | None], Awaitable[Catalogue]]
+"""Reads what a server offers now, to this user where each has a credential of their own. Raises ``NotRead``."""
+
+
+class CheckDatabase(Protocol):
+    """Looks at a database before it is kept."""
+
+    async def __call__(
+        self, site: "Site", url: str, *, password: str = "", mapping: str = "", allows_private: bool = False
+    ) -> Found:
+        """What is in it; ``password`` is for a URL without one. Raises ``Refused`` ("source" or "mapping")."""
+        ...
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """One running node: its configuration, its database, its keys, its time, and what is live on it.
 
     ``rows_problem`` says what is wrong with a row filter ("" for nothing): the gateway reads it, and Setup asks before it
-    keeps one (decision 0046).
+    keeps one (decision 0046). So it does with a database that a records server shall read: ``check_database``.
     """
 
     config: Config
@@ -42,6 +55,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessTokens
     limits: RateLimits
     read_catalogue: ReadCatalogue
+    check_database: CheckDatabase
     calls: Calls
     noted: Noted = msgspec.field(default_factory=Noted)
     outbound: Outbound = msgspec.field(default_factory=Outbound)

@@ -24,7 +24,7 @@ def test_a_relayed_call_carries_the_servers_own_credential_and_waits_for_the_app
             made_by="a test", now=house.site.clock.now(),
         )  # fmt: skip
         now_ms = house.site.clock.now_ms()
-        house.write(upstream_secrets.keep, made, now_ms=now_ms)
+        house.write(upstream_secrets.keep, made, actor="005", now_ms=now_ms)
         gate.read_in(server)
         known = house.read(mcp_servers.find, house.org.id, server.name)
         item = house.read(server_items.of_server, known).of_kind("tool")[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatelodge.core.operation import Operation, execute, many, remove_some
+from gatelodge.core.operation import Operation, execute, many, one, remove_some
 
 if TYPE_CHECKING:
     from gatelodge.core.calls.records import Call
@@ -154,23 +154,23 @@ def sparkline(org_id: str, app_ids: Iterable[str], *, until: int, days: int = 12
     first = last_hour - 24 * days + 1
     names = {f"app_{n}": app_id for n, app_id in enumerate(wanted)}
     rows = yield from many(
-        "SELECT app_id, hour, CAST(SUM(calls) AS BIGINT) AS calls FROM call_counts WHERE org_id = :org_id"
-        f" AND hour >= :first AND app_id IN ({', '.join(f':{name}' for name in names)})"
-        " GROUP BY app_id, hour LIMIT :limit",
+        "SELECT app_id, day, CAST(SUM(calls) AS BIGINT) AS calls FROM (SELECT app_id, (hour - :first) / 24 AS day, calls"
+        f" FROM call_counts WHERE org_id = :org_id AND app_id IN ({', '.join(f':{name}' for name in names)})"
+        " AND hour >= :first AND hour <= :last) hours GROUP BY app_id, day LIMIT :limit",
         _counted,
         org_id=org_id,
         first=first,
-        limit=len(wanted) * 24 * days + 1,
+        last=last_hour,
+        limit=len(wanted) * days,
         **names,
     )
-    for app_id, hour, calls in rows:
-        if hour <= last_hour:
-            found[app_id][(hour - first) // 24] += calls
+    for app_id, day, calls in rows:
+        found[app_id][day] = calls
     return found
 
 
-def _counted(app_id: str, hour: int, calls: int) -> tuple[str, int, int]:
-    return app_id, hour, calls
+def _counted(app_id: str, day: int, calls: int) -> tuple[str, int, int]:
+    return app_id, day, calls
 
 
 def usage(
@@ -191,6 +191,22 @@ def usage(
             **named,
         )
     )
+
+
+def since(org_id: str, hour: int) -> Operation[tuple[int, int]]:
+    """Calls and errors of the whole org from this epoch hour on."""
+    found = yield from one(
+        "SELECT CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, CAST(COALESCE(SUM(errors), 0) AS BIGINT) AS errors"
+        " FROM call_counts WHERE org_id = :org_id AND hour >= :hour",
+        _both,
+        org_id=org_id,
+        hour=hour,
+    )
+    return found or (0, 0)
+
+
+def _both(calls: int, errors: int) -> tuple[int, int]:
+    return calls, errors
 
 
 def forget_counts(now: int) -> Operation[bool]:

@@ -126,13 +126,13 @@ def _insert(org_id: str, values: list[Value]) -> Operation[None]:
 
 
 def begin(id: str, node_id: str, call: Call) -> Operation[None]:
-    """Keep that this call is about to be made."""
+    """Keep that this call is about to be made: how it ends is unknown until its row says so."""
     yield from execute(
         "INSERT INTO begun_calls (id, org_id, node_id, document) VALUES (:id, :org_id, :node_id, :document)",
         id=id,
         org_id=call.org_id,
         node_id=node_id,
-        document=msgspec.json.encode(call).decode(),
+        document=msgspec.json.encode(msgspec.structs.replace(call, outcome=UNKNOWN)).decode(),
     )
 
 

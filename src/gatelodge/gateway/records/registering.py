@@ -9,9 +9,9 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.record_databases import RecordDatabase
+from gatelodge.core.record_databases import Found, RecordDatabase
 from gatelodge.gateway.records import sources
-from gatelodge.gateway.records.mapping import Mapping, parse
+from gatelodge.gateway.records.mapping import Mapping, parse, written
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
@@ -22,44 +22,32 @@ FOLDER = "records"
 SECONDS = 10.0
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look at a database brought: the URL as it may be kept and shown, the password apart from it, its objects by
-    API name, and a sentence for each table that can't be shown.
-    """
-
-    source: str
-    password: str = ""
-    objects: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Found({self.source})"
-
-
 def folder(site: Site) -> Path:
     """Where this deployment's SQLite files for records servers are."""
     return Path(site.config.data) / FOLDER
 
 
-async def check(site: Site, url: str, *, mapping: str = "", allows_private: bool = False) -> Found:
-    """Look at a database before it is registered. Raises ``Refused`` ("source" or "mapping") that says why not.
+async def check(site: Site, url: str, *, password: str = "", mapping: str = "", allows_private: bool = False) -> Found:
+    """Look at a database before it is kept. ``password`` is for a URL without one. Raises ``Refused`` ("source" or
+    "mapping") that says why not.
 
-    Register the server with ``source=found.source``, then ``record_databases.set_password`` with
+    Keep the server with ``source=found.source`` and, by ``record_databases.register`` or ``move``, the password as
     ``record_databases.sealed(site.ring, org_id, server_id, found.password)``.
     """
-    return await asyncio.to_thread(
-        _look, url, parse(mapping) if mapping.strip() else Mapping(), folder(site), allows_private
-    )
+    words = parse(mapping) if mapping.strip() else Mapping()
+    return await asyncio.to_thread(_look, url, password, words, folder(site), allows_private)
 
 
-def _look(url: str, mapping: Mapping, inside: Path, allows_private: bool) -> Found:  # noqa: FBT001 - for a thread
+def _look(url: str, password: str, mapping: Mapping, inside: Path, allows_private: bool) -> Found:  # noqa: FBT001 - for a thread
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - on use alone
 
     from gatelodge.gateway.records.desk import SAMPLE, Desk  # noqa: PLC0415
 
     source = sources.parse(url, inside)
+    source = msgspec.structs.replace(source, password=source.password or password)
+    kept = written(mapping)
     if source.makes_sample:
-        return Found(source=source.shown, objects=tuple(each.name for each in SAMPLE.objects))
+        return Found(source=source.shown, mapping=kept, objects=tuple(each.name for each in SAMPLE.objects))
     desk = Desk(source, mapping, connections=1, seconds=SECONDS, allows_private=allows_private, now=lambda: 0.0)
     try:
         schema = desk.look()
@@ -75,7 +63,7 @@ def _look(url: str, mapping: Mapping, inside: Path, allows_private: bool) -> Fou
             f"{source.shown} has no table that can be shown: {'; '.join(schema.problems) or 'it is empty'}", "source"
         )
     names = tuple(each.name for each in schema.objects)
-    return Found(source=source.shown, password=source.password, objects=names, problems=schema.problems)
+    return Found(source=source.shown, password=source.password, mapping=kept, objects=names, problems=schema.problems)
 
 
 async def opened(site: Site, server: McpServer, kept: RecordDatabase) -> "RecordsServer":

@@ -153,7 +153,7 @@ class RecordsServer:
             noted.outcome = "timeout" if error.code == "QUERY_TIMEOUT" else "tool_error"
             return _answer(told(error, query), is_error=True)
         except Unavailable as error:
-            noted.outcome = "refused"
+            noted.outcome, noted.unavailable = "refused", error
             return _answer([{"errorCode": SERVER_UNAVAILABLE, "message": str(error)}], is_error=True)
         except Exception:
             noted.outcome = "error"

@@ -12,7 +12,7 @@ from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import Event, TooLarge, events
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
-from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.gateway.relay.upstream import Failed, Line, Unauthorized
 
 SMALL = 64 * 1024
 """Bytes of an answer that is read whole before its first byte goes on."""
@@ -125,7 +125,7 @@ async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
     else:
         return
     answer.close()
-    raise Failed("upstream_error", 502, why)
+    raise (Unauthorized if status == 401 else Failed)("upstream_error", 502, why)  # noqa: PLR2004
 
 
 async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None = None) -> None:

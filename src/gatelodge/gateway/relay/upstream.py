@@ -59,6 +59,10 @@ class Failed(Exception):
         self.may_send_again, self.data = may_send_again, data or {}
 
 
+class Unauthorized(Failed):
+    """The upstream is there and wants a credential, or another one (HTTP 401)."""
+
+
 class Eras(msgspec.Struct):
     """Which eras an upstream speaks; None: nobody has asked yet."""
 

@@ -1,8 +1,12 @@
 """Language & Time Zone: how a person sees every page. All of it is kept on the user, and follows them."""
 
+from typing import Any
+
 from starlette.responses import Response
 
-from gatelodge.core import users
+from gatelodge.core import audit, users
+from gatelodge.core.operation import Operation
+from gatelodge.core.users import User
 from gatelodge.setup.frame import Visit
 from gatelodge.web import moments, pages
 from gatelodge.web.errors import BadRequest
@@ -54,16 +58,15 @@ async def change_theme(visit: Visit) -> Response:
 
 
 async def _keep(visit: Visit, *, language: str, zone: str, theme: str, has_shortcuts: bool) -> None:
-    user_id = visit.session.user.id
-    await visit.site.store.run(
-        users.prefer,
-        visit.org.id,
-        user_id,
-        language=language,
-        theme=theme,
-        time_zone=zone,
-        has_shortcuts=has_shortcuts,
-    )
+    chosen = {"language": language, "theme": theme, "time_zone": zone, "has_shortcuts": has_shortcuts}
+    await visit.site.store.run(preferred, visit.session.user, chosen, visit.site.clock.now_ms())
+
+
+def preferred(before: User, chosen: dict[str, Any], now_ms: int) -> Operation[None]:
+    """Keep what the person chose, and write down what that changed."""
+    yield from users.prefer(before.org_id, before.id, **chosen)
+    if said := audit.changes({name: getattr(before, name) for name in chosen}, chosen):
+        yield from audit.record(before.org_id, now_ms, before.id, "user:preferences:change", before.id, said)
 
 
 def _remembered(visit: Visit, response: Response, theme: str) -> Response:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gatelodge.core import definitions, server_items
 from gatelodge.core.definitions import Mark
 from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import KINDS, TOOL, Item, Items, NotRead
 from gatelodge.core.server_kinds import RECORDS
 from gatelodge.setup.frame import Visit
@@ -127,7 +128,7 @@ async def with_definitions(visit: Visit, server: McpServer) -> Items:
     if server.kind != RECORDS:
         return items
     try:
-        catalogue = await visit.site.read_catalogue(visit.org, server)
+        catalogue = await visit.site.read_catalogue(visit.org, server, None)
     except NotRead:
         return items
     own = {(each.kind, each.name): each.definition for each in catalogue.offered}
@@ -160,7 +161,7 @@ async def save(visit: Visit, server: McpServer) -> Response:
         change_all,
         server,
         [each for each in decided if each],
-        actor=visit.session.user.username,
+        actor=visit.session.user.id,
         now_ms=visit.site.clock.now_ms(),
     )
     await visit.site.live.catch_up()
@@ -190,7 +191,15 @@ def _decided(visit: Visit, n: int, row: str, items: Items) -> Decision | None:
         return None
     if chosen not in MARKS:
         raise BadRequest(_("{chosen!r:.40} is not one of: {marks}").format(chosen=chosen, marks=", ".join(MARKS)))
-    return Decision(item, visit.field(f"on-{n}") == "on", cast("Mark", chosen))
+    is_on = visit.field(f"on-{n}") == "on"
+    match visit.field("act"):
+        case "on-reads":
+            is_on = is_on or (chosen == "read" and not item.is_gone)
+        case "off-all":
+            is_on = False
+        case _:
+            pass
+    return Decision(item, is_on, cast("Mark", chosen))
 
 
 def change_all(
@@ -228,6 +237,7 @@ async def _one(visit: Visit, server: McpServer, kind: str, name: str, problem: s
         tab="items",
         status=409 if problem else 200,
         item=item,
+        offered_scopes=scopes_for(visit.org, item),
         name=showing.shown(item.name),
         members=showing.members(item.definition),
         changes=showing.changes(item.definition, item.held) if item.held else [],
@@ -239,6 +249,23 @@ async def _one(visit: Visit, server: McpServer, kind: str, name: str, problem: s
     )
 
 
+def scopes_for(org: Org, item: Item) -> list[tuple[str, str]]:
+    """The org's own scopes with their labels, and those that calls of the item need though the org has them no more."""
+    own = [(each.name, each.label) for each in org.custom_scopes]
+    lost = [(name, _("{name} (not in this org)").format(name=name)) for name in item.scopes if name not in dict(own)]
+    return own + lost
+
+
+def _conditions(visit: Visit, item: Item) -> dict[str, Any]:
+    """What a call of a tool needs besides: scopes, and a person's approval. Raises ``BadRequest``."""
+    if item.kind != TOOL:
+        return {}
+    known, sent = [name for name, _label in scopes_for(visit.org, item)], visit.all("scopes")
+    if unknown := [name for name in sent if name not in known]:
+        raise BadRequest(_("this org has no scope {unknown!r:.80}").format(unknown=unknown[0]))
+    return {"scopes": tuple(sent), "asks_first": visit.field("asks_first") == "on"}
+
+
 async def act(visit: Visit, server: McpServer) -> Response:
     """Decide about one item as it was shown, take its held definition, or forget it."""
     items = await visit.site.store.read(server_items.of_server, server)
@@ -247,11 +274,11 @@ async def act(visit: Visit, server: McpServer) -> Response:
         return visit.page("not_found.html", title=_("Not found"), status=404)
     seen = {"digest": visit.field("seen"), "held_digest": visit.field("seen_held")}
     before = msgspec.structs.replace(item, **seen)
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     told = {"actor": actor, "now_ms": now_ms}
     match visit.field("act"):
         case "save" if (chosen := visit.field("mark")) in MARKS:
-            decided = {"is_on": visit.field("on") == "on", "mark": cast("Mark", chosen)}
+            decided = {"is_on": visit.field("on") == "on", "mark": cast("Mark", chosen)} | _conditions(visit, item)
             done = before == item and await visit.site.store.run(server_items.change, item, server, **decided, **told)
         case "accept":
             done = before == item and await visit.site.store.run(server_items.accept, item, server, **told)

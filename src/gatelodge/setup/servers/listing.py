@@ -1,5 +1,6 @@
 """The list of the org's MCP servers, and finding one of them by the path."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,15 @@ from gatelodge.words import _, mark, ngettext
 
 NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why="", speaks="")
 KINDS = {kind: mark(label) for kind, label in server_kinds.KINDS.items()}
+
+
+PASSWORD = re.compile(r"^((?!https?:)[a-z0-9+]+://[^/@:]*):.*@")
+"""The password in the URL of a database, which no page shows."""
+
+
+def without_password(source: str) -> str:
+    """A source as pages show it."""
+    return PASSWORD.sub(r"\1@", source)
 
 
 class State(msgspec.Struct, frozen=True):
@@ -103,7 +113,7 @@ async def change(visit: Visit) -> Response:
 
 async def set_active(visit: Visit, name: str, *, is_active: bool) -> None:
     """Activate or deactivate, in the person's name, and have this node know it. Raises ``BadRequest`` (404)."""
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     if not await visit.site.store.run(
         mcp_servers.set_active, visit.org.id, name, is_active=is_active, actor=actor, now_ms=now_ms
     ):

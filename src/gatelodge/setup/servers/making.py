@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import hosted, mcp_servers, secrets, server_kinds
+from gatelodge.core import hosted, mcp_servers, record_databases, secrets, server_kinds
 from gatelodge.core.apps.fields import ON
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.ids import MCP_SERVER
@@ -15,12 +15,12 @@ from gatelodge.core.server_items import NotRead
 from gatelodge.core.server_kinds import OPENAPI, RECORDS, STDIO, UPSTREAM
 from gatelodge.core.server_terms import Terms
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.servers.listing import KINDS
+from gatelodge.setup.servers.listing import KINDS, without_password
 from gatelodge.web import forms, looking
 from gatelodge.words import _, mark
 
 TYPED = ("kind", "label", "name", "source", "variant", "allows_private")
-"""The fields of the form."""
+"""The fields of the form that are shown again when it is refused."""
 NO_NAME = re.compile(r"[^a-z0-9]+")
 ABOUT = {
     UPSTREAM: mark("An MCP server somewhere else, by its URL. Calls are relayed to it."),
@@ -73,26 +73,41 @@ def _form(visit: Visit, kind: str, values: dict[str, str], errors: dict[str, str
 async def create(visit: Visit) -> Response:
     """Register the server, and read what an upstream offers."""
     typed = {name: visit.field(name).strip() for name in TYPED}
+    whole, typed["source"] = typed["source"], without_password(typed["source"])
     kind = typed["kind"] if typed["kind"] in offered(visit) else ""
-    made = _made(visit, kind, typed)
+    made = _made(visit, kind, typed | {"source": whole})
     try:
         if not kind:
             raise Refused(
                 _("{kind!r:.40} is not a kind of server that can be made here.").format(kind=typed["kind"]), "kind"
             )
-        actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
-        await visit.site.store.run(mcp_servers.register, made, actor=actor, now_ms=now_ms)
+        await _register(visit, made)
     except Invalid as invalid:
         return _form(visit, kind, typed, invalid.errors)
     except Refused as refused:
         return _form(visit, kind or UPSTREAM, typed, {refused.field: refused.message})
     if kind == RECORDS:
-        return visit.go(f"/setup/mcp-servers/{made.name}")
+        return visit.go(f"/setup/mcp-servers/{made.name}/database?look=1")
     try:
-        _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.username)
+        _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.id, reader=visit.session.user)
     except NotRead:
         return visit.go(f"/setup/mcp-servers/{made.name}")  # the page says why
     return visit.go(f"/setup/mcp-servers/{made.name}/items")
+
+
+async def _register(visit: Visit, made: McpServer) -> None:
+    """Keep the server; a database is looked at before, and its password sealed with it. Raises ``Invalid`` or ``Refused``."""
+    told: dict[str, Any] = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
+    if made.kind != RECORDS:
+        await visit.site.store.run(mcp_servers.register, made, **told)
+        return
+    mcp_servers.check(msgspec.structs.replace(made, source=without_password(made.source)))
+    found = await visit.site.check_database(
+        visit.site, made.source, password=visit.field("password"), allows_private=made.terms.allows_private
+    )
+    sealed = record_databases.sealed(visit.site.ring, made.org_id, made.id, found.password)
+    made = msgspec.structs.replace(made, source=found.source)
+    await visit.site.store.run(record_databases.register, made, sealed, **told)
 
 
 def _made(visit: Visit, kind: str, typed: dict[str, str]) -> McpServer:

@@ -1,11 +1,12 @@
 """A server's page: the overview, and what is done with the whole server."""
 
 import asyncio
-import re
+from typing import Any
 
 from starlette.responses import Response
 
 from gatelodge.core import mcp_servers, propagation, server_items
+from gatelodge.core.apps.fields import Field
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.propagation import LiveOn
 from gatelodge.core.server_items import KINDS, Items, NotRead, ReadIn
@@ -13,13 +14,12 @@ from gatelodge.core.server_kinds import RECORDS, SOURCES
 from gatelodge.core.server_terms import DECIDED_FIELDS
 from gatelodge.setup.apps import row_of
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.servers.listing import server_page, set_active
+from gatelodge.setup.servers.calls import newest
+from gatelodge.setup.servers.listing import server_page, set_active, without_password
 from gatelodge.web import looking
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark
 
-PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
-"""The password in the URL of a database, which no page shows."""
 WAITS = 20
 """How often, 25 ms apart, a page just saved asks whether every node has the change before it is shown."""
 KIND_LABELS = {
@@ -51,12 +51,19 @@ async def _overview(
         counts=_counts(items),
         is_readable=server.kind != RECORDS,
         source_label=_(SOURCES[server.kind]),
-        source=PASSWORD.sub(r"\1…@", server.source),
-        rows=[row_of(field, getattr(server, field.name)) for field in DECIDED_FIELDS],
+        source=without_password(server.source),
+        rows=[_decided_row(server, field) for field in DECIDED_FIELDS],
         looked=found,
+        calls=await newest(visit, server),
         why=why,
         errors=errors or {},
     )
+
+
+def _decided_row(server: McpServer, field: Field) -> dict[str, Any]:
+    """A decision as the overview shows it; no permission sets means everyone, not nobody."""
+    none = _("Everyone who may use MCP servers") if field.name == "permission_sets" else _("None")
+    return row_of(field, getattr(server, field.name)) | {"none": none}
 
 
 def _counts(items: Items) -> list[dict[str, object]]:
@@ -96,7 +103,9 @@ async def act(visit: Visit, server: McpServer) -> Response:
 
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
-        found = await looking.look(visit.site, visit.org, server, actor=visit.session.user.username)
+        found = await looking.look(
+            visit.site, visit.org, server, actor=visit.session.user.id, reader=visit.session.user
+        )
     except NotRead as error:
         return await _overview(visit, server, why=str(error))
     await visit.site.live.catch_up()
@@ -110,7 +119,7 @@ async def _remove(visit: Visit, server: McpServer) -> Response:
         return await _overview(
             visit, server, errors={"confirm": sentence.format(typed=repr(typed[:60]), name=server.name)}
         )
-    actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
+    actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
     _removed = await visit.site.store.run(mcp_servers.remove, visit.org.id, server.id, actor=actor, now_ms=now_ms)
     await visit.site.live.catch_up()
     return visit.go("/setup/mcp-servers")

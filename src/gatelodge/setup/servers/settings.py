@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import mcp_servers, permissions, server_items, server_terms
+from gatelodge.core import mcp_servers, permissions, record_databases, server_items, server_terms
 from gatelodge.core.apps.fields import Field, from_text
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.server_kinds import OPENAPI, SOURCES, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, SOURCES, UPSTREAM
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.servers.listing import server_page
+from gatelodge.setup.servers.listing import server_page, without_password
 from gatelodge.words import _
 
 REACHED = (UPSTREAM, OPENAPI)
@@ -33,8 +33,12 @@ async def save(visit: Visit, server: McpServer) -> Response:
             mcp_servers.check(after)  # what else is wrong is told with it
         else:
             before = msgspec.structs.replace(server, revision=revision_of(visit))
-            actor, now_ms = visit.session.user.username, visit.site.clock.now_ms()
-            await visit.site.store.run(change, before, after, actor=actor, now_ms=now_ms)
+            actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
+            if server.kind == RECORDS and after.source != server.source:
+                after, sealed = await _looked_at(visit, after)
+                await visit.site.store.run(move, before, after, sealed, actor=actor, now_ms=now_ms)
+            else:
+                await visit.site.store.run(change, before, after, actor=actor, now_ms=now_ms)
     except Invalid as invalid:
         errors = invalid.errors | errors
     except Refused as refused:
@@ -46,8 +50,34 @@ async def save(visit: Visit, server: McpServer) -> Response:
     return visit.go(f"/setup/mcp-servers/{server.name}")
 
 
+async def _looked_at(visit: Visit, after: McpServer) -> tuple[McpServer, bytes | None]:
+    """The server with the URL of its new database as it is kept, and the sealed password. Raises ``Invalid`` or
+    ``Refused``.
+    """
+    site, kept = visit.site, await visit.site.store.read(record_databases.of_server, after.org_id, after.id)
+    mcp_servers.check(msgspec.structs.replace(after, source=without_password(after.source)))
+    found = await site.check_database(
+        site, after.source, mapping=kept.mapping, allows_private=after.terms.allows_private
+    )
+    sealed = record_databases.sealed(site.ring, after.org_id, after.id, found.password)
+    return msgspec.structs.replace(after, source=found.source), sealed
+
+
+def move(
+    before: McpServer, after: McpServer, sealed: bytes | None, *, actor: str, now_ms: int
+) -> mcp_servers.Operation[None]:
+    """Save what the form says, with another database. Raises as ``change``."""
+    yield from _check_sets(before, after)
+    yield from record_databases.move(before, after, sealed, actor=actor, now_ms=now_ms)
+
+
 def change(before: McpServer, after: McpServer, *, actor: str, now_ms: int) -> mcp_servers.Operation[None]:
     """Save what the form says. Raises ``Refused`` for permission sets that the org doesn't have."""
+    yield from _check_sets(before, after)
+    yield from mcp_servers.change(before, after, actor=actor, now_ms=now_ms)
+
+
+def _check_sets(before: McpServer, after: McpServer) -> mcp_servers.Operation[None]:
     known = [each.api_name for each in (yield from permissions.of_org(before.org_id))]
     unknown = [name for name in after.permission_sets if name not in known]
     if unknown and after.permission_sets != before.permission_sets:
@@ -57,12 +87,14 @@ def change(before: McpServer, after: McpServer, *, actor: str, now_ms: int) -> m
             ),
             "permission_sets",
         )
-    yield from mcp_servers.change(before, after, actor=actor, now_ms=now_ms)
 
 
 def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
-    return (*DECIDED_FIELDS, *TERM_FIELDS) if server.kind in REACHED else DECIDED_FIELDS
+    if server.kind in REACHED:
+        return (*DECIDED_FIELDS, *TERM_FIELDS)
+    private = (field for field in TERM_FIELDS if field.name == "allows_private" and server.kind == RECORDS)
+    return (*DECIDED_FIELDS, *private)
 
 
 def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
@@ -88,11 +120,13 @@ def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
 
 
 def _values(server: McpServer) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(server.terms), **msgspec.structs.asdict(server)}
+    shown = msgspec.structs.asdict(server) | {"source": without_password(server.source)}
+    return {**msgspec.structs.asdict(server.terms), **shown}
 
 
 async def _form(visit: Visit, server: McpServer, values: dict[str, Any], errors: dict[str, str]) -> Response:
-    sections = (*server_terms.SECTIONS, *(server_terms.TERM_SECTIONS if server.kind in REACHED else ()))
+    used = {field.section for field in fields_of(server)}
+    sections = [each for each in (*server_terms.SECTIONS, *server_terms.TERM_SECTIONS) if each in used]
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     known = [(each.api_name, each.label) for each in sets]
     lost = [
