@@ -54,9 +54,12 @@ class Offered(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a server offers, in its order, and what it says of itself."""
+    """All that a server offers, in its order, and what it says of itself. ``left_out`` are sentences about what can't be
+    offered.
+    """
 
     offered: tuple[Offered, ...]
+    left_out: tuple[str, ...] = ()
     name: str = ""
     version: str = ""
     instructions: str = ""
@@ -189,7 +192,7 @@ def read_in(server: McpServer, catalogue: Catalogue, *, actor: str, now_ms: int)
         if key not in offered and not before.is_gone:
             said["gone"].append(before.name)
             yield from _store(server.org_id, msgspec.structs.replace(before, is_gone=True))
-    found = ReadIn(**{word: tuple(names) for word, names in said.items()}, left_out=left_out)
+    found = ReadIn(**{word: tuple(names) for word, names in said.items()}, left_out=(*catalogue.left_out, *left_out))
     if found.is_news:
         told: dict[str, object] = {word: names[:MOST_TOLD] for word, names in said.items() if names}
         yield from audit.record(server.org_id, now_ms, actor, "server:items:read", server.id, told)

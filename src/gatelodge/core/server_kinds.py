@@ -8,6 +8,8 @@ from gatelodge.core import hosted
 from gatelodge.words import _, mark
 
 RECORDS, UPSTREAM, OPENAPI, STDIO = "records", "upstream", "openapi", "stdio"
+RELAYED = (UPSTREAM, STDIO)
+"""Kinds whose programs speak MCP themselves: what they offer is read from them, and calls are passed on."""
 KINDS = {
     RECORDS: "Records of a database",
     UPSTREAM: "Remote MCP server",
@@ -38,6 +40,10 @@ def source_problem(kind: str, source: str, *, allows_private: bool) -> str:
         case "stdio":
             return (
                 "" if command_line(source) else _("A command line is a JSON list of texts: write it in quotes and [ ].")
+            )
+        case "openapi" if "?" in source:
+            return _("{source!r:.120} must hold no query: the paths of the API's document are added to it.").format(
+                source=source
             )
         case _:
             return url_problem(source, allows_private=allows_private)

@@ -118,6 +118,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             " http only on this machine.",
         ),
     ] = False
+    document_url: Annotated[
+        str,
+        option(
+            "URL of the document",
+            section=REACHING,
+            help="Where the OpenAPI document of the API is read when somebody looks again. Empty: it is pasted.",
+        ),
+    ] = ""
     era: Annotated[
         Literal["auto", "modern", "legacy"],
         option(
@@ -160,7 +168,7 @@ LONGEST_TEXT = 2000
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 NOT_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type", "accept", "te"})
 """Headers that say how a request is framed or read, so that no credential can stand there (RFC 9110 §7.6.1)."""
-URLS = ("token_url", "authorize_url")
+URLS = ("token_url", "authorize_url", "document_url")
 NEEDS = {
     "client_credentials": ("token_url", "client_id"),
     "token_exchange": ("token_url",),

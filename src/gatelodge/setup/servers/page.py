@@ -104,7 +104,12 @@ async def act(visit: Visit, server: McpServer) -> Response:
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
         found = await looking.look(
-            visit.site, visit.org, server, actor=visit.session.user.id, reader=visit.session.user
+            visit.site,
+            visit.org,
+            server,
+            actor=visit.session.user.id,
+            reader=visit.session.user,
+            document=visit.field("document").strip(),
         )
     except NotRead as error:
         return await _overview(visit, server, why=str(error))
