@@ -33,7 +33,7 @@ async def save(visit: Visit, server: McpServer) -> Response:
     """Try what the form says the tables are called, and keep it where that is asked for."""
     kept, typed, act = await _records(visit, server), visit.field("mapping"), visit.field("act")
     if act not in ("check", "save"):
-        raise BadRequest(f"{act!r:.40} can't be done with a mapping")
+        raise BadRequest(_("{act!r:.40} can't be done with a mapping").format(act=act))
     try:
         found = await _look(visit, server, kept, typed)
         if act == "save":
@@ -52,7 +52,7 @@ async def save_password(visit: Visit, server: McpServer) -> Response:
     """Keep another password, once the database has taken it, or none."""
     kept, act, typed = await _records(visit, server), visit.field("act"), visit.field("password")
     if act not in ("set", "remove"):
-        raise BadRequest(f"{act!r:.40} can't be done with a password")
+        raise BadRequest(_("{act!r:.40} can't be done with a password").format(act=act))
     if act == "set" and not typed:
         return await _page(visit, server, kept, errors={"password": _("Enter the password.")})
     if act == "set":
@@ -68,7 +68,7 @@ async def save_password(visit: Visit, server: McpServer) -> Response:
 
 async def _records(visit: Visit, server: McpServer) -> RecordDatabase:
     if server.kind != RECORDS:
-        raise BadRequest(f"{server.name} is no records server", 404)
+        raise BadRequest(_("{name} is no records server").format(name=server.name), 404)
     return await _kept(visit, server)
 
 

@@ -262,7 +262,7 @@ def _conditions(visit: Visit, item: Item) -> dict[str, Any]:
         return {}
     known, sent = [name for name, _label in scopes_for(visit.org, item)], visit.all("scopes")
     if unknown := [name for name in sent if name not in known]:
-        raise BadRequest(f"this org has no scope {unknown[0]!r:.80}")
+        raise BadRequest(_("this org has no scope {unknown!r:.80}").format(unknown=unknown[0]))
     return {"scopes": tuple(sent), "asks_first": visit.field("asks_first") == "on"}
 
 
