@@ -14,7 +14,7 @@ from measuring import cpu_seconds_of_all, median
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from gatelodge.core import calls, chains, orgs
-from gatelodge.core.calls import Batch, Call
+from gatelodge.core.calls import Batch, Call, counts
 from gatelodge.core.calls.records import COLUMNS, FIELDS
 from gatelodge.core.operation import Operation, execute, many
 from gatelodge.store import Store, open_store
@@ -25,6 +25,7 @@ ORG = "00D000000000001AAA"
 APP, USER, SERVER = "0xI00000000000", "00500000000000", "sobject-reads"
 AT = 1_790_000_000_000
 A_BATCH = 96
+A_STEP, COUNTERS = 20_000, 960_000
 
 
 def batch(rows: int) -> Batch:
@@ -66,8 +67,8 @@ def prepared() -> Operation[None]:
 NUMBERS = ("at", "status", "duration_us", "bytes_in", "bytes_out", "rows")
 
 
-def filled(rows: int) -> Operation[None]:
-    """So many calls at once, by the database itself: of 100 apps, 5 servers and 1000 users."""
+def filled(first: int, last: int) -> Operation[None]:
+    """The calls from one number to another, by the database itself: of 100 apps, 5 servers and 1000 users."""
     texts = {
         "app_id": f"'{APP}' || (i % 100)", "user_id": f"'{USER}' || (i % 1000)", "server": "'server-' || (i % 5)",
         "method": "'tools/call'", "outcome": "'ok'", "name": "'find'", "hash": "'x'",
@@ -75,20 +76,20 @@ def filled(rows: int) -> Operation[None]:
     numbers = {"seq": "i", "at": f"{AT} + i", "status": "200"}
     values = (numbers.get(n, "0") if n in (*NUMBERS, "seq") else texts.get(n, "''") for n in FIELDS)
     yield from execute(
-        f"INSERT INTO calls ({COLUMNS}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows)"
+        f"INSERT INTO calls ({COLUMNS}) WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
         f" SELECT '{ORG}', {', '.join(values)} FROM n",
-        rows=rows,
+        last=last,
     )
     head = yield from chains.take(ORG, chains.CALLS)
-    yield from chains.move(head, rows, "x")
+    yield from chains.move(head, last, "x")
 
 
-def counted() -> Operation[None]:
-    """Counters of those 100 apps for 400 days of hours on one server: 960,000 rows."""
-    zeros = ", ".join("1" for _ in calls.counts.COUNTED)
+def counted(first: int, last: int) -> Operation[None]:
+    """Some of the counters of those 100 apps, for 400 days of hours on one server: 960,000 rows in all."""
+    zeros = ", ".join("1" for _ in counts.COUNTED)
     yield from execute(
-        f"INSERT INTO call_counts (org_id, app_id, server, hour, {calls.counts.COUNTED_COLUMNS}) WITH RECURSIVE n(i) AS"
-        f" (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 959999) SELECT '{ORG}', '{APP}' || (i % 100), 's',"
+        f"INSERT INTO call_counts (org_id, app_id, server, hour, {counts.COUNTED_COLUMNS}) WITH RECURSIVE n(i) AS"
+        f" (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT '{ORG}', '{APP}' || (i % 100), 's',"
         f" {AT // 3_600_000} - i / 100, {zeros} FROM n"
     )
 
@@ -124,8 +125,10 @@ async def costs(store: Store, cpu: Callable[[], float], rounds: int) -> None:
 
 async def plans(store: Store, prefix: str, rows: int) -> None:
     """Pages of so many calls, and what their counters add up to: how they are found, and how long it takes."""
-    await store.run(filled, rows)
-    await store.run(counted)
+    for first in range(1, rows + 1, A_STEP):
+        await store.run(filled, first, min(first + A_STEP - 1, rows))
+    for first in range(0, COUNTERS, A_STEP):
+        await store.run(counted, first, min(first + A_STEP, COUNTERS) - 1)
     hour = AT // 3_600_000
     asked: dict[str, tuple[Any, dict[str, Any]]] = {
         "a page of the org": (calls.page, {"limit": 50, "before": rows // 2}),
@@ -136,7 +139,7 @@ async def plans(store: Store, prefix: str, rows: int) -> None:
         "12 days of 50 apps": (calls.sparkline, {"app_ids": [f"{APP}{n}" for n in range(50)], "until": AT // 1000}),
     }
     for what, (operation, named) in asked.items():
-        told = await store.read(explained, prefix, operation(ORG, **named))
+        told = await store.run(explained, prefix, operation(ORG, **named))
         times: list[float] = []
         for _ in range(9):
             began = time.perf_counter()

@@ -70,6 +70,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             " all apps of that address together. More get 429 and Retry-After. 0: no limit."
         ),
     ] = 6000
+    allow_command: Annotated[
+        tuple[str, ...],
+        option(
+            "Programs that an MCP server of the kind stdio may run, as its command line names them, such as uvx."
+            " In `gatelodge dev` alone. Default none."
+        ),
+    ] = ()
     node_name: Annotated[str, option("How this node is called in Setup. Default: the machine's name.")] = ""
     is_development: bool = False
 
@@ -195,6 +202,8 @@ def check(config: Config) -> None:
     if config.rate_limit < 0:
         raise ConfigRefused(f"--rate-limit {config.rate_limit} must be 0 (no limit) or more")
     _check_public_url(config)
+    if config.allow_command and not config.is_development:
+        raise ConfigRefused("--allow-command is for gatelodge dev alone: a server in production runs no local commands")
     if config.refresh_window is not None and config.refresh_window > LONGEST_WINDOW:
         raise ConfigRefused(f"--refresh-grace {config.refresh_grace!r} must be 0 to 120 seconds (0: strict rotation)")
     _ = config.delay, addresses(config)

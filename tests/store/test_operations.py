@@ -88,8 +88,12 @@ def test_a_caller_who_goes_away_takes_nothing_with_it(database: str, run_async: 
     run_async(story())
 
 
+class Numbered(int):
+    """A whole number of a class of its own, as an ``HTTPStatus`` is."""
+
+
 @requirement("store:same-characters")
-@pytest.mark.parametrize("value", ["a\x00b", "\ud800", "tail \udfff", 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("value", ["a\x00b", "\ud800", "tail \udfff", 2**63, -(2**63) - 1, Numbered(2**63)])
 def test_values_that_the_databases_disagree_on_are_refused_by_both(database: str, run_async: Run, value: str | int):
     async def story() -> str | None:
         async with opened(database) as store:

@@ -12,8 +12,11 @@ from babel.messages import mofile, pofile
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 
+from gatelodge.core import orgs, server_kinds
 from gatelodge.core.apps import policies, presets, settings
+from gatelodge.core.org_options import APP_RULES, PREFERENCES
 from gatelodge.core.scopes import SCOPES
+from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS
 from gatelodge.setup.frame import LABELS
 from gatelodge.setup.tree import TREE
 
@@ -42,13 +45,14 @@ def texts() -> dict[Message, None]:
 
 def said_by_data() -> Iterator[str]:
     """Texts that stand in data: labels and helps of fields, the pages of the tree, scopes, permissions, presets."""
-    for field in (*settings.FIELDS, *policies.FIELDS):
+    for field in (*settings.FIELDS, *policies.FIELDS, *PREFERENCES, *APP_RULES, *DECIDED_FIELDS, *TERM_FIELDS):
         yield from (field.label, field.help, field.unsafe, field.section, *(label for _value, label in field.choices))
     for page in TREE:
         yield from (page.title, page.tab, page.group, page.words, page.help)
     for scope in SCOPES:
         yield from (scope.label, scope.meaning)
     yield from LABELS.values()
+    yield from (*server_kinds.KINDS.values(), *server_kinds.SOURCES.values(), *orgs.KINDS)
     for preset in presets.PRESETS:
         yield preset.hint
         if preset.name == "other":

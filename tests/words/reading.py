@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 SAID = ("aria-label", "placeholder", "title", "alt", "data-says", "data-fails")
 VOID = {"input", "meta", "link", "br", "img", "use", "path", "circle", "rect", "polyline", "polygon"}
-SILENT = {"code", "pre", "script", "style", "svg", "kbd"}
-"""Elements whose text is not said in words: names, values and pictures."""
+SILENT = {"code", "pre", "script", "style", "svg", "kbd", "bdi"}
+"""Elements whose text is not said in words: names, values, pictures, and what others wrote."""
 
 
 class Reading(HTMLParser):

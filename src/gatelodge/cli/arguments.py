@@ -11,7 +11,7 @@ from gatelodge.core.apps import settings
 from gatelodge.core.apps.fields import Field
 from gatelodge.core.apps.policies import LABELS
 
-DEV_ONLY = ("port",)
+DEV_ONLY = ("port", "allow_command")
 SERVE_ONLY = ("bind", "database", "master_key_file", "trusted_proxy", "node_name")
 SAID = {"api_name": "Default: made from the name.", "scopes": "Default: mcp_api and refresh_token."}
 """What the help of a flag of Settings says in place of the form's words."""
@@ -228,6 +228,8 @@ def _server(parser: argparse.ArgumentParser) -> None:
         made.add_argument("name", metavar="NAME", help="The server's name, for example sobject-reads.")
         if verb == "tools":
             _tools(made)
+        if verb == "refresh":
+            made.add_argument("--document", default="", help="A file with a REST API's new OpenAPI document.")
         if verb == "set":
             names = ", ".join(("label", "source", *server_terms.LABELS))
             made.add_argument(
@@ -254,6 +256,9 @@ def _new_server(create: argparse.ArgumentParser) -> None:
         help="The MCP URL, the database URL, the API's base URL, or a command as a JSON list.",
     )
     create.add_argument("--label", default="", help="What people read. Default: the name.")
+    create.add_argument(
+        "--document", default="", help="A REST API's OpenAPI document: a file, or a URL that is read again later."
+    )
     create.add_argument("--variant", default="", help="Which tools a records server has. Default: sobject-reads.")
     create.add_argument(
         "--allow-private-addresses",

@@ -47,7 +47,7 @@ async def set_secret(site: Site, org: Org, arguments: dict[str, Any]) -> object:
             site.ring, arguments["secret"] or "", org_id=org.id, server_id=server.id, kind=kind, made_by=ACTOR,
             now=site.clock.now(),
         )  # fmt: skip
-        await site.store.run(upstream_secrets.keep, made, now_ms=now_ms)
+        await site.store.run(upstream_secrets.keep, made, actor=ACTOR, now_ms=now_ms)
     kept = await site.store.read(upstream_secrets.of_server, org.id, server.id)
     return {"name": server.name, "kept": [each.kind for each in kept]}
 

@@ -1,5 +1,6 @@
 """The verbs of MCP servers: what Setup's pages do, from the command line."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -14,11 +15,11 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.ids import MCP_SERVER
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
-from gatelodge.core.server_items import Item, NotRead
-from gatelodge.core.server_kinds import RECORDS, STDIO
+from gatelodge.core.server_items import Catalogue, Item, NotRead, ReadIn
+from gatelodge.core.server_kinds import OPENAPI, RECORDS
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
 from gatelodge.gateway.records import registering
-from gatelodge.web import looking
+from gatelodge.web import local_commands, looking
 from gatelodge.web.site import Site
 
 MARKS = ("read", "write", "destructive")
@@ -34,9 +35,10 @@ async def server_list(site: Site, org: Org, arguments: dict[str, Any]) -> object
 async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Register a server, inactive, and read what an upstream offers. Raises ``Invalid`` or ``Refused``."""
     kind = arguments["kind"]
-    if kind == STDIO and not site.config.is_development:
-        raise Refused("a local command is for development orgs alone: start gatelodge dev", "kind")
-    terms = msgspec.structs.replace(Terms(), allows_private=bool(arguments["allow_private_addresses"]))
+    local_commands.check(site.config, kind, arguments["source"])
+    given = arguments["document"]
+    is_url = given.startswith(("https://", "http://"))
+    terms = Terms(allows_private=bool(arguments["allow_private_addresses"]), document_url=given if is_url else "")
     source, found = arguments["source"], registering.Found(source="")
     if kind == RECORDS:
         found = await registering.check(site, source, allows_private=terms.allows_private)
@@ -52,12 +54,38 @@ async def server_create(site: Site, org: Org, arguments: dict[str, Any]) -> obje
         is_active=False,
         terms=terms,
     )
+    catalogue = await _api(site, org, made, given)
     sealed = record_databases.sealed(site.ring, org.id, made.id, found.password)
     told: dict[str, Any] = {"actor": ACTOR, "now_ms": site.clock.now_ms()}
     await site.store.run(record_databases.register, made, sealed, **told)
+    if catalogue is not None:
+        return _server(site, org, made) | _told(await site.store.run(server_items.read_in, made, catalogue, **told))
     if kind == RECORDS:
         return _server(site, org, made) | {"objects": list(found.objects), "problems": list(found.problems)}
     return _server(site, org, made) | await _looked(site, org, made)
+
+
+async def _api(site: Site, org: Org, made: McpServer, given: str) -> Catalogue | None:
+    """What the document of a REST API offers; None for a server of another kind. Raises ``Invalid`` or ``Refused``."""
+    if made.kind != OPENAPI:
+        if given:
+            raise Refused("only a server of the kind openapi has a document", "document")
+        return None
+    if not given:
+        raise Refused("a REST API needs its OpenAPI document: --document FILE or URL", "document")
+    mcp_servers.check(made)
+    try:
+        return await site.read_catalogue(org, made, None, "" if made.terms.document_url else _text_of(given))
+    except NotRead as error:
+        raise Refused(f"the document can't be used: {error}", "document") from None
+
+
+def _text_of(file: str) -> str:
+    """The text of a file. Raises ``Refused``."""
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise Refused(f"{file}: {error}", "document") from None
 
 
 async def server_display(site: Site, org: Org, arguments: dict[str, Any]) -> object:
@@ -102,17 +130,21 @@ async def server_refresh(site: Site, org: Org, arguments: dict[str, Any]) -> obj
     server = await named(site, org, arguments["name"])
     if server.kind == RECORDS:
         raise Refused(f"{server.name} is hosted here: its tools come with this program", "name")
-    found = await _looked(site, org, server)
+    given = arguments["document"]
+    found = await _looked(site, org, server, _text_of(given) if given else "")
     if found.get("problem"):
         raise Refused(f"what {server.name} offers can't be read: {found['problem']}", "name")
     return {"name": server.name, **found}
 
 
-async def _looked(site: Site, org: Org, server: McpServer) -> dict[str, Any]:
+async def _looked(site: Site, org: Org, server: McpServer, document: str = "") -> dict[str, Any]:
     try:
-        found = await looking.look(site, org, server, actor=ACTOR)
+        return _told(await looking.look(site, org, server, actor=ACTOR, document=document))
     except NotRead as error:
         return {"problem": str(error)}
+
+
+def _told(found: ReadIn) -> dict[str, Any]:
     return {word: list(names) for word, names in msgspec.structs.asdict(found).items()}
 
 
@@ -186,6 +218,8 @@ async def server_set(site: Site, org: Org, arguments: dict[str, Any]) -> object:
     """Change what is decided about a server, its terms, its label or its source. Raises ``Refused`` or ``Invalid``."""
     server = await named(site, org, arguments["name"])
     after = changed(server, arguments["changes"])
+    if after.source != server.source:
+        local_commands.check(site.config, server.kind, after.source)
     if server.kind == RECORDS and after.source != server.source:
         await server_parts.moved(site, org, server, after)
     else:

@@ -3,6 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
+from gatelodge.words import _
+
 MOST_RANGES = 128
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -22,19 +24,25 @@ def parse(text: str) -> tuple[Address, Address]:
             network = ipaddress.ip_network(first)
             start, end = network[0], network[-1]
     except ValueError as error:
-        raise NotARange(f"{text!r:.80}: {error}; write for example 198.51.100.0/24 or 10.0.0.1-10.0.0.9") from None
+        raise NotARange(
+            _("{text!r:.80}: {error}; write for example 198.51.100.0/24 or 10.0.0.1-10.0.0.9").format(
+                text=text, error=error
+            )
+        ) from None
     if start.version != end.version or int(start) > int(end):
-        raise NotARange(f"{text!r:.80} ends before it begins")
+        raise NotARange(_("{text!r:.80} ends before it begins").format(text=text))
     return start, end
 
 
 def problem(ranges: tuple[str, ...]) -> str:
     """Why these can't be trusted ranges, as a sentence; "" when they can."""
     if len(ranges) > MOST_RANGES:
-        return f"There are {len(ranges)} ranges; at most {MOST_RANGES} are allowed."
+        return _("There are {n} ranges; at most {most_ranges} are allowed.").format(
+            n=len(ranges), most_ranges=MOST_RANGES
+        )
     for text in ranges:
         try:
-            _ = parse(text)
+            _parsed = parse(text)
         except NotARange as error:
             return f"{error}."
     return ""

@@ -12,8 +12,9 @@ from gatelodge.core.apps import registry
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.permissions import MANAGE_ORG, MANAGE_USERS, SYSTEM, ObjectGrant, PermissionSet
+from gatelodge.words import _, mark
 
-KEPT = {MANAGE_USERS: "manage users", MANAGE_ORG: "change the org's settings"}
+KEPT = {MANAGE_USERS: mark("manage users"), MANAGE_ORG: mark("change the org's settings")}
 """Without an active user who may do these, nobody in the org could ever be given them again."""
 NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9]){0,79}")
 FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
@@ -45,16 +46,22 @@ def check(made: PermissionSet, rows_problem: dict[str, str]) -> None:
     """
     found: dict[str, str] = {}
     if not NAME.fullmatch(made.api_name):
-        found["api_name"] = (
-            "The API Name has 1 to 80 letters, digits and single underscores; it begins with a letter and doesn't end"
-            " with an underscore."
+        found["api_name"] = _(
+            "The API Name has 1 to 80 letters, digits and single underscores; it begins with a letter"
+            " and doesn't end with an underscore."
         )
     if not made.label or len(made.label) > LONGEST_LABEL or not made.label.isprintable():
-        found["label"] = f"The label is 1 to {LONGEST_LABEL} characters of plain text."
+        found["label"] = _("The label is 1 to {longest_label} characters of plain text.").format(
+            longest_label=LONGEST_LABEL
+        )
     if len(made.description) > LONGEST_DESCRIPTION or not made.description.isprintable():
-        found["description"] = f"The description is at most {LONGEST_DESCRIPTION} characters of plain text."
+        found["description"] = _("The description is at most {longest_description} characters of plain text.").format(
+            longest_description=LONGEST_DESCRIPTION
+        )
     if unknown := [each for each in made.system if each not in SYSTEM]:
-        found["system"] = f"{', '.join(unknown)!r:.80}: no such system permission; there are {', '.join(SYSTEM)}."
+        found["system"] = _("{unknown!r:.80}: no such system permission; there are {system}.").format(
+            unknown=", ".join(unknown), system=", ".join(SYSTEM)
+        )
     if problem := _objects_problem(made.objects) or next(filter(None, rows_problem.values()), ""):
         found["objects"] = problem
     if found:
@@ -63,19 +70,23 @@ def check(made: PermissionSet, rows_problem: dict[str, str]) -> None:
 
 def _objects_problem(objects: dict[str, ObjectGrant]) -> str:
     if len(objects) > MOST_OBJECTS:
-        return f"There are {len(objects)} objects; at most {MOST_OBJECTS} are allowed."
+        return _("There are {n} objects; at most {most_objects} are allowed.").format(
+            n=len(objects), most_objects=MOST_OBJECTS
+        )
     if len({name.lower() for name in objects}) < len(objects):
-        return "An object is named twice; names of objects have no case."
+        return _("An object is named twice; names of objects have no case.")
     for name, grant in objects.items():
         if name != "*" and not FIELD.fullmatch(name):
-            return (
-                f"{name!r:.60} is not the name of an object; write letters, digits and underscores, or * for every one."
-            )
+            return _(
+                "{name!r:.60} is not the name of an object; write letters, digits and underscores, or * for every one."
+            ).format(name=name)
         named = (*grant.without, *grant.read_only)
         if wrong := next((each for each in named if not FIELD.fullmatch(each)), ""):
-            return f"{wrong!r:.60} is not the name of a field of {name}."
+            return _("{wrong!r:.60} is not the name of a field of {name}.").format(wrong=wrong, name=name)
         if len(named) > MOST_FIELDS or len(grant.rows) > LONGEST_ROWS:
-            return f"{name}: at most {MOST_FIELDS} fields, and {LONGEST_ROWS} characters of row filter, are allowed."
+            return _(
+                "{name}: at most {most_fields} fields, and {longest_rows} characters of row filter, are allowed."
+            ).format(name=name, most_fields=MOST_FIELDS, longest_rows=LONGEST_ROWS)
     return ""
 
 
@@ -91,7 +102,9 @@ def change_set(org_id: str, changed: PermissionSet, *, by: Actor, now_ms: int) -
     yield from orgs.take_turn(org_id)
     before = yield from permissions.find(org_id, changed.api_name)
     if before is None:
-        raise Refused(f"This org has no permission set {changed.api_name!r:.90}.", "api_name")
+        raise Refused(
+            _("This org has no permission set {api_name!r:.90}.").format(api_name=changed.api_name), "api_name"
+        )
     _check_gives(by, tuple(each for each in changed.system if each not in before.system))
     had = yield from _present(org_id)
     yield from permissions.change(org_id, changed)
@@ -105,9 +118,12 @@ def remove_set(org_id: str, api_name: str, *, by: Actor, now_ms: int) -> Operati
     yield from orgs.take_turn(org_id)
     had = yield from _present(org_id)
     if named := (yield from named_by(org_id, api_name)):
-        more = f", and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        more = _(", and {n} more").format(n=len(named) - MOST_NAMED) if len(named) > MOST_NAMED else ""
         raise Refused(
-            f"{api_name} is named by {', '.join(named[:MOST_NAMED])}{more}. Take it out there first.", "confirm"
+            _("{api_name} is named by {named}{more}. Take it out there first.").format(
+                api_name=api_name, named=", ".join(named[:MOST_NAMED]), more=more
+            ),
+            "confirm",
         )
     before = yield from permissions.find(org_id, api_name)
     if before is None or not (yield from permissions.remove(org_id, api_name)):
@@ -120,12 +136,16 @@ def remove_set(org_id: str, api_name: str, *, by: Actor, now_ms: int) -> Operati
 def named_by(org_id: str, api_name: str) -> Operation[list[str]]:
     """What lets somebody in by this permission set: policies of apps, MCP servers and identity providers."""
     apps = yield from registry.naming_permission_set(org_id, api_name)
-    found = [f"the policies of {app.settings.label}" for app in apps]
+    found = [_("the policies of {label}").format(label=app.settings.label) for app in apps]
     servers = yield from mcp_servers.of_org(org_id)
-    found += [f"the MCP server {server.label}" for server in servers if api_name in server.permission_sets]
+    found += [
+        _("the MCP server {label}").format(label=server.label)
+        for server in servers
+        if api_name in server.permission_sets
+    ]
     providers = yield from identity_providers.of_org(org_id)
     naming = (each for each in providers if api_name in (*each.rules.permission_sets, *each.rules.mapping.values()))
-    return [*found, *(f"the identity provider {each.label}" for each in naming)]
+    return [*found, *(_("the identity provider {label}").format(label=each.label) for each in naming)]
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,11 +198,15 @@ def check_person(name: str, email: str, time_zone: str, zones: Sequence[str]) ->
     """A sentence for each thing said of a person that breaks a rule."""
     found: dict[str, str] = {}
     if not name or len(name) > LONGEST_LABEL or not name.isprintable():
-        found["name"] = f"The name is 1 to {LONGEST_LABEL} characters of plain text."
+        found["name"] = _("The name is 1 to {longest_label} characters of plain text.").format(
+            longest_label=LONGEST_LABEL
+        )
     if not users.USERNAME_SHAPE.fullmatch(email):
-        found["email"] = f"{email!r:.80} must have the form of an e-mail address."
+        found["email"] = _("{email!r:.80} must have the form of an e-mail address.").format(email=email)
     if time_zone not in zones:
-        found["time_zone"] = f"{time_zone!r:.60} is not a time zone; choose one of the list."
+        found["time_zone"] = _("{time_zone!r:.60} is not a time zone; choose one of the list.").format(
+            time_zone=time_zone
+        )
     return found
 
 
@@ -219,7 +243,10 @@ def _check_gives(by: Actor, system: tuple[str, ...]) -> None:
     """Who gives a permission could else give it to themselves. Raises ``Refused``."""
     if beyond := by.beyond(system):
         raise Refused(
-            f"You can't give what you may not do yourself ({', '.join(beyond)}); another administrator can.", "system"
+            _("You can't give what you may not do yourself ({beyond}); another administrator can.").format(
+                beyond=", ".join(beyond)
+            ),
+            "system",
         )
 
 
@@ -240,8 +267,10 @@ def _check_kept(org_id: str, had: list[str]) -> Operation[None]:
     for permission in had:
         if permission not in left:
             raise Refused(
-                f"Nobody in this org could {KEPT[permission]} any more, and so nobody could undo it: give that permission"
-                " to another active user first."
+                _(
+                    "Nobody in this org could {kept} any more, and so nobody could undo it: give that permission"
+                    " to another active user first."
+                ).format(kept=_(KEPT[permission]))
             )
 
 

@@ -6,6 +6,7 @@ from gatelodge.core import audit
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many
 from gatelodge.core.permissions import APPROVE_CALLS, Access
+from gatelodge.words import _
 
 USER = ""
 """The user whose call it is."""
@@ -54,9 +55,16 @@ def of_tool(org_id: str, server_id: str, tool: str) -> Operation[Rule]:
 def keep(org_id: str, server_id: str, made: Rule, known_sets: tuple[str, ...], *, actor: str, now_ms: int) -> Operation[None]:  # fmt: skip
     """Keep a rule in the place of the one before. Raises ``Refused`` with the field."""
     if made.approvers not in (USER, ANY_APPROVER, *known_sets):
-        raise Refused(f"This org has no permission set {made.approvers!r:.60}.", "approvers")
+        raise Refused(
+            _("This org has no permission set {approvers!r:.60}.").format(approvers=made.approvers), "approvers"
+        )
     if not SHORTEST <= made.seconds <= LONGEST:
-        raise Refused(f"{made.seconds} is not allowed: choose {SHORTEST} to {LONGEST} seconds.", "seconds")
+        raise Refused(
+            _("{seconds} is not allowed: choose {shortest} to {longest} seconds.").format(
+                seconds=made.seconds, shortest=SHORTEST, longest=LONGEST
+            ),
+            "seconds",
+        )
     yield from execute(
         "INSERT INTO approval_rules (org_id, server_id, tool, approvers, four_eyes, seconds) VALUES (:org_id,"
         " :server_id, :tool, :approvers, :four_eyes, :seconds) ON CONFLICT (org_id, server_id, tool) DO UPDATE SET"

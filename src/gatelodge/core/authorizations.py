@@ -131,10 +131,15 @@ def consent(
         id=held.id,
     )
     if client_id:
-        said = {"client": client_id, "authorization": held.id, "scopes": scopes, "resource": resource}
-        grown = audit.changes({"scopes": held.scopes}, {"scopes": widened.scopes})
-        yield from audit.record(org_id, now * 1000, user_id, "user:consent:give", app_id, said | grown)
+        yield from _given(held, widened, {"client": client_id, "scopes": scopes, "resource": resource}, now)
     return widened
+
+
+def _given(before: Authorization, after: Authorization, said: dict[str, object], now: int) -> Operation[None]:
+    grown = audit.changes({"scopes": before.scopes}, {"scopes": after.scopes})
+    yield from audit.record(
+        after.org_id, now * 1000, after.user_id, "user:consent:give", after.app_id, {**said, **grown}
+    )
 
 
 def declined(

@@ -13,6 +13,7 @@ import msgspec
 from gatelodge.core import secrets
 from gatelodge.core.operation import Operation, Value, execute, many, one, text
 from gatelodge.core.secrets import KeyRing
+from gatelodge.words import _
 
 AUDIT = "audit"
 CALLS = "calls"
@@ -148,15 +149,19 @@ class Check:
         if seq > self.seq + 1:
             first, last = self.seq + 1, seq - 1
             gap = (
-                f"row {first} of the {self.name} was"
+                _("row {first} of the {name} was").format(first=first, name=self.name)
                 if first == last
-                else f"rows {first} to {last} of the {self.name} were"
+                else _("rows {first} to {last} of the {name} were").format(first=first, last=last, name=self.name)
             )
-            self.found(f"{gap} removed")
+            self.found(_("{gap} removed").format(gap=gap))
         elif seq <= self.seq:
-            self.found(f"row {seq} of the {self.name} stands twice, or out of its order")
+            self.found(_("row {seq} of the {name} stands twice, or out of its order").format(seq=seq, name=self.name))
         elif hash != (expected := link(self.hash, columns)):
-            self.found(f"row {seq} of the {self.name} isn't what was written: {expected[:12]} became {hash[:12]}")
+            self.found(
+                _("row {seq} of the {name} isn't what was written: {expected} became {hash}").format(
+                    seq=seq, name=self.name, expected=expected[:12], hash=hash[:12]
+                )
+            )
         self.rows += 1
         self.seq, self.hash = seq, hash
         if seq in self.seen:
@@ -165,11 +170,21 @@ class Check:
     def end(self, head: Head) -> None:
         """The last row has come by: the chain must end where its head says."""
         if self.seq < head.seq:
-            self.found(f"the {self.name} ends at row {self.seq}, and its head is row {head.seq}: the end was cut off")
+            self.found(
+                _("the {name} ends at row {seq}, and its head is row {seq2}: the end was cut off").format(
+                    name=self.name, seq=self.seq, seq2=head.seq
+                )
+            )
         elif self.seq > head.seq:
-            self.found(f"the {self.name} has {self.seq} rows, and its head is row {head.seq}: rows were added")
+            self.found(
+                _("the {name} has {seq} rows, and its head is row {seq2}: rows were added").format(
+                    name=self.name, seq=self.seq, seq2=head.seq
+                )
+            )
         elif self.hash != head.hash:
-            self.found(f"the head of the {self.name} isn't the hash of its last row, {head.seq}")
+            self.found(
+                _("the head of the {name} isn't the hash of its last row, {seq}").format(name=self.name, seq=head.seq)
+            )
 
     def found(self, problem: str) -> None:
         """Something is wrong; the first few are told."""

@@ -6,6 +6,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, one
+from gatelodge.words import _
 
 KEY_SHAPE = re.compile(r"3MVG9[A-Za-z0-9._]{20,251}")
 LONGEST_NAME = 255
@@ -23,9 +24,14 @@ class ConnectedApp(msgspec.Struct, frozen=True, kw_only=True):
 def remember(imported: ConnectedApp) -> Operation[None]:
     """Know a Connected App's key from now on, or by a new name. Raises ``Refused`` for another shape."""
     if not KEY_SHAPE.fullmatch(imported.client_id):
-        raise Refused(f"{imported.client_id!r:.100} is no consumer key: it begins with 3MVG9", "consumer_key")
+        raise Refused(
+            _("{client_id!r:.100} is no consumer key: it begins with 3MVG9").format(client_id=imported.client_id),
+            "consumer_key",
+        )
     if not 1 <= len(imported.name) <= LONGEST_NAME or not imported.name.isprintable():
-        raise Refused(f"the name must have 1 to {LONGEST_NAME} printable characters", "name")
+        raise Refused(
+            _("the name must have 1 to {longest_name} printable characters").format(longest_name=LONGEST_NAME), "name"
+        )
     yield from execute(
         "INSERT INTO connected_apps (org_id, client_id, name, imported_at)"
         " VALUES (:org_id, :client_id, :name, :imported_at)"

@@ -7,6 +7,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, many, one, text
+from gatelodge.words import _
 
 STAGED_FOR = 30 * 86_400
 """Seconds that a staged pair waits to be applied."""
@@ -73,7 +74,7 @@ def set_secret(org_id: str, client_id: str, secret_digest: str, now: int) -> Ope
         client_id=client_id,
     )
     if given is None:
-        raise Refused("This app has a secret already. To replace it, stage a new consumer key and secret.")
+        raise Refused(_("This app has a secret already. To replace it, stage a new consumer key and secret."))
 
 
 def stage(made: Credential, now: int) -> Operation[None]:
@@ -86,7 +87,7 @@ def stage(made: Credential, now: int) -> Operation[None]:
     )
     known = yield from of_app(made.org_id, made.app_id, now)
     if any(each.expires_at is not None for each in known):
-        raise Refused("A pair is staged already. Apply it or discard it first.")
+        raise Refused(_("A pair is staged already. Apply it or discard it first."))
     yield from add(made)
 
 
@@ -101,7 +102,7 @@ def apply_staged(org_id: str, app_id: str, now: int) -> Operation[Credential]:
         now=now,
     )
     if applied is None:
-        raise Refused("No pair is staged: it was applied or discarded, or its 30 days are over.")
+        raise Refused(_("No pair is staged: it was applied or discarded, or its 30 days are over."))
     yield from execute(
         "DELETE FROM credentials WHERE org_id = :org_id AND app_id = :app_id AND client_id <> :client_id",
         org_id=org_id,

@@ -9,6 +9,8 @@ import json
 import unicodedata
 from typing import Any, Literal, NoReturn, cast
 
+from gatelodge.words import _
+
 Mark = Literal["read", "write", "destructive"]
 LONGEST_DEFINITION = 64 * 1024
 LONGEST_NAME = 500
@@ -19,17 +21,21 @@ NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def canonical(definition: str) -> str:
     """The canonical form of a definition. Raises ``ValueError`` with the reason why it has none."""
     if len(definition) > LONGEST_DEFINITION:
-        raise ValueError(f"has a definition of {len(definition)} characters; at most {LONGEST_DEFINITION} are read")
+        raise ValueError(
+            _("has a definition of {n} characters; at most {longest_definition} are read").format(
+                n=len(definition), longest_definition=LONGEST_DEFINITION
+            )
+        )
     try:
         read = json.loads(definition, object_pairs_hook=_once, parse_constant=_no_number)
         made = json.dumps(read, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        _ = made.encode()
+        _bytes = made.encode()
     except Twice as error:
-        raise ValueError(f"has a definition that names {str(error)!r:.60} twice") from None
+        raise ValueError(_("has a definition that names {value!r:.60} twice").format(value=str(error))) from None
     except (ValueError, RecursionError):
-        raise ValueError("has a definition that can't be read as JSON") from None
+        raise ValueError(_("has a definition that can't be read as JSON")) from None
     if not isinstance(read, dict):
-        raise ValueError("has a definition that is no JSON object")  # noqa: TRY004 - a reason, not a bug
+        raise ValueError(_("has a definition that is no JSON object"))  # noqa: TRY004 - a reason, not a bug
     return made
 
 
@@ -65,9 +71,11 @@ def fields(definition: str) -> dict[str, Any]:
 def name_problem(name: str) -> str:
     """Why a name can't be used here, "" when it can."""
     if not 1 <= len(name) <= LONGEST_NAME:
-        return f"has a name of {len(name)} characters; 1 to {LONGEST_NAME} are allowed"
+        return _("has a name of {n} characters; 1 to {longest_name} are allowed").format(
+            n=len(name), longest_name=LONGEST_NAME
+        )
     if name != name.strip() or any(unicodedata.category(letter) in NOT_IN_NAMES for letter in name):
-        return "has a name with control characters, or with blanks around it"
+        return _("has a name with control characters, or with blanks around it")
     return ""
 
 

@@ -162,8 +162,8 @@ def deny(waiting: DeviceCode, user_id: str, app_id: str, now: int) -> Operation[
     """The user said no. True for exactly one answer."""
     if not (yield from _answer(waiting, DENIED, now)):
         return False
-    asked = {"client_id": waiting.client_id, "scopes": waiting.scopes}
-    yield from authorizations.declined(waiting.org_id, user_id, app_id, **asked, now=now)
+    client_id, scopes = waiting.client_id, waiting.scopes
+    yield from authorizations.declined(waiting.org_id, user_id, app_id, client_id=client_id, scopes=scopes, now=now)
     return True
 
 

@@ -11,6 +11,7 @@ import msgspec
 from gatelodge.core import audit, permissions, sessions, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, many, one, text
+from gatelodge.words import _
 
 PURPOSE = "identity-provider"
 """Of the key under which the client secret is sealed, bound to ``row_name``."""
@@ -80,13 +81,25 @@ COLUMNS = "id, org_id, name, label, issuer, client_id, sealed, document, created
 def add(made: IdentityProvider) -> Operation[None]:
     """Let a provider's users sign in. Raises ``Refused`` for a name that is taken or a permission set nobody has."""
     if not NAME.fullmatch(made.name):
-        raise Refused(f"the name {made.name!r:.60} must be 1 to 40 of a-z, 0-9 and - (in between)", "name")
+        raise Refused(
+            _("the name {name!r:.60} must be 1 to 40 of a-z, 0-9 and - (in between)").format(name=made.name), "name"
+        )
     if not 1 <= len(made.label) <= LONGEST_LABEL:
-        raise Refused(f"the label has {len(made.label)} characters; 1 to {LONGEST_LABEL} are allowed", "label")
+        raise Refused(
+            _("the label has {n} characters; 1 to {longest_label} are allowed").format(
+                n=len(made.label), longest_label=LONGEST_LABEL
+            ),
+            "label",
+        )
     known = [each.api_name for each in (yield from permissions.of_org(made.org_id))]
     for named in (*made.rules.permission_sets, *made.rules.mapping.values()):
         if named not in known:
-            raise Refused(f"this org has no permission set {named!r:.60}; it has {', '.join(known)}", "permission_sets")
+            raise Refused(
+                _("this org has no permission set {named!r:.60}; it has {known}").format(
+                    named=named, known=", ".join(known)
+                ),
+                "permission_sets",
+            )
     row = msgspec.structs.asdict(made) | {"document": msgspec.json.encode(made.rules).decode()}
     del row["rules"]
     added = yield from one(
@@ -96,7 +109,9 @@ def add(made: IdentityProvider) -> Operation[None]:
         **row,
     )
     if added is None:
-        raise Refused(f"an identity provider named {made.name!r} exists already; remove it first", "name")
+        raise Refused(
+            _("an identity provider named {name!r} exists already; remove it first").format(name=made.name), "name"
+        )
 
 
 def check_issuer(made: IdentityProvider) -> None:
@@ -104,8 +119,10 @@ def check_issuer(made: IdentityProvider) -> None:
     is_http = made.issuer.startswith("http://") and made.rules.allows_private_addresses
     if not (made.issuer.startswith("https://") or is_http) or "?" in made.issuer or "#" in made.issuer:
         raise Refused(
-            f"the issuer {made.issuer!r:.120} must be an https URL without a query (http is for this machine alone, with"
-            " --allow-private-addresses)",
+            _(
+                "the issuer {issuer!r:.120} must be an https URL without a query (http is for this machine"
+                " alone, with --allow-private-addresses)"
+            ).format(issuer=made.issuer),
             "issuer",
         )
 
@@ -201,7 +218,9 @@ def arrive(
     if user is None:
         user = yield from _first_time(via, who, fresh_id=fresh_id, now=now, time_zone=time_zone)
     if not user.is_active:
-        raise Refused(f"{user.username} is deactivated in this org; an administrator activates users")
+        raise Refused(
+            _("{username} is deactivated in this org; an administrator activates users").format(username=user.username)
+        )
     said: dict[str, object] = {}
     if who.name and who.name != user.name:
         yield from users.rename(via.org_id, user.id, who.name)
@@ -219,8 +238,10 @@ def _first_time(
     known = yield from users.find_by_username(via.org_id, who.username)
     if known is not None and not via.rules.links_by_username:
         raise Refused(
-            f"a user {who.username!r:.80} was here before {via.label} said that this is you; an administrator of this"
-            " org removes that user, or adds the provider with --link-by-username"
+            _(
+                "a user {username!r:.80} was here before {label} said that this is you; an administrator of"
+                " this org removes that user, or adds the provider with --link-by-username"
+            ).format(username=who.username, label=via.label)
         )
     user = known or (
         yield from users.create(

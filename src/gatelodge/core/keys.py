@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, RSAKey
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, remove_some
 from gatelodge.core.secrets import KeyRing
+from gatelodge.words import _
 
 ALGORITHMS = ("ES256", "RS256")
 PURPOSE = "signing-key"
@@ -112,8 +113,9 @@ def rotate(fresh: SigningKey, *, longest_token: int) -> Operation[None]:
     if len(published) >= MOST_KEYS:
         first = min(key.gone_at or key.signs_from for key in published)
         raise Refused(
-            f"{len(published)} keys of this org are published, as many as may be; the first one goes in"
-            f" {max(0, first - fresh.created_at)} seconds"
+            _("{n} keys of this org are published, as many as may be; the first one goes in {value} seconds").format(
+                n=len(published), value=max(0, first - fresh.created_at)
+            )
         )
     yield from execute(
         # One that began in this very second may have signed already: it goes as those before it do.

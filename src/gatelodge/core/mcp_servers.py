@@ -11,6 +11,7 @@ from gatelodge.core.operation import Operation, announce, many, one, text
 from gatelodge.core.orgs import Org, str_id
 from gatelodge.core.server_kinds import KINDS, source_problem, variant_problem
 from gatelodge.core.server_terms import Decided, Terms, problems
+from gatelodge.words import _
 
 NAME_SHAPE = re.compile(r"[a-z][a-z0-9-]{1,39}")
 NOT_A_NAME = "new"
@@ -84,7 +85,9 @@ def register(made: McpServer, *, actor: str, now_ms: int) -> Operation[None]:
         **_changeable(made),
     )
     if added is None:
-        raise Refused(f"this org has an MCP server named {made.name!r} already; choose another name", "name")
+        raise Refused(
+            _("this org has an MCP server named {name!r} already; choose another name").format(name=made.name), "name"
+        )
     yield from server_health.begin(made.org_id, made.id)
     yield from audit.record(made.org_id, now_ms, actor, "server:register", made.id, {"name": made.name})
     yield from announce(made.org_id, "server", made.name)
@@ -105,7 +108,11 @@ def change(before: McpServer, after: McpServer, *, actor: str, now_ms: int) -> O
         **_changeable(after),
     )
     if saved is None:
-        raise Refused(f"{before.label} was changed by somebody else meanwhile: nothing is saved. Look at it again.")
+        raise Refused(
+            _("{label} was changed by somebody else meanwhile: nothing is saved. Look at it again.").format(
+                label=before.label
+            )
+        )
     yield from audit.record(before.org_id, now_ms, actor, "server:change", before.id, differences(before, after))
     yield from announce(before.org_id, "server", before.name)
 
@@ -169,12 +176,20 @@ def allow_origins(org_id: str, name: str, origins: tuple[str, ...]) -> Operation
     for origin in origins:
         if not is_origin(origin):
             raise Refused(
-                f"{origin!r:.100} is no origin that can be allowed: write scheme and host as browsers do, without a path"
-                " and in lower case, for example https://app.example.com; http is for this computer alone",
+                _(
+                    "{origin!r:.100} is no origin that can be allowed: write scheme and host as browsers do,"
+                    " without a path and in lower case, for example https://app.example.com; http is for this"
+                    " computer alone"
+                ).format(origin=origin),
                 "allowed_origins",
             )
     if len(origins) > MOST_ORIGINS:
-        raise Refused(f"there are {len(origins)} origins; at most {MOST_ORIGINS} are allowed", "allowed_origins")
+        raise Refused(
+            _("there are {n} origins; at most {most_origins} are allowed").format(
+                n=len(origins), most_origins=MOST_ORIGINS
+            ),
+            "allowed_origins",
+        )
     changed = yield from one(
         "UPDATE mcp_servers SET allowed_origins = :origins WHERE org_id = :org_id AND name = :name RETURNING id",
         str_id,
@@ -216,7 +231,9 @@ def check(made: McpServer) -> None:
     texts = {
         "name": _name_problem(made.name),
         "label": _label_problem(made.label),
-        "kind": "" if made.kind in KINDS else f"{made.kind!r:.40} is not one of: {', '.join(KINDS)}.",
+        "kind": ""
+        if made.kind in KINDS
+        else _("{kind!r:.40} is not one of: {kinds}.").format(kind=made.kind, kinds=", ".join(KINDS)),
         "variant": variant_problem(made.kind, made.variant),
         "source": source_problem(made.kind, made.source, allows_private=made.terms.allows_private),
         **problems(made, made.terms),
@@ -228,16 +245,22 @@ def check(made: McpServer) -> None:
 
 def _name_problem(name: str) -> str:
     if name == NOT_A_NAME:
-        return f"the name {name!r} is kept for Setup's own page; choose another"
+        return _("the name {name!r} is kept for Setup's own page; choose another").format(name=name)
     if NAME_SHAPE.fullmatch(name):
         return ""
-    return f"the name {name!r:.60} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter"
+    return _("the name {name!r:.60} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter").format(name=name)
 
 
 def _label_problem(label: str) -> str:
     if not 1 <= len(label) <= LONGEST_LABEL:
-        return f"The label has {len(label)} characters; enter 1 to {LONGEST_LABEL}."
-    return "" if label.isprintable() else f"The label {label!r:.100} holds characters that can't be seen."
+        return _("The label has {n} characters; enter 1 to {longest_label}.").format(
+            n=len(label), longest_label=LONGEST_LABEL
+        )
+    return (
+        ""
+        if label.isprintable()
+        else _("The label {label!r:.100} holds characters that can't be seen.").format(label=label)
+    )
 
 
 def canonical(uri: str) -> str:

@@ -9,6 +9,7 @@ from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.apps.settings import FIELDS as SETTINGS
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.errors import Invalid
+from gatelodge.words import _
 
 SESSIONS = "Sessions"
 PEOPLE = "New Users"
@@ -93,13 +94,17 @@ def check(preferences: Preferences, zones: Sequence[str]) -> None:
     """Raises ``Invalid`` with one sentence for each field that breaks a rule. ``zones`` are the time zones that exist."""
     found: dict[str, str] = {}
     if not 1 <= preferences.session_hours <= LONGEST_SESSION:
-        found["session_hours"] = f"{preferences.session_hours} hours are not allowed: choose 1 to {LONGEST_SESSION}."
-    if not SHORTEST_IDLE <= preferences.idle_minutes <= LONGEST_IDLE:
-        found["idle_minutes"] = (
-            f"{preferences.idle_minutes} minutes are not allowed: choose {SHORTEST_IDLE} to {LONGEST_IDLE}."
+        found["session_hours"] = _("{session_hours} hours are not allowed: choose 1 to {longest_session}.").format(
+            session_hours=preferences.session_hours, longest_session=LONGEST_SESSION
         )
+    if not SHORTEST_IDLE <= preferences.idle_minutes <= LONGEST_IDLE:
+        found["idle_minutes"] = _(
+            "{idle_minutes} minutes are not allowed: choose {shortest_idle} to {longest_idle}."
+        ).format(idle_minutes=preferences.idle_minutes, shortest_idle=SHORTEST_IDLE, longest_idle=LONGEST_IDLE)
     if preferences.time_zone not in zones:
-        found["time_zone"] = f"{preferences.time_zone!r:.60} is not a time zone; write for example Europe/Dublin."
+        found["time_zone"] = _("{time_zone!r:.60} is not a time zone; write for example Europe/Dublin.").format(
+            time_zone=preferences.time_zone
+        )
     if found:
         raise Invalid(found)
 
@@ -110,12 +115,12 @@ def check_settings(rules: AppRules, settings: Settings) -> None:
     if not rules.allows_unsafe_options:
         for field in SETTINGS:
             if field.unsafe and getattr(settings, field.name):
-                found[field.name] = (
-                    f"{field.label}: this org allows no options that are unsafe for MCP clients"
-                    " (External Client App Settings)."
-                )
+                found[field.name] = _(
+                    "{label}: this org allows no options that are unsafe for MCP clients (External Client App"
+                    " Settings)."
+                ).format(label=_(field.label))
     if not rules.allows_opaque_tokens and not settings.jwt_access_tokens:
-        found["jwt_access_tokens"] = (
+        found["jwt_access_tokens"] = _(
             "This org allows no apps with opaque access tokens (External Client App Settings): select this option."
         )
     if found:

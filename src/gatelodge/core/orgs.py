@@ -12,6 +12,7 @@ from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.keys import ALGORITHMS, SigningKey
 from gatelodge.core.operation import Operation, announce, execute, many, number, one, text
 from gatelodge.core.org_options import AppRules, Preferences
+from gatelodge.words import _
 
 PRODUCTION = "production"
 DEVELOPER_HUB = "developer hub"
@@ -105,9 +106,12 @@ def create(fresh: Org, now: int) -> Operation[None]:
     """Make an org. Raises ``Refused`` when the name is taken or has another shape."""
     name, kind = fresh.name, fresh.kind
     if name and not NAME_SHAPE.fullmatch(name):
-        raise Refused(f"the org name {name!r} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter", "name")
+        raise Refused(
+            _("the org name {name!r} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter").format(name=name),
+            "name",
+        )
     if kind not in KINDS:
-        raise Refused(f"the kind {kind!r} is not one of: {', '.join(KINDS)}", "kind")
+        raise Refused(_("the kind {kind!r} is not one of: {kinds}").format(kind=kind, kinds=", ".join(KINDS)), "kind")
     made = yield from one(
         "INSERT INTO orgs (id, name, label, kind, refresh_window, signing_algorithm, trusted_ranges, created_at)"
         " VALUES (:id, :name, :label, :kind, :refresh_window, :signing_algorithm, :trusted_ranges, :now)"
@@ -123,7 +127,7 @@ def create(fresh: Org, now: int) -> Operation[None]:
         now=now,
     )
     if made is None:
-        raise Refused(f"an org named {name!r} exists already; choose another name", "name")
+        raise Refused(_("an org named {name!r} exists already; choose another name").format(name=name), "name")
     yield from announce(fresh.id, "org", fresh.id)
 
 
@@ -154,13 +158,19 @@ def check(org: Org) -> None:
     """Raises ``Invalid`` with one sentence for each of the org's own settings that breaks a rule."""
     found: dict[str, str] = {}
     if not org.label:
-        found["label"] = "The org needs a name; people see it when they sign in."
+        found["label"] = _("The org needs a name; people see it when they sign in.")
     elif len(org.label) > LONGEST_LABEL or not org.label.isprintable():
-        found["label"] = f"The name is at most {LONGEST_LABEL} characters of plain text; this one has {len(org.label)}."
+        found["label"] = _("The name is at most {longest_label} characters of plain text; this one has {n}.").format(
+            longest_label=LONGEST_LABEL, n=len(org.label)
+        )
     if not 0 <= org.refresh_window <= LONGEST_WINDOW:
-        found["refresh_window"] = f"The refresh window is a whole number of seconds, 0 to {LONGEST_WINDOW}."
+        found["refresh_window"] = _("The refresh window is a whole number of seconds, 0 to {longest_window}.").format(
+            longest_window=LONGEST_WINDOW
+        )
     if org.signing_algorithm not in ALGORITHMS:
-        found["signing_algorithm"] = f"{org.signing_algorithm!r:.60} is not one of: {', '.join(ALGORITHMS)}."
+        found["signing_algorithm"] = _("{signing_algorithm!r:.60} is not one of: {algorithms}.").format(
+            signing_algorithm=org.signing_algorithm, algorithms=", ".join(ALGORITHMS)
+        )
     if problem := addresses.problem(org.trusted_ranges):
         found["trusted_ranges"] = problem
     if found:
@@ -213,7 +223,7 @@ def change_scopes(
         after=new,
     )
     if saved is None:
-        raise Refused("The scopes were changed by somebody else meanwhile: nothing is saved. Look at them again.")
+        raise Refused(_("The scopes were changed by somebody else meanwhile: nothing is saved. Look at them again."))
     told: dict[str, object] = {"from": [each.name for each in before], "to": [each.name for each in after]}
     yield from audit.record(org_id, now_ms, actor, "org:scopes:change", org_id, told)
     yield from announce(org_id, "org", org_id)

@@ -5,6 +5,7 @@ import msgspec
 from gatelodge.core import audit
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, Value, execute, many, number, one, text
+from gatelodge.words import _
 
 MOST_PASSKEYS = 20
 LONGEST_LABEL = 60
@@ -31,7 +32,9 @@ def add(made: Passkey) -> Operation[None]:
     """Keep a key. Raises ``Refused`` when it is known already, or the user has too many."""
     kept = yield from count(made.org_id, made.user_id)
     if kept >= MOST_PASSKEYS:
-        raise Refused(f"You have {kept} passkeys, which is as many as are kept; remove one first.", "label")
+        raise Refused(
+            _("You have {kept} passkeys, which is as many as are kept; remove one first.").format(kept=kept), "label"
+        )
     added = yield from one(
         f"INSERT INTO passkeys ({COLUMNS}) VALUES (:id, :org_id, :user_id, :credential_id, :public_key, :sign_count,"
         " :label, :created_at, :last_used_at) ON CONFLICT (org_id, credential_id) DO NOTHING RETURNING id AS value",
@@ -39,7 +42,7 @@ def add(made: Passkey) -> Operation[None]:
         **msgspec.structs.asdict(made),
     )
     if added is None:
-        raise Refused("This passkey is registered already.", "label")
+        raise Refused(_("This passkey is registered already."), "label")
     yield from audit.record(made.org_id, made.created_at * 1000, made.user_id, "user:passkey:add", made.id, {})
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, Value, announce, execute, many, one, text
+from gatelodge.words import _
 
 MOST_SETS = 1000
 
@@ -151,7 +152,10 @@ def create(org_id: str, id: str, made: PermissionSet) -> Operation[None]:
         document=_document(made),
     )
     if created is None:
-        raise Refused(f"The API Name {made.api_name!r:.90} is taken in this org; choose another.", "api_name")
+        raise Refused(
+            _("The API Name {api_name!r:.90} is taken in this org; choose another.").format(api_name=made.api_name),
+            "api_name",
+        )
 
 
 def change(org_id: str, changed: PermissionSet) -> Operation[None]:
@@ -170,7 +174,10 @@ def change(org_id: str, changed: PermissionSet) -> Operation[None]:
     )
     if saved is None:
         raise Refused(
-            "This permission set was changed by someone else since you opened it, or is gone. Reload to see it as it is."
+            _(
+                "This permission set was changed by someone else since you opened it, or is gone. Reload to"
+                " see it as it is."
+            )
         )
     yield from announce(org_id, "permission_set", changed.api_name)
 
@@ -223,7 +230,7 @@ def assign(org_id: str, user_id: str, api_name: str) -> Operation[None]:
         api_name=api_name,
     )
     if given is None:
-        raise Refused(f"this org has no permission set {api_name!r}", "permission_sets")
+        raise Refused(_("this org has no permission set {api_name!r}").format(api_name=api_name), "permission_sets")
     yield from announce(org_id, "user", user_id)
 
 

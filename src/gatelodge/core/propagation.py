@@ -16,6 +16,7 @@ from gatelodge.core.apps.settings import Settings
 from gatelodge.core.credentials import Credential
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, number, one, remove_some
+from gatelodge.words import _
 
 MOST_CHANGES = 10_000
 ALL_POSITIONS = 2**31
@@ -146,7 +147,10 @@ def change_app(
         app_policies.check(policies, (yield from known_to(before.org_id, policies)))
     if before.settings.api_name != settings.api_name:
         raise Refused(
-            f"The API Name can't change after the app is created; it is {before.settings.api_name}.", "api_name"
+            _("The API Name can't change after the app is created; it is {api_name}.").format(
+                api_name=before.settings.api_name
+            ),
+            "api_name",
         )
     saved = yield from registry.save(
         before.org_id, before.id, revision=revision, settings=settings, policies=policies, now=now_ms // 1000

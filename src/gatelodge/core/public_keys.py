@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
+from gatelodge.words import _
+
 LONGEST = 16_384
 MOST_KEYS = 10
 SMALLEST_RSA = 2048
@@ -28,10 +30,10 @@ class NoKeys(ValueError):
 def parse(text: str) -> tuple[Key, ...]:
     """The public keys of a certificate or a JWK Set, in order. Raises ``NoKeys``."""
     if len(text) > LONGEST:
-        raise NoKeys(f"it has {len(text)} characters; at most {LONGEST} are allowed")
+        raise NoKeys(_("it has {n} characters; at most {longest} are allowed").format(n=len(text), longest=LONGEST))
     keys = _of_certificates(text) if "-----BEGIN" in text else _of_set(text)
     if not 1 <= len(keys) <= MOST_KEYS:
-        raise NoKeys(f"it holds {len(keys)} keys; 1 to {MOST_KEYS} are allowed")
+        raise NoKeys(_("it holds {n} keys; 1 to {most_keys} are allowed").format(n=len(keys), most_keys=MOST_KEYS))
     for key in keys:
         _check_strength(key)
     return tuple(keys)
@@ -40,9 +42,9 @@ def parse(text: str) -> tuple[Key, ...]:
 def problem(text: str) -> str:
     """Why this text can't be an app's public keys, as a sentence; "" when it can."""
     try:
-        _ = parse(text)
+        _parsed = parse(text)
     except NoKeys as error:
-        return f"This is no PEM certificate or JWK Set that can be used: {error}."
+        return _("This is no PEM certificate or JWK Set that can be used: {error}.").format(error=error)
     return ""
 
 
@@ -60,14 +62,14 @@ def of_kid(keys: tuple[Key, ...], kid: str | None) -> Key | None:
 
 def _of_certificates(text: str) -> list[Key]:
     if "PRIVATE KEY" in text:
-        raise NoKeys("it holds a private key, which must never leave the app; paste the certificate alone")
+        raise NoKeys(_("it holds a private key, which must never leave the app; paste the certificate alone"))
     found: list[Key] = []
     for block in PEM.findall(text):
         try:
             public = x509.load_pem_x509_certificate(block.encode()).public_key()
             pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         except ValueError as error:
-            raise NoKeys(f"the certificate can't be read: {error}") from None
+            raise NoKeys(_("the certificate can't be read: {error}").format(error=error)) from None
         found.append(_imported(pem))
     return found
 
@@ -78,7 +80,7 @@ def _imported(pem: bytes) -> Key:
             return kind.import_key(pem)
         except (JoseError, ValueError, TypeError, AttributeError):
             continue
-    raise NoKeys("its key is of a kind that isn't supported; use RSA or P-256")
+    raise NoKeys(_("its key is of a kind that isn't supported; use RSA or P-256"))
 
 
 def _of_set(text: str) -> list[Key]:
@@ -86,18 +88,22 @@ def _of_set(text: str) -> list[Key]:
         found: Any = msgspec.json.decode(text)
         members: list[dict[str, Any]] = found.get("keys", [found])
         if any(PRIVATE & set(member) for member in members):
-            raise NoKeys("it holds a private or symmetric key; paste the public keys alone")
+            raise NoKeys(_("it holds a private or symmetric key; paste the public keys alone"))
         keys = cast("list[Any]", KeySet.import_key_set({"keys": members}).keys)  # type: ignore[typeddict-item]
     except (JoseError, msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
         raise error if isinstance(error, NoKeys) else NoKeys(str(error)) from None
     if any(not isinstance(key, ECKey | RSAKey) for key in keys):
-        raise NoKeys("a key is of a kind that isn't supported; use RSA or P-256")
+        raise NoKeys(_("a key is of a kind that isn't supported; use RSA or P-256"))
     return keys
 
 
 def _check_strength(key: Key) -> None:
     if isinstance(key, ECKey):
         if key.curve_name != "P-256":
-            raise NoKeys(f"the curve {key.curve_name} isn't supported; use P-256")
+            raise NoKeys(_("the curve {curve_name} isn't supported; use P-256").format(curve_name=key.curve_name))
     elif key.public_key.key_size < SMALLEST_RSA:
-        raise NoKeys(f"an RSA key has {key.public_key.key_size} bits; at least {SMALLEST_RSA} are needed")
+        raise NoKeys(
+            _("an RSA key has {key_size} bits; at least {smallest_rsa} are needed").format(
+                key_size=key.public_key.key_size, smallest_rsa=SMALLEST_RSA
+            )
+        )

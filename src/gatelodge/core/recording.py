@@ -5,6 +5,7 @@ import msgspec
 from gatelodge.core import audit
 from gatelodge.core.errors import Invalid
 from gatelodge.core.operation import Operation, execute, many, one, text
+from gatelodge.words import _
 
 CALLS_DAYS = 90
 AUDIT_DAYS = 400
@@ -43,7 +44,7 @@ def _rules(*, reads_wait: int, **columns: object) -> Rules:
 def change_rules(changed: Rules, *, actor: str, now_ms: int) -> Operation[None]:
     """Set an org's rules. Raises ``Invalid``."""
     errors = {
-        name: f"Write a whole number of days, 1 to {MOST_DAYS}."
+        name: _("Write a whole number of days, 1 to {most_days}.").format(most_days=MOST_DAYS)
         for name in ("calls_days", "audit_days")
         if not 1 <= getattr(changed, name) <= MOST_DAYS
     }

@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from gatelodge.core.errors import Refused
+from gatelodge.words import _
 
 MCP_API = "mcp_api"
 REFRESH_TOKEN = "refresh_token"
@@ -78,20 +79,35 @@ def check_custom(custom: Custom) -> None:
     """Raises ``Refused`` for the first scope that breaks a rule."""
     names = [scope.name for scope in custom]
     if len(custom) > MOST_CUSTOM:
-        raise Refused(f"There are {len(custom)} scopes; at most {MOST_CUSTOM} are allowed.", "name")
+        raise Refused(
+            _("There are {n} scopes; at most {most_custom} are allowed.").format(
+                n=len(custom), most_custom=MOST_CUSTOM
+            ),
+            "name",
+        )
     for scope in custom:
         if not NAME_SHAPE.fullmatch(scope.name) or scope.name in (*BY_NAME, OFFLINE_ACCESS):
             raise Refused(
-                f"{scope.name!r:.80} can't be a scope of your own: use a-z, 0-9 and _ . : -, beginning with a letter, and"
-                " no name of a scope that every org has.",
+                _(
+                    "{name!r:.80} can't be a scope of your own: use a-z, 0-9 and _ . : -, beginning with a"
+                    " letter, and no name of a scope that every org has."
+                ).format(name=scope.name),
                 "name",
             )
         if names.count(scope.name) > 1:
-            raise Refused(f"This org has a scope {scope.name} already.", "name")
+            raise Refused(_("This org has a scope {name} already.").format(name=scope.name), "name")
         for field, longest in (("label", LONGEST_LABEL), ("meaning", LONGEST_MEANING)):
             said: str = getattr(scope, field)
             if not 1 <= len(said) <= longest or not said.isprintable():
-                raise Refused(f"Enter 1 to {longest} characters of plain text; these are {len(said)}.", field)
+                raise Refused(
+                    _("Enter 1 to {longest} characters of plain text; these are {n}.").format(
+                        longest=longest, n=len(said)
+                    ),
+                    field,
+                )
         unknown = [each for each in scope.includes if each not in names or each == scope.name]
         if unknown:
-            raise Refused(f"{', '.join(unknown)!r:.200} is no other scope of this org's own.", "includes")
+            raise Refused(
+                _("{unknown!r:.200} is no other scope of this org's own.").format(unknown=", ".join(unknown)),
+                "includes",
+            )

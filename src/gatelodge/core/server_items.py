@@ -10,6 +10,7 @@ from gatelodge.core import audit, definitions, hosted, uri_templates
 from gatelodge.core.definitions import Mark
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.operation import Operation, announce, execute, many, one, text
+from gatelodge.words import _
 
 TOOL, RESOURCE, TEMPLATE, PROMPT = "tool", "resource", "template", "prompt"
 KINDS = (TOOL, RESOURCE, TEMPLATE, PROMPT)
@@ -53,9 +54,12 @@ class Offered(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a server offers, in its order, and what it says of itself."""
+    """All that a server offers, in its order, and what it says of itself. ``left_out`` are sentences about what can't be
+    offered.
+    """
 
     offered: tuple[Offered, ...]
+    left_out: tuple[str, ...] = ()
     name: str = ""
     version: str = ""
     instructions: str = ""
@@ -188,7 +192,7 @@ def read_in(server: McpServer, catalogue: Catalogue, *, actor: str, now_ms: int)
         if key not in offered and not before.is_gone:
             said["gone"].append(before.name)
             yield from _store(server.org_id, msgspec.structs.replace(before, is_gone=True))
-    found = ReadIn(**{word: tuple(names) for word, names in said.items()}, left_out=left_out)
+    found = ReadIn(**{word: tuple(names) for word, names in said.items()}, left_out=(*catalogue.left_out, *left_out))
     if found.is_news:
         told: dict[str, object] = {word: names[:MOST_TOLD] for word, names in said.items() if names}
         yield from audit.record(server.org_id, now_ms, actor, "server:items:read", server.id, told)
@@ -230,9 +234,9 @@ def readable(catalogue: Catalogue) -> tuple[dict[tuple[str, str], tuple[Offered,
         key = (each.kind, each.name)
         problem = definitions.name_problem(each.name)
         if key in found:
-            problem = "is offered twice: the first one counts"
+            problem = _("is offered twice: the first one counts")
         elif len(found) >= MOST_ITEMS:
-            problem = f"is beyond the {MOST_ITEMS} that one server may offer"
+            problem = _("is beyond the {most_items} that one server may offer").format(most_items=MOST_ITEMS)
         digest = ""
         if not problem:
             try:
@@ -240,7 +244,9 @@ def readable(catalogue: Catalogue) -> tuple[dict[tuple[str, str], tuple[Offered,
             except ValueError as error:
                 problem = str(error)
         if problem:
-            left_out.append(f"The {each.kind} {each.name!r:.100} {problem}.")
+            left_out.append(
+                _("The {kind} {name!r:.100} {problem}.").format(kind=each.kind, name=each.name, problem=problem)
+            )
         else:
             found[key] = (each, digest)
     return found, tuple(left_out)

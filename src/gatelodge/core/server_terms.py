@@ -7,6 +7,7 @@ import msgspec
 
 from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.server_kinds import url_problem
+from gatelodge.words import _
 
 USE = "Who may use it"
 RECORDING = "Recording"
@@ -117,6 +118,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             " http only on this machine.",
         ),
     ] = False
+    document_url: Annotated[
+        str,
+        option(
+            "URL of the document",
+            section=REACHING,
+            help="Where the OpenAPI document of the API is read when somebody looks again. Empty: it is pasted.",
+        ),
+    ] = ""
     era: Annotated[
         Literal["auto", "modern", "legacy"],
         option(
@@ -159,7 +168,7 @@ LONGEST_TEXT = 2000
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 NOT_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type", "accept", "te"})
 """Headers that say how a request is framed or read, so that no credential can stand there (RFC 9110 §7.6.1)."""
-URLS = ("token_url", "authorize_url")
+URLS = ("token_url", "authorize_url", "document_url")
 NEEDS = {
     "client_credentials": ("token_url", "client_id"),
     "token_exchange": ("token_url",),
@@ -177,18 +186,24 @@ def problems(decided: Decided, terms: Terms) -> dict[str, str]:
     }
     for name in NEEDS.get(terms.credential, ()):
         if not getattr(terms, name):
-            found[name] = f"{LABELS[name]} is needed for this credential."
+            found[name] = _("{field} is needed for this credential.").format(field=_(LABELS[name]))
     if not HEADER_NAME.fullmatch(terms.header_name) or terms.header_name.lower() in NOT_OURS:
-        found["header_name"] = f"{terms.header_name!r:.100} is not a header that a credential may be sent in."
+        found["header_name"] = _("{header_name!r:.100} is not a header that a credential may be sent in.").format(
+            header_name=terms.header_name
+        )
     for name in ("client_id", "scope", "audience"):
         text = getattr(terms, name)
         if len(text) > LONGEST_TEXT or not (text.isascii() and text.isprintable()):
-            found[name] = f"{LABELS[name]} must be at most {LONGEST_TEXT} printable ASCII characters."
+            found[name] = _("{field} must be at most {longest_text} printable ASCII characters.").format(
+                field=_(LABELS[name]), longest_text=LONGEST_TEXT
+            )
     if len(decided.masked) > MOST_MASKED:
-        found["masked"] = f"There are {len(decided.masked)} arguments; at most {MOST_MASKED} are allowed."
+        found["masked"] = _("There are {n} arguments; at most {most_masked} are allowed.").format(
+            n=len(decided.masked), most_masked=MOST_MASKED
+        )
     return found
 
 
 def _number_problem(name: str, n: int) -> str:
     low, high = RANGES[name]
-    return "" if low <= n <= high else f"{n} is not allowed: choose {low} to {high}."
+    return "" if low <= n <= high else _("{n} is not allowed: choose {low} to {high}.").format(n=n, low=low, high=high)

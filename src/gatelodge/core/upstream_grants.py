@@ -8,6 +8,7 @@ from gatelodge.core import audit, users
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, one, text
 from gatelodge.core.secrets import KeyRing
+from gatelodge.words import _
 
 PURPOSE = "upstream-grant"
 """Of the key under which the tokens are sealed."""
@@ -109,7 +110,7 @@ def connect(made: Grant, *, now_ms: int) -> Operation[None]:
     """
     user = yield from users.find(made.org_id, made.user_id)
     if user is None or not user.is_active:
-        raise Refused("this user is no longer active in this org, so nothing was connected")
+        raise Refused(_("this user is no longer active in this org, so nothing was connected"))
     row = msgspec.structs.asdict(made) | {"place": msgspec.json.encode(made.place).decode()}
     yield from execute(
         f"INSERT INTO upstream_grants ({COLUMNS}) VALUES (:org_id, :server_id, :user_id, :issuer, :place, :scope,"

@@ -8,6 +8,7 @@ from gatelodge.core import audit
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, announce, execute, many, one, text
 from gatelodge.core.secrets import KeyRing
+from gatelodge.words import _
 
 HEADER = "header"
 CLIENT_SECRET = "client_secret"
@@ -46,13 +47,16 @@ def sealed(
     RFC 6749 §A.2 for a client secret.
     """
     if kind not in KINDS:
-        raise Refused(f"{kind!r:.40} is not one of: {', '.join(KINDS)}", "kind")
+        raise Refused(_("{kind!r:.40} is not one of: {kinds}").format(kind=kind, kinds=", ".join(KINDS)), "kind")
     if not value.strip():
-        raise Refused("Enter the secret. The one that is kept stays until you do.", "secret")
+        raise Refused(_("Enter the secret. The one that is kept stays until you do."), "secret")
     if len(value) > LONGEST:
-        raise Refused(f"The secret has {len(value)} characters; at most {LONGEST} are allowed.", "secret")
+        raise Refused(
+            _("The secret has {n} characters; at most {longest} are allowed.").format(n=len(value), longest=LONGEST),
+            "secret",
+        )
     if not (value.isascii() and value.isprintable()) or value != value.strip():
-        raise Refused("The secret may hold printable ASCII characters alone, with no blank at its ends.", "secret")
+        raise Refused(_("The secret may hold printable ASCII characters alone, with no blank at its ends."), "secret")
     return UpstreamSecret(
         org_id=org_id,
         server_id=server_id,

@@ -8,6 +8,7 @@ import msgspec
 from gatelodge.core import permissions, second_factors
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, text
+from gatelodge.words import _
 
 USERNAME_SHAPE = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,63}")
 
@@ -79,8 +80,7 @@ def create(
     password_is_seeded: bool = False,
 ) -> Operation[User]:
     """Make a user with these permission sets (by API name). Raises ``Refused`` when the username is taken or malformed."""
-    if not USERNAME_SHAPE.fullmatch(username):
-        raise Refused(f"the username {username!r} must have the form of an e-mail address", "username")
+    _check_shape(username)
     made = yield from one(
         "INSERT INTO users (id, org_id, username, username_key, name, email, time_zone, password_hash, is_active,"
         " password_is_seeded, created_at) VALUES (:id, :org_id, :username, :username_key, :name, :email, :time_zone,"
@@ -98,10 +98,20 @@ def create(
         now=now,
     )
     if made is None:
-        raise Refused(f"the username {username!r} is taken in this org; choose another", "username")
+        raise Refused(
+            _("the username {username!r} is taken in this org; choose another").format(username=username), "username"
+        )
     for api_name in permission_sets:
         yield from permissions.assign(org_id, id, api_name)
     return made
+
+
+def _check_shape(username: str) -> None:
+    if not USERNAME_SHAPE.fullmatch(username):
+        raise Refused(
+            _("the username {username!r} must have the form of an e-mail address").format(username=username),
+            "username",
+        )
 
 
 def find(org_id: str, user_id: str) -> Operation[User | None]:

@@ -11,11 +11,13 @@ from gatelodge.core.errors import Refused, Unavailable
 from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RELAYED
 from gatelodge.gateway import credentials, protected_resource
 from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
+from gatelodge.gateway.bounds import Bounded
 from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.openapi.started import StartedApis
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
 from gatelodge.gateway.records.started import Started
 from gatelodge.gateway.relaying import Relaying
@@ -40,7 +42,7 @@ class Gateway:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._records = Started(site)
+        self._records, self._apis = Started(site), StartedApis(site)
         self._gate = Gate(site)
         self.relaying = Relaying(site, self._gate)
         self._approvals = Approvals(site)
@@ -93,20 +95,24 @@ class Gateway:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)
-        if live.server.kind == UPSTREAM:
+        if live.server.kind in RELAYED:
             relayed = await self.relaying.to(org, live, caller)
             if request.method != "POST" or not caller.permitted.has_conditions:
                 return relayed
             return BeforeCalls(self._approvals, org, live.server, caller, relayed, records=site)
         site.calls.admit_read(org.id)
-        try:
-            records = await self._records.get(live.server)
-        except Refused as refused:
-            raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
-        served: ASGIApp = _Served(records, caller)
+        served = await self._hosted(org, live, caller)
         if caller.permitted.has_conditions:
             served = BeforeCalls(self._approvals, org, live.server, caller, served)
-        return WrittenDown(site, live.server, caller, served)
+        return WrittenDown(site, live.server, caller, Bounded(served))
+
+    async def _hosted(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
+        if live.server.kind == OPENAPI:
+            return await self._apis.to(org, live, caller)
+        try:
+            return _Served(await self._records.get(live.server), caller)
+        except Refused as refused:
+            raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
 
     async def metadata(self, site: Site, org: Org, request: Request) -> Response:
         """Protected resource metadata of one server; one that is unknown or inactive has none."""
@@ -121,6 +127,7 @@ class Gateway:
         """Stop the servers that were started."""
         await self.relaying.stop()
         await self._records.stop()
+        await self._apis.stop()
 
 
 class _Served:

@@ -7,22 +7,19 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatelodge.core.call_arguments import visible
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Verdict
-from gatelodge.gateway import step_up
+from gatelodge.gateway import bounds, step_up
 from gatelodge.gateway.approvals import REQUEST, STATE, Answered, Approvals, Asking
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.writing_down import NOTED, Noted, WrittenDown
 from gatelodge.web.site import Site
 
-LARGEST_BODY = 1024 * 1024
-TOO_LARGE = 413
 CALL = "tools/call"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 PARSE_ERROR = -32700
@@ -85,12 +82,13 @@ class BeforeCalls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the server answer."""
-        body = await _body(receive)
-        if body is None:
-            await Response(f"a request may have {LARGEST_BODY} bytes at most\n", TOO_LARGE)(scope, receive, send)
+        try:
+            body = await bounds.read(dict(scope["headers"]), receive)
+        except bounds.TooLarge:
+            await bounds.refused(413, bounds.INVALID_REQUEST, bounds.TOO_LARGE)(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        sent = read(body)
+        sent = None if bounds.is_too_deep(body) else read(body)
         # What we can't read is not passed on: another parser might find a call in it that nobody was asked about.
         noted: Noted = scope.get(NOTED) or Noted()
         answer = await self._answer(sent, headers, noted) if sent else _error(NULL, PARSE_ERROR, "Parse error")
@@ -98,11 +96,11 @@ class BeforeCalls:
             answered: ASGIApp = _Answered(answer, noted)
             if self._records is not None:
                 answered = WrittenDown(self._records, self._server, self._caller, answered)
-            await answered(scope, _again(body, receive), send)
+            await answered(scope, bounds.again(body, receive), send)
             return
         length = (b"content-length", str(len(answer)).encode())
         others = [each for each in scope["headers"] if each[0] not in (b"content-length", b"transfer-encoding")]
-        await self._served({**scope, NOTED: noted, "headers": [*others, length]}, _again(answer, receive), send)
+        await self._served({**scope, NOTED: noted, "headers": [*others, length]}, bounds.again(answer, receive), send)
 
     async def _answer(self, sent: Sent, headers: Mapping[bytes, str], noted: Noted) -> Response | bytes:
         """The answer, or the body that goes on; ``noted`` is told what the record of the call says of it."""
@@ -115,6 +113,8 @@ class BeforeCalls:
             return step_up.challenge(self._org, self._caller, verdict.missing_scopes, what, sent.id)
         if sent.method != CALL or not verdict.asks_first:
             return _body_of(sent)
+        if not bounds.has_one_meaning(bytes(sent.params.get("arguments", NULL))):
+            return _error(sent.id, INVALID_PARAMS, bounds.TWICE)  # a person would be shown one of the two
         found = await self._approvals.ask_first(self._org, self._server, self._caller, _asking(sent, headers))
         noted.approval_id = found.approval_id
         if isinstance(found, Answered):
@@ -209,31 +209,3 @@ def _decoded(raw: Raw, kind: type[T]) -> T | None:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large. Raises ``ClientDisconnect``."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > LARGEST_BODY:
-            return None
-        if not message.get("more_body"):
-            return b"".join(chunks)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more, then whatever comes after it."""
-    left = [body]
-
-    async def again() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return await receive()
-
-    return again

@@ -17,7 +17,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.scopes import MCP_API, with_included
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import RELAYED
 from gatelodge.core.tokens import Claims
 from gatelodge.gateway.caller import Caller
 from gatelodge.live import LiveServer, LiveUser
@@ -29,7 +29,7 @@ from gatelodge.web.site import Site
 MOST_LISTED = 10
 MOST_KNOWN = 10_000
 """Callers whose permissions a node remembers; one more costs working them out anew."""
-METHODS = {UPSTREAM: ("POST", "GET", "DELETE")}
+METHODS: dict[str, tuple[str, ...]] = dict.fromkeys(RELAYED, ("POST", "GET", "DELETE"))
 """What may be sent to each kind of server; POST alone to the others, which keep no sessions."""
 PARAMETER_HEADER = re.compile(r"mcp-param-[a-z0-9-]{1,64}")
 

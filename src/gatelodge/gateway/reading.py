@@ -9,8 +9,9 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import TOOL, Catalogue, NotRead, Offered
-from gatelodge.core.server_kinds import RECORDS, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, RELAYED
 from gatelodge.core.users import User
+from gatelodge.gateway.openapi import document as openapi
 from gatelodge.gateway.relaying import Relaying
 
 LONGEST = 20.0
@@ -27,11 +28,15 @@ class Reading:
         """From now on upstreams can be read."""
         self._relaying = relaying
 
-    async def read(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
-        """What this server offers now, to this user where each has a credential of their own. Raises ``NotRead``."""
+    async def read(self, org: Org, server: McpServer, reader: User | None, document: str = "") -> Catalogue:
+        """What this server offers now, to this user where each has a credential of their own. ``document`` is a REST
+        API's own, where it isn't to be fetched. Raises ``NotRead``.
+        """
+        if server.kind == OPENAPI:
+            return await openapi.read(server, document)
         if server.kind == RECORDS:
             return await asyncio.to_thread(_hosted, server)
-        if server.kind != UPSTREAM or self._relaying is None:
+        if server.kind not in RELAYED or self._relaying is None:
             raise NotRead(f"a server of the kind {server.kind} offers nothing that can be read from it")
         try:
             async with asyncio.timeout(min(LONGEST, server.terms.call_seconds)):

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import importlib
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +17,7 @@ from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_items import TOOL, Catalogue, LacksCredential, NotRead
+from gatelodge.core.server_kinds import STDIO, command_line
 from gatelodge.core.users import User
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.credentials import NeedsReader, NoCredential, headers_for, headers_to_read
@@ -22,11 +25,14 @@ from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted
 from gatelodge.live import LiveServer
+from gatelodge.web import local_commands
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
+    from gatelodge.gateway.relay.upstream import Line
+    from gatelodge.gateway.stdio.line import Commands
 
 
 class Relaying:
@@ -35,6 +41,7 @@ class Relaying:
     def __init__(self, site: Site, gate: Gate) -> None:
         self._site, self._gate = site, gate
         self._relay: Relay | None = None
+        self._commands: Commands | None = None
         self._upstreams: dict[str, tuple[McpServer, Upstream]] = {}
         self._loading = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
@@ -55,6 +62,8 @@ class Relaying:
         from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
 
         upstream = self._upstream(server)
+        if upstream.command:
+            return await self._told_by_command(relay, upstream)
         try:
             given = await headers_to_read(self._site, org, server, reader)
             try:
@@ -68,6 +77,20 @@ class Relaying:
             return await self._reached(relay, upstream, str(error))
         except (Failed, NoCredential) as error:
             raise NotRead(str(error)) from None
+
+    async def _told_by_command(self, relay: "Relay", upstream: "Upstream") -> Catalogue:
+        """What a local command offers, by a child of its own that ends with it. Raises ``NotRead``."""
+        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
+        from gatelodge.gateway.stdio.line import read_once  # noqa: PLC0415 - few orgs have one
+
+        given = read_once()
+        try:
+            return await relay.catalogue(upstream, given)
+        except Failed as error:
+            raise NotRead(str(error)) from None
+        finally:
+            if self._commands is not None:
+                self._commands.end_all_of(given)
 
     async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
         """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
@@ -85,9 +108,22 @@ class Relaying:
             if self._relay is None:
                 # The HTTP client takes a while to import, and others are waiting.
                 module = await asyncio.to_thread(importlib.import_module, "gatelodge.gateway.relay")
-                made: Relay = module.Relay(self._site.ring, self._site.outbound, self._site.clock.exact)
+                made: Relay = module.Relay(self._site.ring, self._line, self._site.clock.exact)
                 self._relay = made
             return self._relay
+
+    def _line(self, upstream: "Upstream") -> "Line":
+        """The way to an upstream: over HTTP, or to children of this node."""
+        if not upstream.command:
+            from gatelodge.gateway.relay.upstream import HttpLine  # noqa: PLC0415 - loaded by now
+
+            return HttpLine(upstream, self._site.outbound)
+        if self._commands is None:
+            from gatelodge.gateway.stdio.line import Commands  # noqa: PLC0415 - few orgs have one
+
+            config = self._site.config
+            self._commands = Commands(Path(config.data).resolve() / "stdio", partial(local_commands.problem, config))
+        return self._commands.line(upstream)
 
     def _upstream(self, server: McpServer) -> "Upstream":
         known = self._upstreams.get(server.id)
@@ -101,6 +137,7 @@ class Relaying:
                 org_id=server.org_id,
                 server_id=server.id,
                 instructions=server.label,
+                command=command_line(server.source) if server.kind == STDIO else (),
             )
             known = self._upstreams[server.id] = (server, made)
         return known[1]
@@ -115,6 +152,13 @@ class Relaying:
         while self._is_due:
             self._is_due = False
             await relay.look_again(self._renewed)
+            if self._commands is not None:
+                await self._commands.look_again(self._is_live)
+
+    async def _is_live(self, upstream: "Upstream") -> bool:
+        """Whether apps may still call this server, and it is the same."""
+        live = (await self._site.live.servers(upstream.org_id)).get(upstream.name)
+        return live is not None and self._upstream(live.server) == upstream
 
     async def _renewed(self, caller: Caller) -> Caller | None:
         org = next((each for each in self._site.live.orgs() if each.id == caller.org_id), None)
@@ -126,6 +170,8 @@ class Relaying:
             self._looking.cancel()
         if self._relay is not None:
             await self._relay.stop()
+        if self._commands is not None:
+            await self._commands.stop()
 
 
 class _Relayed:
@@ -155,6 +201,10 @@ class _Relayed:
         """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
+        if self._upstream.command:
+            from gatelodge.gateway.stdio.line import owned_by  # noqa: PLC0415 - loaded by now
+
+            return owned_by(caller.user_id, caller.client_id)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:

@@ -157,5 +157,5 @@ def _keep(kept: bytearray, more: bytes, passed: int) -> int:
 def _decoded(decoder: msgspec.json.Decoder[T], raw: bytearray, otherwise: T) -> T:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return otherwise
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return otherwise  # refused as well, and written down all the same

@@ -236,7 +236,7 @@ async def _not_permitted_page(
     told = Told(
         code=number,
         title=_(error_codes.CODES[number].title),
-        what=refused.why,
+        what=refused.sentence,
         fix=refused.fix,
         app_id=waiting.asked.client.app_id,
     )

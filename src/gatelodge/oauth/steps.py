@@ -15,7 +15,7 @@ from gatelodge.core.scopes import MCP_API
 from gatelodge.core.sessions import Session
 from gatelodge.oauth.errors import OAuthError
 from gatelodge.oauth.requests import Asked
-from gatelodge.words import _
+from gatelodge.words import _, mark
 
 ACCESS_DENIED = "OAUTH_APP_ACCESS_DENIED"
 """The original's word, by which the web knows the failure."""
@@ -39,11 +39,14 @@ class AskConsent(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """This user may not use what is asked for, whatever they answer: why, what helps, and the original's code."""
+    """This user may not use what is asked for, whatever they answer: why, what helps, the original's code, and why in
+    the reader's language.
+    """
 
     why: str
     fix: str
     code: str = ACCESS_DENIED
+    sentence: str = ""
 
     @property
     def told(self) -> OAuthError:
@@ -102,9 +105,10 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
     if found:
         return _refusal(found)
     if MCP_API in scopes and not visitor.access.may(USE_MCP_SERVERS):
-        why = f"{visitor.session.user.username} has no permission set that allows MCP servers"
+        why = mark("{username} has no permission set that allows MCP servers")
+        who = visitor.session.user.username
         fix = _("Ask an administrator of {org} for a permission set that allows MCP servers.").format(org=org.label)
-        return Refuse(why, fix, "mcp_not_permitted")
+        return Refuse(why.format(username=who), fix, "mcp_not_permitted", _(why).format(username=who))
     return None
 
 
@@ -119,7 +123,7 @@ def _refusal(found: NotAdmitted) -> Refuse:
         "ip_restricted": _("Connect from a trusted network, or ask an administrator about the app's IP Relaxation."),
     }
     fix = fixes.get(found.code, _("Ask an administrator about the app's session security level."))
-    return Refuse(found.why, fix, CODES.get(found.code, found.code))
+    return Refuse(found.why, fix, CODES.get(found.code, found.code), found.said())
 
 
 def next_step(asked: Asked, visitor: Visitor | None, authorization: Authorization | None, came: Arrival) -> Step:

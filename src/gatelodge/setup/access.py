@@ -15,6 +15,7 @@ from gatelodge.core.users import User
 from gatelodge.setup.apps import app_page
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
+from gatelodge.words import _
 
 A_PAGE = 50
 LONGEST_SHOWN = 120
@@ -62,21 +63,23 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
 def why_off(app: ExternalClientApp, rules: AppRules) -> str:
     """Why nobody can use the app, whoever they are; "" when that isn't so."""
     if not app.policies.is_enabled:
-        return "The app is disabled under Policies."
+        return _("The app is disabled under Policies.")
     if not app.settings.oauth_enabled:
-        return "OAuth is not enabled in the app's Settings."
+        return _("OAuth is not enabled in the app's Settings.")
     refused = admission.check_rules(rules, app.settings, app.policies)
-    return f"{refused.why[0].upper()}{refused.why[1:]}." if refused else ""
+    return refused.sentence() if refused else ""
 
 
 def rule(app: ExternalClientApp) -> str:
     """Who can use the app, in a sentence."""
-    who = "Active users"
+    asks_mcp = MCP_API in app.settings.scopes
     if app.policies.permitted_users == APPROVED:
-        who += " with one of the pre-authorized permission sets"
-    if MCP_API in app.settings.scopes:
-        who += f"{',' if app.policies.permitted_users == APPROVED else ''} whose permission sets allow MCP servers"
-    return f"{who}."
+        if asks_mcp:
+            return _(
+                "Active users with one of the pre-authorized permission sets, whose permission sets allow MCP servers."
+            )
+        return _("Active users with one of the pre-authorized permission sets.")
+    return _("Active users whose permission sets allow MCP servers.") if asks_mcp else _("Active users.")
 
 
 def through(app: ExternalClientApp, access: Access) -> list[str]:
@@ -91,13 +94,22 @@ def through(app: ExternalClientApp, access: Access) -> list[str]:
 async def _answer(visit: Visit, app: ExternalClientApp, username: str) -> Answer:
     user = await visit.site.store.read(users.find_by_username, visit.org.id, username)
     if user is None:
-        return Answer(can=False, sentence=f"No user of {visit.org.label} is called {username[:LONGEST_SHOWN]}.")
+        return Answer(
+            can=False,
+            sentence=_("No user of {label} is called {username}.").format(
+                label=visit.org.label, username=username[:LONGEST_SHOWN]
+            ),
+        )
     access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)
     if reasons := reasons_against(app, user, access, visit.org.app_rules):
-        return Answer(can=False, sentence=f"No, {user.username} can't use {app.settings.label}.", reasons=reasons)
+        return Answer(
+            can=False,
+            sentence=_("No, {username} can't use {label}.").format(username=user.username, label=app.settings.label),
+            reasons=reasons,
+        )
     return Answer(
         can=True,
-        sentence=f"Yes, {user.username} can use {app.settings.label}.",
+        sentence=_("Yes, {username} can use {label}.").format(username=user.username, label=app.settings.label),
         reasons=conditions(app.policies, visit.org.trusted_ranges),
         servers=await _servers(visit, app, user, access),
     )
@@ -117,8 +129,8 @@ async def _servers(visit: Visit, app: ExternalClientApp, user: User, access: Acc
 def reasons_against(app: ExternalClientApp, user: User, access: Access, rules: AppRules) -> tuple[str, ...]:
     """Each reason why this user can't use the app, as a sentence."""
     refusals = (admission.check_user(app.policies, access), admission.check_servers(app.settings.scopes, access))
-    found = ("The user is inactive." if not user.is_active else "", why_off(app, rules))
-    return (*filter(None, found), *(f"{each.why[0].upper()}{each.why[1:]}." for each in refusals if each))
+    found = (_("The user is inactive.") if not user.is_active else "", why_off(app, rules))
+    return (*filter(None, found), *(each.sentence() for each in refusals if each))
 
 
 def conditions(policies: Policies, org_ranges: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,7 +138,7 @@ def conditions(policies: Policies, org_ranges: tuple[str, ...]) -> tuple[str, ..
     found: list[str] = []
     ranges = (*policies.trusted_ranges, *org_ranges)
     if ranges and policies.ip_relaxation != RELAX:
-        found.append(f"From these addresses: {', '.join(ranges)}.")
+        found.append(_("From these addresses: {ranges}.").format(ranges=", ".join(ranges)))
     if policies.session_level == HIGH:
-        found.append("Signed in with a second factor or a passkey.")
+        found.append(_("Signed in with a second factor or a passkey."))
     return tuple(found)

@@ -19,7 +19,7 @@ async def change_state(visit: Visit, app: ExternalClientApp) -> Response:
     """Disable or enable the app, at once and on every node; the page that follows offers to take it back."""
     act = visit.field("act")
     if act not in ("disable", "enable"):
-        raise BadRequest(f"{act!r:.40} can't be done with an app")
+        raise BadRequest(_("{act!r:.40} can't be done with an app").format(act=act))
     try:
         await visit.site.store.run(
             propagation.change_app,

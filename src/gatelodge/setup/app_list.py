@@ -66,7 +66,7 @@ async def show(visit: Visit) -> Response:
         is_empty=not counts,
         states=WORDS,
         presets=presets.PRESETS,
-        distributions=DISTRIBUTIONS,
+        distributions=[(value, _(label)) for value, label in DISTRIBUTIONS],
         heads={sort: _head(label, sort, which) for sort, label in _labels().items()},
         tiles=_tiles(counts),
         lacks_server=bool(counts) and not servers,

@@ -26,7 +26,7 @@ async def change(visit: Visit, server: McpServer) -> Response:
     told: dict[str, Any] = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
     tools = [each.name for each in (await store.read(server_items.of_server, server)).of_kind(TOOL)]
     if tool and tool not in tools:
-        raise BadRequest(f"{server.name} has no tool {tool!r:.80}", 404)
+        raise BadRequest(_("{name} has no tool {tool!r:.80}").format(name=server.name, tool=tool), 404)
     if visit.field("act") == "remove":
         await store.run(approval_rules.remove, visit.org.id, server.id, tool, **told)
         return visit.go(f"/setup/mcp-servers/{server.name}/approval")

@@ -44,10 +44,10 @@ async def decide(visit: Visit) -> Response:
     """POST: yes or no, once."""
     asked, site = await _asked(visit), visit.site
     if not approvals.may_decide(asked, visit.session.user.id, visit.access):
-        raise BadRequest("this call is for somebody else to decide", 403)
+        raise BadRequest(_("this call is for somebody else to decide"), 403)
     answer = visit.field("answer")
     if answer not in ("approve", "decline"):
-        raise BadRequest(f"{answer!r:.40} is neither approve nor decline")
+        raise BadRequest(_("{answer!r:.40} is neither approve nor decline").format(answer=answer))
     was_decided = await site.store.run(
         approvals.decide,
         asked,
@@ -72,7 +72,7 @@ async def _asked(visit: Visit) -> Approval:
         or approvals.may_decide(asked, user_id, visit.access)
     ):
         return asked
-    raise BadRequest("there is no such call for you to look at", 404)
+    raise BadRequest(_("there is no such call for you to look at"), 404)
 
 
 async def _list(visit: Visit, template: str, title: str, user_id: str) -> Response:

@@ -18,6 +18,7 @@ from gatelodge.setup.app_form import checks_of, preset_of
 from gatelodge.setup.app_states import of_checks
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
+from gatelodge.words import _
 
 CODES = (
     "callback_urls",
@@ -39,7 +40,7 @@ def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) ->
     async def found(visit: Visit) -> Response:
         app = await visit.site.store.read(registry.find, visit.org.id, visit.request.path_params["app_id"])
         if app is None:
-            return visit.page("not_found.html", title="Not found", status=404)
+            return visit.page("not_found.html", title=_("Not found"), status=404)
         return await answer(visit, app)
 
     return found
@@ -89,7 +90,7 @@ async def _live_on(visit: Visit, app: ExternalClientApp) -> LiveOn:
     rather than be drawn with yesterday's news.
     """
     store, clock = visit.site.store, visit.site.clock
-    for _ in range(WAITS):
+    for _try in range(WAITS):
         live = await store.read(propagation.live_on, visit.org.id, app.consumer_key, clock.now_ms())
         if live.waits or live.live_nodes >= live.nodes:
             return live
@@ -101,9 +102,9 @@ def row_of(field: Field, value: Any) -> dict[str, Any]:
     """A field as a page shows it: its label, and what stands beside it, line by line."""
     lines = value or () if field.kind == "list" else (value,) if value else ()
     if field.kind == "choice":
-        lines = (dict(field.choices)[value],)
+        lines = (_(dict(field.choices)[value]),)
     if field.name == "scopes":
-        lines = tuple(f"{BY_NAME[name].label} ({name})" if name in BY_NAME else name for name in value)
+        lines = tuple(f"{_(BY_NAME[name].label)} ({name})" if name in BY_NAME else name for name in value)
     return {
         "label": field.label,
         "kind": field.kind,

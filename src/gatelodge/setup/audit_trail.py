@@ -52,7 +52,7 @@ async def change(visit: Visit) -> Response:
         case "rules":
             return await _rules(visit)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with the audit trail")
+            raise BadRequest(_("{other!r:.40} can't be done with the audit trail").format(other=other))
 
 
 async def _rules(visit: Visit) -> Response:

@@ -19,6 +19,7 @@ from gatelodge.setup.frame import Visit
 from gatelodge.web import forms, pages
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 PURPOSE = "connect-page"
 
@@ -50,7 +51,7 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
     """Make a link to the page for the app's users, replace it by another one, or switch it off."""
     act = visit.field("act")
     if act not in ("make", "replace", "off"):
-        raise BadRequest(f"{act!r:.40} can't be done with the page for users")
+        raise BadRequest(_("{act!r:.40} can't be done with the page for users").format(act=act))
     await visit.site.store.run(_set_link, app, act, visit.session.user.id, visit.site.clock.now_ms())
     return visit.go(f"/setup/apps/{app.id}/connect#share")
 

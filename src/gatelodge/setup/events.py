@@ -129,6 +129,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     details: list[Detail]
 
 
+PROGRAMS = {name: name for name in (mark("the command line"), mark("the node"), mark("the health probe"))}
+"""Who acts without being a user, as the audit names them."""
+
+
 async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
     """These events with the names of who and what they tell of."""
     names: dict[str, str] = {}
@@ -141,7 +145,7 @@ async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
             event=each,
             at=each.at // 1000,
             words=_(WORDS[each.tag]) if each.tag in WORDS else each.tag,
-            actor=names[each.actor] or _("nobody"),
+            actor=_(PROGRAMS.get(each.actor, "")) or names[each.actor] or _("nobody"),
             subject=names[each.subject],
             link=_link(each.subject) if names[each.subject] != each.subject else "",
             details=details(each, names),
@@ -176,20 +180,40 @@ def _link(record_id: str) -> str:
 
 LABELS = {field.name: field.label for field in (*SETTINGS, *POLICIES)}
 """What an app's fields are called on its own pages."""
+NAMES = {
+    "address": mark("address"),
+    "agent": mark("browser"),
+    "api_name": mark("API Name"),
+    "app": mark("app"),
+    "email": mark("e-mail"),
+    "is_active": mark("active"),
+    "kind": mark("kind"),
+    "label": mark("label"),
+    "level": mark("level"),
+    "methods": mark("ways"),
+    "name": mark("name"),
+    "permission_sets": mark("permission sets"),
+    "scopes": mark("scopes"),
+    "session": mark("session"),
+    "source": mark("source"),
+    "username": mark("username"),
+    "why": mark("why"),
+}
+"""What the remarks of other events are called; any other is called by its name in the audit."""
 
 
 def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
     """What an event tells, in order: changes and remarks; what it names by an id, by its name of ``names``."""
     made: list[Detail] = []
     for field, value in event.told().items():
-        name = LABELS.get(field, field) if event.kind == "app" else field
+        name = _((LABELS if event.kind == "app" else NAMES).get(field, field))
         if value in ("", None, [], {}):
             continue
         change = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
         if set(change) == {"from", "to"}:
             made.append(Detail(name=name, before=_text(change["from"]), after=_text(change["to"]), is_change=True))
         else:
-            made.append(Detail(name=name, after=_text(names[value] if _is_named(value) else value)))
+            made.append(Detail(name=name, after=_text(names.get(value, value) if isinstance(value, str) else value)))
     return made
 
 

@@ -30,11 +30,11 @@ async def show_list(visit: Visit) -> Response:
 async def change(visit: Visit) -> Response:
     """Remove one: nobody signs in by it any more, and the sessions of those who did end."""
     if visit.field("act") != "remove":
-        raise BadRequest(f"{visit.field('act')!r:.40} can't be done with identity providers")
+        raise BadRequest(_("{value!r:.40} can't be done with identity providers").format(value=visit.field("act")))
     name = visit.field("name")
     found = await visit.site.store.read(identity_providers.find, visit.org.id, name)
     if found is None:
-        raise BadRequest(f"this org has no identity provider {name!r:.60}", 404)
+        raise BadRequest(_("this org has no identity provider {name!r:.60}").format(name=name), 404)
     if visit.field("confirm").strip() != found.name:
         return await _list(visit, {name: _("Type the name {name} to remove it.").format(name=found.name)})
     actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
@@ -132,7 +132,10 @@ def _check_gives(visit: Visit, made: IdentityProvider, known: list[PermissionSet
     given = (*made.rules.permission_sets, *made.rules.mapping.values())
     system = tuple({each for one in known if one.api_name in given for each in one.system})
     if beyond := by.beyond(system):
-        raise Refused(f"You can't give what you may not do yourself: {', '.join(sorted(beyond))}.", "permission_sets")
+        raise Refused(
+            _("You can't give what you may not do yourself: {beyond}.").format(beyond=", ".join(sorted(beyond))),
+            "permission_sets",
+        )
     if made.rules.links_by_username and by.beyond(SYSTEM):
         raise Refused(
             _(

@@ -59,14 +59,14 @@ async def change(visit: Visit) -> Response:
     match visit.field("act"):
         case "end":
             if not await store.run(sessions.end_listed, org_id, visit.field("id"), actor=actor, now=now):
-                raise BadRequest("this org has no such session; it may have ended already", 404)
+                raise BadRequest(_("this org has no such session; it may have ended already"), 404)
         case "end-of-user":
             if await store.read(users.find, org_id, visit.field("user")) is None:
-                raise BadRequest("this org has no such user", 404)
+                raise BadRequest(_("this org has no such user"), 404)
             await store.run(ended_by_administrator, org_id, visit.field("user"), actor=actor, now=now)
         case "end-all":
             while await store.run(sessions.end_everybodys, org_id, but=visit.session.digest, actor=actor, now=now):
                 pass
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with sessions")
+            raise BadRequest(_("{other!r:.40} can't be done with sessions").format(other=other))
     return visit.go(PATH)

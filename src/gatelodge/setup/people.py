@@ -30,6 +30,7 @@ from gatelodge.web import moments
 from gatelodge.web.browser import SUCCESS
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 
 async def show(visit: Visit) -> Response:
@@ -42,7 +43,7 @@ async def change(visit: Visit) -> Response:
     user = await _user(visit)
     act = visit.field("act")
     if act not in ACTS:
-        raise BadRequest(f"{act!r:.40} can't be done with a user")
+        raise BadRequest(_("{act!r:.40} can't be done with a user").format(act=act))
     try:
         shown = await ACTS[act](visit, user)
     except Refused as refused:
@@ -74,7 +75,7 @@ async def _unassign(visit: Visit, user: User) -> Response | None:
 
 async def _deactivate(visit: Visit, user: User) -> Response | None:
     if user.id == visit.session.user.id:
-        raise BadRequest("you can't deactivate yourself; another administrator can")
+        raise BadRequest(_("you can't deactivate yourself; another administrator can"))
     by, now_ms = actor_of(visit), visit.site.clock.now_ms()
     await visit.site.store.run(administrators.deactivate, visit.org.id, user.id, by=by, now_ms=now_ms)
 
@@ -95,7 +96,7 @@ async def _end_session(visit: Visit, user: User) -> Response | None:
         one_ended_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not found:
-        raise BadRequest("this user has no such session; it may have ended already", 404)
+        raise BadRequest(_("this user has no such session; it may have ended already"), 404)
 
 
 async def _revoke(visit: Visit, user: User) -> Response | None:
@@ -104,7 +105,7 @@ async def _revoke(visit: Visit, user: User) -> Response | None:
         authorizations.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not ended:
-        raise BadRequest("this user lets no such app act; it may have ended already", 404)
+        raise BadRequest(_("this user lets no such app act; it may have ended already"), 404)
 
 
 async def _end_connection(visit: Visit, user: User) -> Response | None:
@@ -113,7 +114,7 @@ async def _end_connection(visit: Visit, user: User) -> Response | None:
         connections.end_by_administrator, visit.org.id, user.id, visit.field("id"), actor=actor, now=now
     )
     if not ended:
-        raise BadRequest("this user has no such connection; it may have ended already", 404)
+        raise BadRequest(_("this user has no such connection; it may have ended already"), 404)
 
 
 async def _remove_factors(visit: Visit, user: User) -> Response | None:
@@ -152,7 +153,9 @@ async def _check_may_do_no_more(visit: Visit, user: User) -> None:
     beyond = {permission for each in access.sets for permission in each.system if not visit.access.may(permission)}
     if beyond:
         raise BadRequest(
-            f"{user.username} may do more than you ({', '.join(sorted(beyond))}); another administrator can do this",
+            _("{username} may do more than you ({beyond}); another administrator can do this").format(
+                username=user.username, beyond=", ".join(sorted(beyond))
+            ),
             403,
         )
 
@@ -183,7 +186,7 @@ async def _user(visit: Visit) -> User:
     user_id = visit.request.path_params["user_id"]
     user = await visit.site.store.read(users.find, visit.org.id, user_id)
     if user is None:
-        raise BadRequest(f"this org has no user {user_id!r:.40}", 404)
+        raise BadRequest(_("this org has no user {user_id!r:.40}").format(user_id=user_id), 404)
     return user
 
 

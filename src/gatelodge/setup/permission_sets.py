@@ -106,7 +106,7 @@ async def change(visit: Visit) -> Response:
         case "delete":
             return await _delete(visit, found)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with a permission set")
+            raise BadRequest(_("{other!r:.40} can't be done with a permission set").format(other=other))
 
 
 async def _save(visit: Visit, before: PermissionSet, changed: PermissionSet, object_name: str = "") -> Response:
@@ -176,7 +176,7 @@ async def _found(visit: Visit) -> PermissionSet:
     name = visit.request.path_params["set_name"]
     found = await visit.site.store.read(permissions.find, visit.org.id, name)
     if found is None:
-        raise BadRequest(f"this org has no permission set {name!r:.90}", 404)
+        raise BadRequest(_("this org has no permission set {name!r:.90}").format(name=name), 404)
     return found
 
 

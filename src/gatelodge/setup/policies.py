@@ -19,8 +19,9 @@ from gatelodge.setup import reviewing
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.apps import app_page, row_of
 from gatelodge.setup.frame import LABELS, Visit
+from gatelodge.words import _, mark
 
-EVERY = {"mcp_servers": "Every active one", "mcp_tools": "Every tool that is on"}
+EVERY = {"mcp_servers": mark("Every active one"), "mcp_tools": mark("Every tool that is on")}
 """What stands for a list that was not chosen from."""
 WHICH = {"mcp_servers": "which_servers", "mcp_tools": "which_tools"}
 """The form's field that says whether such a list was chosen from."""
@@ -145,11 +146,18 @@ async def _offered(visit: Visit, values: dict[str, Any]) -> dict[str, list[tuple
     servers = await visit.site.store.read(mcp_servers.of_org, visit.org.id)
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     found = {
-        "mcp_servers": [(each.name, each.name if each.is_active else f"{each.name} (inactive)") for each in servers],
+        "mcp_servers": [
+            (each.name, each.name if each.is_active else _("{name} (inactive)").format(name=each.name))
+            for each in servers
+        ],
         "permission_sets": [(each.api_name, each.label) for each in sets],
     }
     for name, known in found.items():
-        known += [(each, f"{each} (not in this org)") for each in values[name] or () if each not in dict(known)]
+        known += [
+            (each, _("{each} (not in this org)").format(each=each))
+            for each in values[name] or ()
+            if each not in dict(known)
+        ]
     return found | {"default_mcp_server": found["mcp_servers"]}
 
 
@@ -162,7 +170,7 @@ async def _tools(visit: Visit, chosen: tuple[str, ...]) -> list[ToolsOf]:
     ]
     known = {box.value for group in groups for box in group.boxes}
     lost = [ToolBox(value, None) for value in chosen if value not in known]
-    return [group for group in (*groups, ToolsOf("Not in this org", lost)) if group.boxes]
+    return [group for group in (*groups, ToolsOf(_("Not in this org"), lost)) if group.boxes]
 
 
 def servers_with_items(org_id: str) -> Operation[tuple[list[McpServer], dict[str, Items]]]:
@@ -178,4 +186,4 @@ def _rows(section: str, values: Policies) -> list[dict[str, Any]]:
 
 def _row(field: Field, value: Any) -> dict[str, Any]:
     row = row_of(field, value)
-    return row | {"lines": (EVERY[field.name],), "is_code": False} if value is None else row
+    return row | {"lines": (_(EVERY[field.name]),), "is_code": False} if value is None else row

@@ -69,7 +69,7 @@ def differences(before: T, after: T, fields: Sequence[Field]) -> list[Difference
     for field in fields:
         ours, theirs = getattr(before, field.name), getattr(after, field.name)
         if ours != theirs:
-            found.append(Difference(field.name, field.label, _lines(field, ours), _lines(field, theirs)))
+            found.append(Difference(field.name, _(field.label), _lines(field, ours), _lines(field, theirs)))
     return found
 
 
@@ -84,7 +84,7 @@ def _lines(field: Field, value: Any) -> tuple[str, ...]:
     if field.kind == "flag":
         return (_("On") if value else _("Off"),)
     if field.kind == "choice":
-        return (dict(field.choices)[value],)
+        return (_(dict(field.choices)[value]),)
     if value is None:
         return (_("Every one"),)
     lines = value if field.kind == "list" else str(value).splitlines()

@@ -13,8 +13,8 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.permissions import MANAGE_APPS
 from gatelodge.core.sessions import VERIFIED_FOR
 from gatelodge.setup.frame import LABELS, Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.web.errors import BadRequest
+from gatelodge.words import _
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
                 _check_name(visit, app)
                 await visit.site.store.run(rotation.discard_staged, app, **_by(visit))
             case other:
-                raise BadRequest(f"{other!r:.40} can't be done with a consumer secret")
+                raise BadRequest(_("{other!r:.40} can't be done with a consumer secret").format(other=other))
     except Refused as refused:
         return await _page(visit, app, errors={refused.field or "secret": refused.message})
     return visit.go(f"/setup/apps/{app.id}/credentials")
@@ -57,8 +57,10 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
 async def _make(visit: Visit, app: ExternalClientApp) -> Fresh:
     if not settings.may_hold_a_secret(app.settings):
         raise Refused(
-            "This app is a public client: no option of its Settings demands a secret or has a use for one, so none was"
-            " made."
+            _(
+                "This app is a public client: no option of its Settings demands a secret or has a use for"
+                " one, so none was made."
+            )
         )
     made = secrets.new_consumer_secret()
     await visit.site.store.run(rotation.make_secret, app, secrets.digest(made), **_by(visit))
@@ -69,7 +71,7 @@ async def _stage(visit: Visit, app: ExternalClientApp) -> Fresh:
     now, made = visit.site.clock.now(), secrets.new_consumer_secret()
     pairs = await visit.site.store.read(credentials.of_app, visit.org.id, app.id, now)
     if not any(pair.secret_digest for pair in pairs):
-        raise Refused("This app has no secret yet, so there is no pair to replace. Make its first secret.")
+        raise Refused(_("This app has no secret yet, so there is no pair to replace. Make its first secret."))
     staged = Credential(
         client_id=secrets.new_consumer_key(),
         org_id=visit.org.id,
@@ -86,9 +88,11 @@ async def _stage(visit: Visit, app: ExternalClientApp) -> Fresh:
 def _check_name(visit: Visit, app: ExternalClientApp) -> None:
     """What stops a pair from working asks for the app's name first."""
     typed, name = visit.field("confirm").strip(), app.settings.api_name
+    if not typed:
+        raise Refused(_("Type the API Name of this app, {name}. Nothing was changed.").format(name=name), "confirm")
     if typed != name:
-        said = f"{typed!r:.80} is not" if typed else "Type"
-        raise Refused(f"{said} the API Name of this app, {name}. Nothing was changed.", "confirm")
+        said = _("{typed!r:.80} is not the API Name of this app, {name}. Nothing was changed.")
+        raise Refused(said.format(typed=typed, name=name), "confirm")
 
 
 def _by(visit: Visit) -> dict[str, Any]:
@@ -102,7 +106,7 @@ async def _page(
     pairs = await visit.site.store.read(credentials.of_app, visit.org.id, app.id, now)
     return visit.page(
         "credentials.html",
-        title="Consumer Key and Secret",
+        title=_("Consumer Key and Secret"),
         status=422 if errors else 200,
         app=app,
         fresh=fresh,
@@ -111,7 +115,7 @@ async def _page(
         can_edit=visit.access.may(MANAGE_APPS),
         needed=LABELS[MANAGE_APPS],
         is_verified=visit.session.is_verified(now),
-        verified_until=in_words(visit.session.verified_at + VERIFIED_FOR),
+        verified_until=visit.session.verified_at + VERIFIED_FOR,
         demands=settings.demanding_a_secret(app.settings),
         may_hold=settings.may_hold_a_secret(app.settings),
         has_keys=bool(app.settings.public_keys),
@@ -125,8 +129,8 @@ def _row(pair: Credential) -> dict[str, object]:
     return {
         "client_id": pair.client_id,
         "has_secret": bool(pair.secret_digest),
-        "made": in_words(pair.made_at),
+        "made": pair.made_at,
         "made_by": pair.made_by,
-        "used": in_words(pair.last_used_at) if pair.last_used_at else "",
-        "until": in_words(pair.expires_at) if pair.expires_at else "",
+        "used": pair.last_used_at,
+        "until": pair.expires_at,
     }

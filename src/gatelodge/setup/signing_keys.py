@@ -25,9 +25,13 @@ async def change(visit: Visit) -> Response:
     """Publish a fresh key: it signs once no copy of the keys can lack it, or at once."""
     act, algorithm = visit.field("act"), visit.field("algorithm") or visit.org.signing_algorithm
     if act not in ("plan", "rotate-now"):
-        raise BadRequest(f"{act!r:.40} can't be done with keys")
+        raise BadRequest(_("{act!r:.40} can't be done with keys").format(act=act))
     if algorithm not in ALGORITHMS:
-        raise BadRequest(f"{algorithm!r:.40} is not one of {', '.join(ALGORITHMS)}")
+        raise BadRequest(
+            _("{algorithm!r:.40} is not one of {algorithms}").format(
+                algorithm=algorithm, algorithms=", ".join(ALGORITHMS)
+            )
+        )
     actor = visit.session.user.id
     try:
         _fresh = await rotate(visit.site, visit.org, algorithm, is_at_once=act == "rotate-now", actor=actor)

@@ -12,7 +12,6 @@ from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.sessions import VERIFIED_FOR
 from gatelodge.core.upstream_secrets import CLIENT_SECRET, HEADER, UpstreamSecret
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.setup.servers.listing import server_page
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.upstream_oauth import clients
@@ -46,11 +45,11 @@ async def change(visit: Visit, server: McpServer) -> Response:
                 )  # fmt: skip
                 await site.store.run(upstream_secrets.keep, made, actor=actor, now_ms=now_ms)
             case "remove":
-                _ = await site.store.run(
+                _removed = await site.store.run(
                     upstream_secrets.remove, visit.org.id, server.id, kind, actor=actor, now_ms=now_ms
                 )
             case other:
-                raise BadRequest(f"{other!r:.40} can't be done with a credential")
+                raise BadRequest(_("{other!r:.40} can't be done with a credential").format(other=other))
     except Refused as refused:
         return await _page(visit, server, errors={kind: refused.message})
     await site.live.catch_up()
@@ -72,7 +71,7 @@ async def _page(visit: Visit, server: McpServer, *, errors: dict[str, str] | Non
         status=422 if errors else 200,
         errors=errors or {},
         is_verified=session.is_verified(now),
-        verified_until=in_words(session.verified_at + VERIFIED_FOR),
+        verified_until=session.verified_at + VERIFIED_FOR,
         given=_given(server),
         rows=[_row(server, kind, kept.get(kind)) for kind in kinds],
         callback_url=clients.callback_url(visit.org, server) if server.terms.credential == "user_grant" else "",
@@ -109,6 +108,6 @@ def _row(server: McpServer, kind: str, kept: UpstreamSecret | None) -> dict[str,
         "help": helps[kind],
         "is_needed": kind in NEEDED[server.terms.credential],
         "last_four": kept.last_four if kept else "",
-        "made": in_words(kept.made_at) if kept else "",
+        "made": kept.made_at if kept else 0,
         "made_by": kept.made_by if kept else "",
     }

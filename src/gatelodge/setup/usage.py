@@ -66,9 +66,9 @@ async def change(visit: Visit, app: ExternalClientApp) -> Response:
         case "block" | "unblock":
             return await _set_enabled(visit, app, is_enabled=visit.field("act") == "unblock")
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with an app's usage")
+            raise BadRequest(_("{other!r:.40} can't be done with an app's usage").format(other=other))
     if not ended:
-        raise BadRequest("there is no such connection; it may have ended already", 404)
+        raise BadRequest(_("there is no such connection; it may have ended already"), 404)
     return _back(visit, app)
 
 

@@ -9,7 +9,8 @@ from gatelodge.core.operation import Change, Deferred, Operation, Repeated, Row,
 
 ADVANCE_FEED = Statement("UPDATE feed SET seq = seq + 1 WHERE id = 1 RETURNING seq", {})
 INSERT_CHANGE = "INSERT INTO changes (seq, position, org_id, kind, key) VALUES (:seq, :position, :org_id, :kind, :key)"
-BIGINT = range(-(2**63), 2**63)
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+"""Of a BIGINT. Not a range: whether it holds a number of a class of its own (HTTPStatus) is found out by counting."""
 
 
 def check_values(values: dict[str, Value]) -> None:
@@ -26,7 +27,7 @@ def check_values(values: dict[str, Value]) -> None:
                     value.encode()
                 except UnicodeEncodeError:
                     raise ValueError(f"the value {name!r} contains half a surrogate pair") from None
-        elif isinstance(value, int) and value not in BIGINT:
+        elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
             raise ValueError(f"the value {name!r} is larger than a BIGINT")
 
 
@@ -38,7 +39,7 @@ def check_rows(rows: list[dict[str, Value]]) -> None:
     values = [value for row in rows for value in row.values()]
     texts = "".join([value for value in values if isinstance(value, str)])
     numbers = [value for value in values if isinstance(value, int)]
-    if not texts.isascii() or "\x00" in texts or (numbers and (min(numbers) < BIGINT[0] or max(numbers) > BIGINT[-1])):
+    if not texts.isascii() or "\x00" in texts or (numbers and (min(numbers) < SMALLEST or max(numbers) > LARGEST)):
         for row in rows:
             check_values(row)
 

@@ -8,6 +8,7 @@ from gatelodge.core import audit, calls, chains, tokens
 from gatelodge.core.chains import Check, Head
 from gatelodge.core.orgs import Org
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 PURGED = {chains.AUDIT: "audit:events:purge", chains.CALLS: "calls:records:purge"}
 SIGNED_TYPE = "gatelodge-heads+jwt"
@@ -109,43 +110,67 @@ async def _verify(site: Site, org: Org, name: str, kept: KeptHeads | None) -> Ve
 async def _look_behind(site: Site, org: Org, walk: Check, head: Head) -> None:
     """Rows beyond the head were added by nobody of ours; those that came during the walk have moved the head."""
     beyond = Check(walk.name, head.seq, head.hash)
-    _ = await site.store.read(OWNERS[walk.name], beyond, org.id)
+    _found = await site.store.read(OWNERS[walk.name], beyond, org.id)
     now = await site.store.read(chains.find, org.id, walk.name)
     if beyond.seq > (now.seq if now else 0):
-        walk.found(f"rows after row {head.seq} of the {walk.name}, its head, were added")
+        walk.found(_("rows after row {seq} of the {name}, its head, were added").format(seq=head.seq, name=walk.name))
 
 
 async def _look_at_the_beginning(site: Site, org: Org, walk: Check, head: Head) -> None:
     if not head.first_hash:
         if head.first_seq and walk.name == chains.CALLS:
-            walk.found(f"the calls begin after row {head.first_seq}, and nothing says that the rows before were purged")
+            walk.found(
+                _("the calls begin after row {first_seq}, and nothing says that the rows before were purged").format(
+                    first_seq=head.first_seq
+                )
+            )
         return
     told = await site.store.read(audit.newest, org.id, PURGED[walk.name], walk.name)
     said = told.told() if told else {}
     if (said.get("through"), said.get("hash")) != (head.first_seq, head.first_hash):
         walk.found(
-            f"the {walk.name} begins after row {head.first_seq}, and the audit knows of no purge up to there: the"
-            " beginning was cut off"
+            _(
+                "the {name} begins after row {first_seq}, and the audit knows of no purge up to there: the"
+                " beginning was cut off"
+            ).format(name=walk.name, first_seq=head.first_seq)
         )
 
 
 def _look_at_the_seal(site: Site, walk: Check, head: Head) -> None:
     if head.sealed_seq > head.seq:
-        walk.found(f"row {head.sealed_seq} of the {walk.name} was sealed, and its head is row {head.seq}: it was cut")
+        walk.found(
+            _("row {sealed_seq} of the {name} was sealed, and its head is row {seq}: it was cut").format(
+                sealed_seq=head.sealed_seq, name=walk.name, seq=head.seq
+            )
+        )
     elif head.sealed_seq > head.first_seq and not chains.is_sealed(
         site.ring, head.org_id, head.name, head.sealed_seq, walk.seen[head.sealed_seq], head.seal
     ):
-        walk.found(f"row {head.sealed_seq} of the {walk.name} isn't the one that was sealed: all up to it may be false")
+        walk.found(
+            _("row {sealed_seq} of the {name} isn't the one that was sealed: all up to it may be false").format(
+                sealed_seq=head.sealed_seq, name=walk.name
+            )
+        )
 
 
 def _look_at(site: Site, walk: Check, head: Head, exported: KeptHead) -> None:
     """The exported head must be ours, and still stand in the chain."""
     if not chains.is_sealed(site.ring, head.org_id, head.name, exported.seq, exported.hash, exported.seal):
-        walk.found(f"the exported head of the {walk.name} wasn't made by this deployment, or was changed")
+        walk.found(
+            _("the exported head of the {name} wasn't made by this deployment, or was changed").format(name=walk.name)
+        )
     elif exported.seq > head.seq:
-        walk.found(f"row {exported.seq} of the {walk.name} was exported, and its head is row {head.seq}: it was cut")
+        walk.found(
+            _("row {seq} of the {name} was exported, and its head is row {seq2}: it was cut").format(
+                seq=exported.seq, name=walk.name, seq2=head.seq
+            )
+        )
     elif exported.seq > head.first_seq and walk.seen[exported.seq] != exported.hash:
-        walk.found(f"row {exported.seq} of the {walk.name} isn't the one that was exported: all up to it may be false")
+        walk.found(
+            _("row {seq} of the {name} isn't the one that was exported: all up to it may be false").format(
+                seq=exported.seq, name=walk.name
+            )
+        )
 
 
 def _empty(org_id: str, name: str) -> Head:

@@ -9,7 +9,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.second_factors import PURPOSE, SKEW, STEP
 from gatelodge.web import browser, devices
 from gatelodge.web.site import Site
-from gatelodge.words import _, ngettext
+from gatelodge.words import _, mark, ngettext
 
 CODE = re.compile(r"[0-9]{6}")
 RECOVERY_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -72,7 +72,7 @@ async def try_code(site: Site, org: Org, request: Request, user_id: str, code: s
     if wait := await site.store.run(sign_in_failures.begin, org.id, budgets, site.clock.now_ms()):
         return too_many(wait)
     if not await _is_right(site, org, user_id, code):
-        await browser.note_failure(site, org, request, user_id, "wrong code of the second factor")
+        await browser.note_failure(site, org, request, user_id, mark("wrong code of the second factor"))
         return _("This code isn't right, or it was used before. Type the one that is shown now.")
     await site.store.run(sign_in_failures.forgive, org.id, budgets)
     return ""

@@ -27,7 +27,7 @@ async def read_form(
     if content_type != FORM:
         raise BadRequest(
             _("the body must be {form}, not {Type!s:.80}").format(
-                form=FORM, Type=content_type or "without a Content-Type"
+                form=FORM, Type=content_type or _("without a Content-Type")
             ),
             415,
         )

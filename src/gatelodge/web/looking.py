@@ -28,14 +28,16 @@ PROBE = "the health probe"
 """Whom the audit names for what a look by the clock brought."""
 
 
-async def look(site: Site, org: Org, server: McpServer, *, actor: str, reader: User | None = None) -> ReadIn:
+async def look(
+    site: Site, org: Org, server: McpServer, *, actor: str, reader: User | None = None, document: str = ""
+) -> ReadIn:
     """Read what an upstream offers now, hold back what has changed, and note how it is. ``reader`` is whose credential
-    is used where each user has their own. Raises ``NotRead``.
+    is used where each user has their own, ``document`` a REST API's own, where it isn't to be fetched. Raises ``NotRead``.
     """
     began = time.monotonic()
     catalogue, why, lacking = Catalogue(offered=()), "", None
     try:
-        catalogue = await site.read_catalogue(org, server, reader)
+        catalogue = await site.read_catalogue(org, server, reader, document)
     except LacksCredential as error:
         lacking = error
     except NotRead as error:

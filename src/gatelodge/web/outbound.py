@@ -93,13 +93,15 @@ class Outbound:
         headers: dict[str, str] | None = None,
         body: bytes = b"",
         allows_private: bool = False,
+        most_bytes: int = MOST_BYTES,
     ) -> Fetched:
         """The answer to one request. ``allows_private``: an administrator named this place and said that it stands in
         a private network or on this machine; only then may a loopback address be asked by http. Raises ``NotFetched``.
         """
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._fetch(url, method, headers or {}, body, allows_private=allows_private)
+                place = await place_of(url, allows_private=allows_private, resolve=self._resolve)
+                return await self._fetch(url, place, method, headers or {}, body, most_bytes)
         except TimeoutError:
             raise NotFetched(f"{_shown(url)} did not answer within {self._seconds:g} seconds") from None
 
@@ -115,11 +117,10 @@ class Outbound:
         return (await place_of(url, allows_private=allows_private, resolve=self._resolve)).addresses
 
     async def _fetch(
-        self, url: str, method: str, headers: dict[str, str], body: bytes, *, allows_private: bool
+        self, url: str, place: Place, method: str, headers: dict[str, str], body: bytes, most_bytes: int
     ) -> Fetched:
         import httpx2  # noqa: PLC0415 - after readiness alone
 
-        place = await place_of(url, allows_private=allows_private, resolve=self._resolve)
         tls = self.tls if place.parts.scheme == "https" else False
         refusal = ""
         for address in place.addresses:
@@ -138,7 +139,9 @@ class Outbound:
                     extensions={"sni_hostname": place.host},
                 )
                 try:
-                    return await _answer(await client.send(request, stream=True, follow_redirects=False), url)
+                    return await _answer(
+                        await client.send(request, stream=True, follow_redirects=False), url, most_bytes
+                    )
                 except httpx2.ConnectError as error:
                     refusal = str(error)
                 except httpx2.HTTPError as error:
@@ -195,7 +198,7 @@ def _literal(host: str) -> list[str]:
         return []
 
 
-async def _answer(response, url: str) -> Fetched:  # noqa: ANN001 - httpx2's own type, imported on use
+async def _answer(response, url: str, most_bytes: int) -> Fetched:  # noqa: ANN001 - httpx2's own type, imported on use
     try:
         if 300 <= response.status_code < 400:  # noqa: PLR2004 - a redirect leads where nobody checked
             raise NotFetched(f"{_shown(url)} redirects, and redirects are not followed")
@@ -204,8 +207,8 @@ async def _answer(response, url: str) -> Fetched:  # noqa: ANN001 - httpx2's own
         chunks, size = [], 0
         async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > MOST_BYTES:
-                raise NotFetched(f"{_shown(url)} answered with more than {MOST_BYTES} bytes")
+            if size > most_bytes:
+                raise NotFetched(f"{_shown(url)} answered with more than {most_bytes} bytes")
             chunks.append(chunk)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Fetched(status=response.status_code, headers=headers, body=b"".join(chunks))

@@ -100,7 +100,8 @@ class Dispatcher:
             allowed = (*place, "HEAD") if "GET" in place else tuple(place)
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = dict(names)
-        words.speak(words.language_of(request.headers.get("accept-language", "")))
+        wanted = words.language_of(request.headers.get("accept-language", ""))
+        words.speak(wanted if route.is_page else words.ENGLISH)  # programs are answered in English
         try:
             if not route.refuses_unreadable:
                 check_readable(request.scope["query_string"])

@@ -72,7 +72,8 @@ async def try_password(site: Site, org: Org, request: Request, username: str, pa
         await site.store.run(sign_in_failures.take_back_all, org.id, budgets)
         raise
     if found is None or not is_right:
-        why = "unknown username" if found is None else "wrong password" if found.is_active else "the user is inactive"
+        tried = mark("wrong password") if found and found.is_active else mark("the user is inactive")
+        why = tried if found else mark("unknown username")
         await browser.note_failure(site, org, request, found.user_id if found else "", why)
         return Tried(why=_(NOT_RIGHT))
     await site.store.run(sign_in_failures.forgive, org.id, budgets)

@@ -25,8 +25,15 @@ from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls
 from gatelodge.web.token_cache import TokenCache
 
-ReadCatalogue = Callable[[Org, McpServer, User | None], Awaitable[Catalogue]]
-"""Reads what a server offers now, to this user where each has a credential of their own. Raises ``NotRead``."""
+
+class ReadCatalogue(Protocol):
+    """Reads what a server offers now."""
+
+    async def __call__(self, org: Org, server: McpServer, reader: User | None, document: str = "") -> Catalogue:
+        """All of it, to this user where each has a credential of their own. ``document`` is a REST API's own, where it
+        isn't to be fetched. Raises ``NotRead``.
+        """
+        ...
 
 
 class CheckDatabase(Protocol):

@@ -33,10 +33,10 @@ class Gate:
     def url(self) -> str:
         return self.house.config.public_url
 
-    def register(self, url: str, name: str = "upstream", **terms: Any) -> McpServer:
+    def register(self, url: str, name: str = "upstream", kind: str = "upstream", **terms: Any) -> McpServer:
         """An upstream, active, of which nobody has read what it offers."""
         made = McpServer(
-            id=secrets.new_id(MCP_SERVER), org_id=self.house.org.id, name=name, label="The org's words", kind="upstream",
+            id=secrets.new_id(MCP_SERVER), org_id=self.house.org.id, name=name, label="The org's words", kind=kind,
             source=url, is_active=False, terms=Terms(allows_private=True, **terms),
         )  # fmt: skip
         told = {"actor": ACTOR, "now_ms": self.house.site.clock.now_ms()}
@@ -98,11 +98,11 @@ async def _set(made: Any) -> None:
 
 
 @contextlib.contextmanager
-def standing(furnished: Path, data: Path) -> Iterator[Gate]:
+def standing(furnished: Path, data: Path, **options: Any) -> Iterator[Gate]:
     """A copy of a house that was started before, at a port of its own."""
     port = free_port()
     shutil.copytree(furnished, data)
-    made = House(data, public_url=f"http://localhost:{port}")
+    made = House(data, public_url=f"http://localhost:{port}", **options)
     made.moved_from = furnished
     with made as house, listening(house, house.app, port):
         yield Gate(house, port)

@@ -9,7 +9,6 @@ from gatelodge.core import addresses
 from gatelodge.core.apps.policies import (
     APPROVED,
     HIGH,
-    LABELS,
     LEVELS,
     RELAX,
     RELAX_REFRESH,
@@ -21,36 +20,67 @@ from gatelodge.core.apps.settings import Settings
 from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access, PermissionSet
 from gatelodge.core.scopes import MCP_API
-
-BLOCKED = "app blocked: the External Client App Settings of this org allow no"
+from gatelodge.words import _, mark
 
 
 class NotAdmitted(msgspec.Struct, frozen=True):
-    """Why not: ``code`` is the original's word for it, ``why`` a sentence. ``can_step_up``: a second factor helps."""
+    """Why not: ``code`` is the original's word for it, ``reason`` a sentence with places for ``values``.
+    ``can_step_up``: a second factor helps.
+    """
 
     code: str
-    why: str
+    reason: str
+    values: dict[str, str] = {}
     can_step_up: bool = False
+
+    @property
+    def why(self) -> str:
+        """The reason as the wire tells it."""
+        return self.reason.format(**self.values)
+
+    def said(self) -> str:
+        """The reason in the reader's language."""
+        return _(self.reason).format(**self.values)
+
+    def sentence(self) -> str:
+        """The same as a sentence that stands alone."""
+        said = self.said()
+        return f"{said[0].upper()}{said[1:]}."
 
 
 def check_user(policies: Policies, access: Access) -> NotAdmitted | None:
     """Permitted Users: everybody, or those whom an administrator approved by permission set."""
     if policies.permitted_users != APPROVED or access.has_any(policies.permission_sets):
         return None
-    sets = ", ".join(policies.permission_sets) or "none is named yet"
+    if not policies.permission_sets:
+        return NotAdmitted(
+            "invalid_app_access",
+            mark(
+                "user is not admin approved to access this app: it is for users with one of the permission sets: none is"
+                " named yet"
+            ),
+        )
     return NotAdmitted(
         "invalid_app_access",
-        f"user is not admin approved to access this app: it is for users with one of the permission sets: {sets}",
+        mark("user is not admin approved to access this app: it is for users with one of the permission sets: {sets}"),
+        {"sets": ", ".join(policies.permission_sets)},
     )
 
 
 def check_rules(rules: AppRules, settings: Settings, policies: Policies) -> NotAdmitted | None:
     """What the org decided for all of its apps (External Client App Settings)."""
     if not rules.allows_opaque_tokens and not settings.jwt_access_tokens:
-        return NotAdmitted("app_blocked", f"{BLOCKED} apps with opaque access tokens")
+        return NotAdmitted(
+            "app_blocked",
+            mark("app blocked: the External Client App Settings of this org allow no apps with opaque access tokens"),
+        )
     if rules.only_approved_users and policies.permitted_users != APPROVED:
         return NotAdmitted(
-            "app_blocked", f"{BLOCKED} apps that every user may authorize, only those for approved users"
+            "app_blocked",
+            mark(
+                "app blocked: the External Client App Settings of this org allow no apps that every user may authorize,"
+                " only those for approved users"
+            ),
         )
     return None
 
@@ -59,7 +89,7 @@ def check_servers(scopes: tuple[str, ...], access: Access) -> NotAdmitted | None
     """A token that is to open MCP servers is for users whose permission sets allow them."""
     if MCP_API not in scopes or access.may(USE_MCP_SERVERS):
         return None
-    return NotAdmitted("mcp_not_permitted", "the user has no permission set that allows MCP servers")
+    return NotAdmitted("mcp_not_permitted", mark("the user has no permission set that allows MCP servers"))
 
 
 def groups(policies: Policies, scopes: tuple[str, ...], known: list[PermissionSet]) -> tuple[tuple[str, ...], ...]:
@@ -88,7 +118,8 @@ def check_address(
         return None
     return NotAdmitted(
         "ip_restricted",
-        f"ip restricted: {address} lies in none of the trusted ranges of the app and the org",
+        mark("ip restricted: {address} lies in none of the trusted ranges of the app and the org"),
+        {"address": address},
         can_step_up=policies.ip_relaxation == RELAX_SECOND_FACTOR,
     )
 
@@ -99,7 +130,9 @@ def check_run_as(settings: Settings, policies: Policies, username: str) -> NotAd
     if is_on and username.lower() == policies.run_as.lower():
         return None
     return NotAdmitted(
-        "oauth_flow_disabled", f"an administrator ended the Client Credentials Flow of this app as {username}"
+        "oauth_flow_disabled",
+        mark("an administrator ended the Client Credentials Flow of this app as {username}"),
+        {"username": username},
     )
 
 
@@ -109,6 +142,7 @@ def check_level(policies: Policies, level: str) -> NotAdmitted | None:
         return None
     return NotAdmitted(
         "invalid_session_level",
-        f"{LABELS['session_level']}: {policies.session_level}, and this session is {level}",
+        mark("Session security level required: {wanted}, and this session is {level}"),
+        {"wanted": policies.session_level, "level": level},
         can_step_up=policies.below_level == STEP_UP,
     )

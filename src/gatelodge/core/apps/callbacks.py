@@ -149,7 +149,7 @@ def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None
     return None
 
 
-SLIPS = ("a slash at the end", "upper and lower case", "the scheme")
+SLIPS = (mark("a slash at the end"), mark("upper and lower case"), mark("the scheme"))
 TWINS = (("http://localhost", "http://127.0.0.1"), ("http://127.0.0.1", "http://localhost"))
 
 
@@ -161,12 +161,16 @@ def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
         return ""
     for each in known:
         if (difference := _difference(each, url)) in SLIPS:
-            return f"A known client uses {each}; what differs is {difference}."
+            return _("A known client uses {each}; what differs is {difference}.").format(
+                each=each, difference=_(difference)
+            )
     for host, twin in TWINS:
         if is_loopback(url) and url.startswith(host):
             other = twin + url[len(host) :]
             if not any(matches(each, other) for each in registered):
-                return f"Stands for {host[7:]} alone: a client that returns to {other} is refused."
+                return _("Stands for {host} alone: a client that returns to {other} is refused.").format(
+                    host=host[7:], other=other
+                )
     return ""
 
 

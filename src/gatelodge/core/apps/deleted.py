@@ -8,6 +8,7 @@ from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.credentials import Credential
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, execute, many, one, remove_some
+from gatelodge.words import _
 
 KEPT_FOR = 30 * 86_400
 """Seconds that a deleted app can be restored."""
@@ -45,7 +46,7 @@ def delete(app: ExternalClientApp, *, actor: str, now_ms: int) -> Operation[None
     """
     pairs = yield from credentials.take_all(app.org_id, app.id)
     if not (yield from registry.remove(app.org_id, app.id, app.revision)):
-        raise Refused("This app was changed or deleted by someone else since you opened it. Nothing was deleted.")
+        raise Refused(_("This app was changed or deleted by someone else since you opened it. Nothing was deleted."))
     yield from execute(
         "INSERT INTO deleted_apps (id, org_id, api_name_key, document, deleted_by, deleted_at)"
         " VALUES (:id, :org_id, :api_name_key, :document, :actor, :now)",
@@ -79,7 +80,7 @@ def restore(gone: Deleted, *, actor: str, now_ms: int) -> Operation[ExternalClie
         id=gone.app.id,
     )
     if taken is None:
-        raise Refused("This app is not among the deleted ones: it was restored already, or its 30 days are over.")
+        raise Refused(_("This app is not among the deleted ones: it was restored already, or its 30 days are over."))
     # A link that was sent round before is not good again by itself.
     kept = msgspec.structs.replace(taken.app, revision=taken.app.revision + 1, page_link=-abs(taken.app.page_link))
     restored = yield from registry.create(kept)

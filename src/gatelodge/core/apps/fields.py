@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from gatelodge.core.errors import Refused
+from gatelodge.words import _
 
 Kind = Literal["text", "long", "choice", "flag", "list", "number"]
 
@@ -69,16 +70,21 @@ def from_text(field: Field, texts: tuple[str, ...]) -> Any:
     match field.kind:
         case "flag":
             if text.lower() not in ON | OFF:
-                raise Refused(f"{field.label} is {text!r:.60}; it must be on or off.", field.name)
+                raise Refused(
+                    _("{label} is {text!r:.60}; it must be on or off.").format(label=_(field.label), text=text),
+                    field.name,
+                )
             return text.lower() in ON
         case "number":
             if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
-                raise Refused(f"{text!r:.60} is not a whole number.", field.name)
+                raise Refused(_("{text!r:.60} is not a whole number.").format(text=text), field.name)
             return int(text)
         case "choice":
             if text not in dict(field.choices):
-                allowed = ", ".join(value for value, _ in field.choices)
-                raise Refused(f"{text!r:.60} is not one of: {allowed}.", field.name)
+                allowed = ", ".join(value for value, _label in field.choices)
+                raise Refused(
+                    _("{text!r:.60} is not one of: {allowed}.").format(text=text, allowed=allowed), field.name
+                )
             return text
         case _:
             return text

@@ -8,6 +8,7 @@ import msgspec
 from gatelodge.core import addresses
 from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.errors import Invalid
+from gatelodge.words import _
 
 APP = "App Policies"
 OAUTH = "OAuth Policies"
@@ -249,18 +250,24 @@ def _server_problems(policies: Policies, known: Known) -> dict[str, str]:
     found: dict[str, str] = {}
     unknown = [name for name in policies.mcp_servers or () if name not in known.servers]
     if unknown:
-        found["mcp_servers"] = f"{', '.join(unknown)}: no such MCP server; this org has {', '.join(known.servers)}."
+        found["mcp_servers"] = _("{unknown}: no such MCP server; this org has {servers}.").format(
+            unknown=", ".join(unknown), servers=", ".join(known.servers)
+        )
     allowed = policies.mcp_servers if policies.mcp_servers is not None else known.servers
     if policies.default_mcp_server and policies.default_mcp_server not in allowed:
-        found["default_mcp_server"] = (
-            f"{policies.default_mcp_server} is not among the servers this app may use: {', '.join(allowed) or 'none'}."
-        )
+        found["default_mcp_server"] = _(
+            "{default_mcp_server} is not among the servers this app may use: {allowed}."
+        ).format(default_mcp_server=policies.default_mcp_server, allowed=", ".join(allowed) or _("none"))
     if lost := [name for name in policies.mcp_tools or () if name not in known.tools]:
-        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        more = _(" and {n} more").format(n=len(lost) - MOST_NAMED) if len(lost) > MOST_NAMED else ""
         listed = ", ".join(f"{name:.100}" for name in lost[:MOST_NAMED])
-        found["mcp_tools"] = f"{listed}{more}: no such tool; write server/tool as MCP Servers lists them."
+        found["mcp_tools"] = _("{listed}{more}: no such tool; write server/tool as MCP Servers lists them.").format(
+            listed=listed, more=more
+        )
     if not 0 <= policies.mcp_calls_per_minute <= MOST_CALLS:
-        found["mcp_calls_per_minute"] = f"{policies.mcp_calls_per_minute} is not allowed: choose 0 to {MOST_CALLS}."
+        found["mcp_calls_per_minute"] = _("{mcp_calls_per_minute} is not allowed: choose 0 to {most_calls}.").format(
+            mcp_calls_per_minute=policies.mcp_calls_per_minute, most_calls=MOST_CALLS
+        )
     return found
 
 
@@ -268,26 +275,29 @@ def _people_problems(policies: Policies, known: Known) -> dict[str, str]:
     found: dict[str, str] = {}
     unknown = [name for name in policies.permission_sets if name not in known.permission_sets]
     if unknown:
-        found["permission_sets"] = (
-            f"{', '.join(unknown)}: no such permission set; this org has {', '.join(known.permission_sets)}."
+        found["permission_sets"] = _("{unknown}: no such permission set; this org has {permission_sets}.").format(
+            unknown=", ".join(unknown), permission_sets=", ".join(known.permission_sets)
         )
     if policies.client_credentials and not policies.run_as:
-        found["run_as"] = "Enable Client Credentials Flow needs a Run As user: enter a username."
+        found["run_as"] = _("Enable Client Credentials Flow needs a Run As user: enter a username.")
     elif policies.run_as and not known.run_as_exists:
-        found["run_as"] = f"{policies.run_as!r} is not an active user of this org."
+        found["run_as"] = _("{run_as!r} is not an active user of this org.").format(run_as=policies.run_as)
     return found
 
 
 def _time_problems(policies: Policies) -> dict[str, str]:
     found: dict[str, str] = {}
     if not 1 <= policies.access_token_minutes <= LONGEST_ACCESS:
-        found["access_token_minutes"] = (
-            f"{policies.access_token_minutes} minutes are not allowed: choose 1 to {LONGEST_ACCESS}."
-        )
+        found["access_token_minutes"] = _(
+            "{access_token_minutes} minutes are not allowed: choose 1 to {longest_access}."
+        ).format(access_token_minutes=policies.access_token_minutes, longest_access=LONGEST_ACCESS)
     if policies.refresh_token_policy in (AFTER, IF_UNUSED) and not HOUR <= policies.refresh_seconds <= LONGEST_REFRESH:
-        found["refresh_token_period"] = (
-            f"{policies.refresh_token_period} {policies.refresh_token_unit.lower()} are not allowed: choose one hour to"
-            f" {LONGEST_REFRESH // 86_400} days."
+        found["refresh_token_period"] = _(
+            "{refresh_token_period} {refresh_token_unit} are not allowed: choose one hour to {n} days."
+        ).format(
+            refresh_token_period=policies.refresh_token_period,
+            refresh_token_unit=policies.refresh_token_unit.lower(),
+            n=LONGEST_REFRESH // 86400,
         )
     return found
 
@@ -295,14 +305,18 @@ def _time_problems(policies: Policies) -> dict[str, str]:
 def _attribute_problem(policies: Policies) -> str:
     named = attributes(policies)
     if len(named) != len(policies.custom_attributes) or len(named) > MOST_ATTRIBUTES:
-        return f"Each attribute has a key of its own, and there are at most {MOST_ATTRIBUTES}."
+        return _("Each attribute has a key of its own, and there are at most {most_attributes}.").format(
+            most_attributes=MOST_ATTRIBUTES
+        )
     for key, source in named.items():
         if not ATTRIBUTE_KEY.fullmatch(key):
-            return (
-                f"{key!r:.80} is not an attribute's key: use letters, digits and underscores, beginning with a letter."
-            )
+            return _(
+                "{key!r:.80} is not an attribute's key: use letters, digits and underscores, beginning with a letter."
+            ).format(key=key)
         if source not in SOURCES:
-            return f"{source!r:.80} is not a source; choose from {', '.join(SOURCES)}."
+            return _("{source!r:.80} is not a source; choose from {sources}.").format(
+                source=source, sources=", ".join(SOURCES)
+            )
     return ""
 
 

@@ -6,6 +6,7 @@ from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.policies import APPROVED, AT_ONCE, Policies
 from gatelodge.core.apps.settings import FIELDS, LABELS, Settings
 from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
+from gatelodge.words import _
 
 TWO_SWITCHES = (("client_credentials_flow", "client_credentials"), ("token_exchange_flow", "token_exchange"))
 """Flows that both Settings and Policies must enable."""
@@ -59,21 +60,21 @@ def _about_oauth(settings: Settings) -> tuple[Check, ...]:
     has_way_back = bool(settings.callback_urls) and not any(map(callbacks.problem, settings.callback_urls))
     return (
         Check(
-            met="OAuth is enabled",
-            unmet="OAuth is off: no client can sign anybody in",
-            fix="Select Enable OAuth.",
+            met=_("OAuth is enabled"),
+            unmet=_("OAuth is off: no client can sign anybody in"),
+            fix=_("Select Enable OAuth."),
             is_met=settings.oauth_enabled,
         ),
         Check(
-            met="There is a callback URL",
-            unmet="There is no callback URL that can be used",
-            fix="Pick a client, or enter its callback URL.",
+            met=_("There is a callback URL"),
+            unmet=_("There is no callback URL that can be used"),
+            fix=_("Pick a client, or enter its callback URL."),
             is_met=has_way_back,
         ),
         Check(
-            met="Scopes include mcp_api and refresh_token",
-            unmet="Scopes lack mcp_api or refresh_token",
-            fix="Move both to Selected OAuth Scopes.",
+            met=_("Scopes include mcp_api and refresh_token"),
+            unmet=_("Scopes lack mcp_api or refresh_token"),
+            fix=_("Move both to Selected OAuth Scopes."),
             is_met={MCP_API, REFRESH_TOKEN} <= set(settings.scopes),
         ),
     )
@@ -81,23 +82,24 @@ def _about_oauth(settings: Settings) -> tuple[Check, ...]:
 
 def _about_security(settings: Settings) -> tuple[Check, ...]:
     demands = settings.require_secret_for_web_server_flow or settings.require_secret_for_refresh_token_flow
+    jwt = LABELS["jwt_access_tokens"]
     return (
         Check(
-            met="JWT access tokens are on",
-            unmet="JWT access tokens are off: MCP servers will refuse this app's tokens",
-            fix=f"Select {LABELS['jwt_access_tokens']}.",
+            met=_("JWT access tokens are on"),
+            unmet=_("JWT access tokens are off: MCP servers will refuse this app's tokens"),
+            fix=_("Select {field}.").format(field=_(jwt)),
             is_met=settings.jwt_access_tokens,
         ),
         Check(
-            met="PKCE is required",
-            unmet="PKCE is not required: a client that leaves it out is let in",
-            fix="Select Require PKCE. Every MCP client uses it.",
+            met=_("PKCE is required"),
+            unmet=_("PKCE is not required: a client that leaves it out is let in"),
+            fix=_("Select Require PKCE. Every MCP client uses it."),
             is_met=settings.require_pkce,
         ),
         Check(
-            met="No secret is required",
-            unmet="A secret is required: MCP clients hold no secret",
-            fix="Deselect the two Require Secret options, unless your client has a place for a secret.",
+            met=_("No secret is required"),
+            unmet=_("A secret is required: MCP clients hold no secret"),
+            fix=_("Deselect the two Require Secret options, unless your client has a place for a secret."),
             is_met=not demands,
         ),
     )
@@ -107,31 +109,33 @@ def _about_policies(policies: Policies, active_servers: tuple[str, ...]) -> tupl
     allowed = [name for name in active_servers if policies.mcp_servers is None or name in policies.mcp_servers]
     found: tuple[Check, ...] = (
         Check(
-            met="At least one MCP server is active",
-            unmet="No MCP server is active for this app",
-            fix="Activate one under MCP Servers, and allow it in Policies.",
+            met=_("At least one MCP server is active"),
+            unmet=_("No MCP server is active for this app"),
+            fix=_("Activate one under MCP Servers, and allow it in Policies."),
             is_met=bool(allowed),
         ),
         Check(
-            met="The app is enabled",
-            unmet="The app is disabled: its tokens are refused",
-            fix="Select Enable this app under Policies.",
+            met=_("The app is enabled"),
+            unmet=_("The app is disabled: its tokens are refused"),
+            fix=_("Select Enable this app under Policies."),
             is_met=policies.is_enabled,
         ),
     )
     if policies.permitted_users == APPROVED and not policies.permission_sets:
         nobody = Check(
             met="",
-            unmet="No permission set is pre-authorized: nobody may use the app",
-            fix="Select one under Policies, or let all users self-authorize.",
+            unmet=_("No permission set is pre-authorized: nobody may use the app"),
+            fix=_("Select one under Policies, or let all users self-authorize."),
             is_met=False,
         )
         found = (*found, nobody)
     if policies.refresh_token_policy == AT_ONCE:
         again = Check(
             met="",
-            unmet=f"Refresh tokens expire immediately: users sign in again every {policies.access_token_minutes} minutes",
-            fix="Choose another Refresh Token Policy, unless that is meant.",
+            unmet=_(
+                "Refresh tokens expire immediately: users sign in again every {access_token_minutes} minutes"
+            ).format(access_token_minutes=policies.access_token_minutes),
+            fix=_("Choose another Refresh Token Policy, unless that is meant."),
             is_met=False,
             is_needed=False,
         )
@@ -142,12 +146,12 @@ def _about_policies(policies: Policies, active_servers: tuple[str, ...]) -> tupl
 def _unsafe_options(settings: Settings) -> tuple[Check, ...]:
     selected = [field for field in FIELDS if field.unsafe and getattr(settings, field.name)]
     if not selected:
-        return (Check(met="No unsafe option is selected", unmet="", fix="", is_met=True),)
+        return (Check(met=_("No unsafe option is selected"), unmet="", fix="", is_met=True),)
     return tuple(
         Check(
             met="",
-            unmet=f"{field.label} is unsafe",
-            fix=f"{field.unsafe} Deselect it, unless this app is no MCP client.",
+            unmet=_("{label} is unsafe").format(label=_(field.label)),
+            fix=_("{unsafe} Deselect it, unless this app is no MCP client.").format(unsafe=_(field.unsafe)),
             is_met=False,
             is_needed=False,
         )
@@ -161,12 +165,14 @@ def _one_sided_flows(settings: Settings, policies: Policies) -> tuple[Check, ...
     for setting, policy in TWO_SWITCHES:
         developer, administrator = getattr(settings, setting), getattr(policies, policy)
         if developer != administrator:
-            on, off = ("Settings", "Policies") if developer else ("Policies", "Settings")
+            on, off = (_("Settings"), _("Policies")) if developer else (_("Policies"), _("Settings"))
             found.append(
                 Check(
                     met="",
-                    unmet=f"{LABELS[setting]} is on in {on} alone, so the flow is refused",
-                    fix=f"Select it in {off} too, or deselect it in {on}.",
+                    unmet=_("{field} is on in {on} alone, so the flow is refused").format(
+                        field=_(LABELS[setting]), on=on
+                    ),
+                    fix=_("Select it in {off} too, or deselect it in {on}.").format(off=off, on=on),
                     is_met=False,
                     is_needed=False,
                 )

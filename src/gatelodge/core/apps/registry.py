@@ -11,6 +11,7 @@ from gatelodge.core.apps.policies import Policies
 from gatelodge.core.apps.settings import Settings
 from gatelodge.core.errors import Refused
 from gatelodge.core.operation import Operation, Value, execute, many, one, text
+from gatelodge.words import _
 
 INDEX_RULES = 1
 """Which rules ``state`` and the words of an app were last made by. Another number has every app indexed anew."""
@@ -88,7 +89,12 @@ def create(made: ExternalClientApp) -> Operation[ExternalClientApp]:
         **_indexed(made.settings, made.policies),
     )
     if stored is None:
-        raise Refused(f"The API Name {made.settings.api_name!r} is taken in this org; choose another.", "api_name")
+        raise Refused(
+            _("The API Name {api_name!r} is taken in this org; choose another.").format(
+                api_name=made.settings.api_name
+            ),
+            "api_name",
+        )
     yield from words.index(made.org_id, made.id, made.settings)
     return stored
 
@@ -252,7 +258,7 @@ def save(
         revision=revision,
     )
     if saved is None:
-        raise Refused("This app was changed by someone else since you opened it. Reload to see their version.")
+        raise Refused(_("This app was changed by someone else since you opened it. Reload to see their version."))
     yield from words.index(org_id, app_id, settings)
     return saved
 
@@ -276,7 +282,7 @@ def advance(org_id: str, app_id: str) -> Operation[ExternalClientApp]:
         app_id=app_id,
     )
     if advanced is None:
-        raise Refused("This app is gone.")
+        raise Refused(_("This app is gone."))
     return advanced
 
 

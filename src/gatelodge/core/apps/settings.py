@@ -13,6 +13,7 @@ from gatelodge.core.apps import callbacks
 from gatelodge.core.apps.fields import fields_of, option
 from gatelodge.core.errors import Invalid
 from gatelodge.core.scopes import MCP_API
+from gatelodge.words import _
 
 BASIC = "Basic Information"
 API = "API (Enable OAuth Settings)"
@@ -234,51 +235,61 @@ def _basic_problems(settings: Settings) -> dict[str, str]:
     for name, longest in (("label", LONGEST_NAME), ("api_name", LONGEST_NAME), ("contact_email", LONGEST_NAME)):
         value: str = getattr(settings, name)
         if not value:
-            found[name] = f"{LABELS[name]} is required."
+            found[name] = _("{field} is required.").format(field=_(LABELS[name]))
         elif len(value) > longest:
-            found[name] = f"{LABELS[name]} has {len(value)} characters; at most {longest} are allowed."
+            found[name] = _("{field} has {n} characters; at most {longest} are allowed.").format(
+                field=_(LABELS[name]), n=len(value), longest=longest
+            )
     for name in ("description", "info_url", "logo_url", "icon_url", "contact_phone"):
         if len(getattr(settings, name)) > LONGEST_TEXT:
-            found[name] = (
-                f"{LABELS[name]} has {len(getattr(settings, name))} characters; at most {LONGEST_TEXT} are allowed."
+            found[name] = _("{field} has {n} characters; at most {longest_text} are allowed.").format(
+                field=_(LABELS[name]), n=len(getattr(settings, name)), longest_text=LONGEST_TEXT
             )
     for name in ("label", "description", "contact_email"):
         if name not in found and not getattr(settings, name).replace("\n", " ").replace("\r", " ").isprintable():
-            found[name] = f"{LABELS[name]} contains a control or formatting character; type it again as plain text."
+            found[name] = _("{field} contains a control or formatting character; type it again as plain text.").format(
+                field=_(LABELS[name])
+            )
     if "api_name" not in found and not API_NAME_SHAPE.fullmatch(settings.api_name):
-        found["api_name"] = (
-            f"{settings.api_name!r} is not an API Name: use letters, digits and single underscores, beginning with"
-            f" a letter and not ending with an underscore, for example {api_name_from(settings.label) or 'My_App'!r}."
-        )
+        found["api_name"] = _(
+            "{api_name!r} is not an API Name: use letters, digits and single underscores, beginning with"
+            " a letter and not ending with an underscore, for example {value!r}."
+        ).format(api_name=settings.api_name, value=api_name_from(settings.label) or "My_App")
     if "contact_email" not in found and not EMAIL_SHAPE.fullmatch(settings.contact_email):
-        found["contact_email"] = f"{settings.contact_email!r} is not an e-mail address, for example you@example.com."
+        found["contact_email"] = _("{contact_email!r} is not an e-mail address, for example you@example.com.").format(
+            contact_email=settings.contact_email
+        )
     if "contact_phone" not in found and settings.contact_phone and not PHONE_SHAPE.fullmatch(settings.contact_phone):
-        found["contact_phone"] = f"{settings.contact_phone!r} is not a phone number, for example +353 1 234 5678."
+        found["contact_phone"] = _("{contact_phone!r} is not a phone number, for example +353 1 234 5678.").format(
+            contact_phone=settings.contact_phone
+        )
     for name in ("info_url", "logo_url", "icon_url"):
         url: str = getattr(settings, name)
         if name not in found and url and not callbacks.is_https(url):
-            found[name] = f"{url!r} is not an https URL, for example https://example.com/about."
+            found[name] = _("{url!r} is not an https URL, for example https://example.com/about.").format(url=url)
     return found
 
 
 def _oauth_problems(settings: Settings, custom: scope_words.Custom) -> dict[str, str]:
     found: dict[str, str] = {}
     if not settings.callback_urls:
-        found["callback_urls"] = "Enter at least one Callback URL, or pick a client above to have it filled in."
+        found["callback_urls"] = _("Enter at least one Callback URL, or pick a client above to have it filled in.")
     problems = [problem for url in settings.callback_urls if (problem := callbacks.problem(url))]
     if problems:
         found["callback_urls"] = "\n".join(problems)
     total = sum(map(len, settings.callback_urls))
     if total > MOST_CALLBACK_CHARACTERS:
-        found["callback_urls"] = (
-            f"The callback URLs have {total} characters together; at most {MOST_CALLBACK_CHARACTERS} are allowed."
-        )
+        found["callback_urls"] = _(
+            "The callback URLs have {total} characters together; at most {most_callback_characters} are allowed."
+        ).format(total=total, most_callback_characters=MOST_CALLBACK_CHARACTERS)
     known = scope_words.known(custom)
     unknown = [scope for scope in settings.scopes if scope not in known]
     if not settings.scopes:
-        found["scopes"] = "Select at least one OAuth scope: MCP clients need mcp_api and refresh_token."
+        found["scopes"] = _("Select at least one OAuth scope: MCP clients need mcp_api and refresh_token.")
     elif unknown:
-        found["scopes"] = f"{', '.join(unknown)}: no such OAuth scope; choose from {', '.join(known)}."
+        found["scopes"] = _("{unknown}: no such OAuth scope; choose from {known}.").format(
+            unknown=", ".join(unknown), known=", ".join(known)
+        )
     for url in settings.logout_urls:
         if problem := callbacks.problem(url):
             found["logout_urls"] = problem
@@ -290,26 +301,26 @@ def _security_problems(settings: Settings) -> dict[str, str]:
     found: dict[str, str] = {}
     if not settings.require_pkce and not settings.require_secret_for_web_server_flow:
         # RFC 9700 §2.1.1: a public client's code is protected by nothing but PKCE.
-        found["require_pkce"] = (
+        found["require_pkce"] = _(
             "An app without a secret must require PKCE; select this option, or Require Secret for Web Server Flow."
         )
     if not settings.refresh_token_rotation and not settings.require_secret_for_refresh_token_flow:
         # RFC 9700 §2.2.2: a public client's refresh token is rotated or bound to its sender.
-        found["refresh_token_rotation"] = (
-            "An app that refreshes without a secret must rotate its refresh tokens; select this option, or Require"
-            " Secret for Refresh Token Flow."
+        found["refresh_token_rotation"] = _(
+            "An app that refreshes without a secret must rotate its refresh tokens; select this option,"
+            " or Require Secret for Refresh Token Flow."
         )
     if MCP_API in settings.scopes:
         for name in ("access_token_parameter", "code_credentials_flow"):
             if getattr(settings, name):
-                found[name] = (
-                    f"{LABELS[name]} can't stand beside the scope mcp_api: {UNSAFE[name]} Deselect one of the two."
+                found[name] = _("{field} can't stand beside the scope mcp_api: {why} Deselect one of the two.").format(
+                    field=_(LABELS[name]), why=_(UNSAFE[name])
                 )
     problem = public_keys.problem(settings.public_keys) if settings.public_keys else ""
     if problem:
         found["public_keys"] = problem
     elif settings.jwt_bearer_flow and not settings.public_keys:
-        found["public_keys"] = (
+        found["public_keys"] = _(
             "Enable JWT Bearer Flow needs a certificate or JWK Set to check the app's statements with."
         )
     return found

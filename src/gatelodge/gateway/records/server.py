@@ -10,14 +10,13 @@ import msgspec
 import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from starlette.types import Receive, Scope, Send
 
 from gatelodge import __version__
 from gatelodge.core import secrets
 from gatelodge.core.errors import Unavailable
-from gatelodge.core.permitting import Verdict
+from gatelodge.gateway import serving
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records import prompts
 from gatelodge.gateway.records.desk import Desk
@@ -26,15 +25,12 @@ from gatelodge.gateway.records.mapping import Mapping
 from gatelodge.gateway.records.sources import Source
 from gatelodge.gateway.records.tool import Tool
 from gatelodge.gateway.records.variants import ALL, READS, VARIANTS
-from gatelodge.gateway.writing_down import NOTED, Noted
+from gatelodge.gateway.writing_down import Noted
 
 log = structlog.get_logger()
-CALLER = "gatelodge.caller"
 SECONDS = 5.0
 """How long one call may take."""
 THREADS = 4
-LARGEST_BODY = 1024 * 1024
-"""Bytes of a request, counted before anything parses it."""
 RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
 """Where a tool's answer holds records."""
 INSTRUCTIONS = (
@@ -75,71 +71,45 @@ class RecordsServer:
             on_list_prompts=self._list_prompts if self._prompts else None,
             on_get_prompt=self._get_prompt if self._prompts else None,
         )
-        # Host, Origin and tokens are checked before a request comes here.
-        self._manager = StreamableHTTPSessionManager(
-            server, json_response=True, stateless=True, max_request_body_size=LARGEST_BODY
-        )
+        self._serving = serving.Serving(server, "records-server")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
-        self._running: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
-        self._under_way, self._is_quiet = 0, asyncio.Event()
-        self._is_quiet.set()
 
     async def start(self) -> None:
         """Make the sample when it is missing, and begin to answer."""
         await asyncio.to_thread(self.desk.make_sample)
-        ready = asyncio.Event()
-        self._running = asyncio.create_task(self._run(ready), name="records-server")
-        await ready.wait()
-
-    async def _run(self, ready: asyncio.Event) -> None:
-        """The library's task group must be left by the task that entered it."""
-        async with self._manager.run():
-            ready.set()
-            await self._stopping.wait()
+        await self._serving.start()
 
     async def stop(self) -> None:
         """End what is under way and close the database."""
-        self._stopping.set()
-        if self._running is not None:
-            await self._running
+        await self._serving.stop()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self.desk.close()
 
     async def retire(self) -> None:
         """Stop once nothing is under way."""
-        await self._is_quiet.wait()
+        await self._serving.quiet()
         await self.stop()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> Noted:
         """Answer one HTTP request of a caller who has passed every check, and say what its record should hold."""
-        noted: Noted = scope.get(NOTED) or Noted()
-        self._under_way += 1
-        self._is_quiet.clear()
-        try:
-            await self._manager.handle_request({**scope, CALLER: caller, NOTED: noted}, receive, send)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._is_quiet.set()
-        return noted
+        return await self._serving.serve(scope, receive, send, caller)
 
     async def _list_tools(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        permitted = _caller(context).permitted
+        permitted = serving.caller_of(context).permitted
         listed = [described(tool) for name, tool in self._tools.items() if permitted.tool(name).is_allowed]
         return types.ListToolsResult(tools=listed)
 
     async def _call_tool(
         self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        caller, noted = _caller(context), _noted(context)
+        caller, noted = serving.caller_of(context), serving.noted_of(context)
         tool = self._tools.get(params.name)
         if tool is None:
             noted.outcome = "refused"
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name:.80}")
-        _check(caller.permitted.tool(tool.name), noted)
+        serving.check(caller.permitted.tool(tool.name), noted)
         query = ""
         try:
             arguments = tool.read(dict(params.arguments or {}))
@@ -167,19 +137,19 @@ class RecordsServer:
     async def _list_prompts(
         self, context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListPromptsResult:
-        permitted = _caller(context).permitted
+        permitted = serving.caller_of(context).permitted
         listed = [each.described() for name, each in self._prompts.items() if permitted.prompt(name).is_allowed]
         return types.ListPromptsResult(prompts=listed)
 
     async def _get_prompt(
         self, context: ServerRequestContext[Any], params: types.GetPromptRequestParams
     ) -> types.GetPromptResult:
-        caller, noted = _caller(context), _noted(context)
+        caller, noted = serving.caller_of(context), serving.noted_of(context)
         prompt = self._prompts.get(params.name)
         if prompt is None:
             noted.outcome = "refused"
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name:.80}")
-        _check(caller.permitted.prompt(prompt.name), noted)
+        serving.check(caller.permitted.prompt(prompt.name), noted)
         try:
             return prompt.filled(params.arguments or {})
         except ValueError as error:
@@ -190,26 +160,6 @@ class RecordsServer:
         """For the library's check of ``Mcp-Param-*`` headers: without it every call would list all tools first."""
         tool = self._tools.get(name)
         return tool.schema() if tool else None
-
-
-def _caller(context: ServerRequestContext[Any]) -> Caller:
-    assert context.request is not None  # the Streamable HTTP transport always has one
-    return context.request.scope[CALLER]
-
-
-def _noted(context: ServerRequestContext[Any]) -> Noted:
-    assert context.request is not None
-    return context.request.scope[NOTED]
-
-
-def _check(verdict: Verdict, noted: Noted) -> None:
-    """Listing and calling ask one function. Raises ``MCPError`` for what isn't allowed."""
-    if not verdict.is_allowed:
-        noted.outcome = "refused"
-        raise MCPError(types.INVALID_PARAMS, verdict.why)
-    if verdict.missing_scopes:
-        noted.outcome = "needs_scope"
-        raise MCPError(types.INVALID_REQUEST, f"this call needs the scopes {' '.join(verdict.missing_scopes)}")
 
 
 def described(tool: Tool) -> types.Tool:

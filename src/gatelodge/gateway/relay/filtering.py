@@ -37,6 +37,17 @@ def check_asked(permitted: Permitted, found: Inbound) -> None:
         _narrow(permitted, found)
 
 
+def may_go_on(permitted: Permitted, found: Inbound) -> bool:
+    """Whether a request that is under way would still be let through."""
+    if found.method not in words.ASKED:
+        return True
+    try:
+        check_asked(permitted, found)
+    except Refused:
+        return False
+    return True
+
+
 def check_parameters(permitted: Permitted, found: Inbound, headers: Mapping[bytes, bytes]) -> None:
     """Raises ``Refused`` when a header of a tool's parameter says something else than the call does."""
     if found.method == words.CALL:

@@ -4,23 +4,16 @@ A message is kept as spans of the bytes that came. What goes on is put together 
 sent twice, or spelled with escapes, can't mean one thing here and another behind us.
 """
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import Raw
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from gatelodge.gateway import bounds
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.header_values import decoded
 
-LARGEST_BODY = 1024 * 1024
-"""Bytes of a request, counted before anything parses it."""
-DEEPEST = 128
-"""How far JSON may be nested."""
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 NULL = Raw(b"null")
 Spans = dict[str, Raw]
@@ -80,53 +73,17 @@ def error(id: Raw, code: int, message: str, data: object = None) -> bytes:
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """The body of a request. Raises ``Refused`` (413) when it is too large, before it has come whole, and
-    ``ClientDisconnect``.
-    """
-    announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and len(announced) < 20 and int(announced) > LARGEST_BODY:  # noqa: PLR2004 - digits of 64 bits
-        raise _too_large()
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > LARGEST_BODY:
-            raise _too_large()
-        return body
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > LARGEST_BODY:
-            raise _too_large()
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
-
-
-def _too_large() -> Refused:
-    return Refused(413, words.INVALID_REQUEST, f"a request may have {LARGEST_BODY} bytes at most")
-
-
-def check_depth(body: bytes) -> None:
-    """Raises ``Refused`` when the JSON is nested too deeply to be given to a parser. Strings are cut out, then pairs of
-    brackets from the inside, once for each level that is allowed.
-    """
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return
-    brackets = STRING.sub(b"", body).translate(None, NO_BRACKET)
-    for _ in range(DEEPEST):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not brackets:
-            return
-    raise Refused(400, words.PARSE_ERROR, f"Parse error: JSON may be nested {DEEPEST} deep at most")
+    """The body of a request. Raises ``Refused`` (413) when it is too large, and ``ClientDisconnect``."""
+    try:
+        return await bounds.read(headers, receive)
+    except bounds.TooLarge:
+        raise Refused(413, words.INVALID_REQUEST, bounds.TOO_LARGE) from None
 
 
 def parse(body: bytes, headers: Mapping[bytes, bytes]) -> Inbound:
     """The message in a body, not yet held against its revision. Raises ``Refused``."""
-    check_depth(body)
+    if bounds.is_too_deep(body):
+        raise Refused(400, words.PARSE_ERROR, bounds.TOO_DEEP)
     version = headers.get(b"mcp-protocol-version", b"").decode("latin-1")
     found = Inbound(is_modern=bool(version) and version not in words.LEGACY, version=version, top={})
     try:
@@ -167,6 +124,10 @@ def _fill(found: Inbound) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         why = "params and params._meta must be objects, and what a request is about a string"
         raise Refused(400 if found.is_modern else 200, words.INVALID_PARAMS, why, id=found.id) from None
+    # Members of ``params`` and ``_meta`` themselves are put together from what was read; what is inside them passes as it is.
+    inside = [*(value for name, value in found.params.items() if name != "_meta"), *found.meta.values()]
+    if not all(bounds.has_one_meaning(value) for value in map(bytes, inside)):
+        raise Refused(400 if found.is_modern else 200, words.INVALID_PARAMS, bounds.TWICE, id=found.id)
 
 
 def check_modern(found: Inbound, headers: Mapping[bytes, bytes], sent: list[tuple[bytes, bytes]]) -> None:

@@ -17,7 +17,6 @@ from gatelodge.gateway.relay.exchange import WATCH_AFTER, Done, Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused
 from gatelodge.gateway.relay.sessions import Session, Sessions, State, owner_of
 from gatelodge.gateway.relay.upstream import Credential, Failed, Line, Upstream
-from gatelodge.web.outbound import Outbound
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
@@ -34,8 +33,8 @@ First = Callable[[Caller, Inbound], Awaitable[ASGIApp | None]]
 class Relay:
     """Holds the lines to upstreams, the sessions, and every exchange that is under way."""
 
-    def __init__(self, ring: KeyRing, outbound: Outbound, now: Callable[[], float]) -> None:
-        self._outbound, self._now = outbound, now
+    def __init__(self, ring: KeyRing, make_line: Callable[[Upstream], Line], now: Callable[[], float]) -> None:
+        self._make_line, self._now = make_line, now
         self._lines: dict[str, Line] = {}
         clock = asyncio.get_running_loop().time
         self.sessions = Sessions(ring, clock, now)
@@ -73,7 +72,7 @@ class Relay:
         if line is None or line.upstream != upstream:
             if line is not None:
                 self.later(_close_after(line, line.upstream.terms.call_seconds))
-            line = self._lines[upstream.server_id] = Line(upstream, self._outbound)
+            line = self._lines[upstream.server_id] = self._make_line(upstream)
         return line
 
     async def catalogue(self, upstream: Upstream, given: Mapping[str, str]) -> Catalogue:
@@ -92,6 +91,8 @@ class Relay:
             caller = await renewed(exchange.caller)
             if caller is None:
                 exchange.end("what it stood on has ended")
+            elif not filtering.may_go_on(caller.permitted, exchange.inbound):
+                exchange.end("what was called may not be used any more")
             else:
                 exchange.caller = caller
         await self._held.look_again(renewed)

@@ -38,7 +38,9 @@ Credential = Callable[[Caller, Given | None], Awaitable[Given]]
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """An MCP server of somebody's. ``instructions`` are the org's own words about it; what it says itself isn't told."""
+    """An MCP server of somebody's. ``instructions`` are the org's own words about it; what it says itself isn't told.
+    ``command`` are the words of a local command, which has no URL.
+    """
 
     url: str
     terms: Terms
@@ -46,6 +48,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     org_id: str
     server_id: str
     instructions: str = ""
+    command: tuple[str, ...] = ()
 
 
 class Failed(Exception):
@@ -75,14 +78,41 @@ class Eras(msgspec.Struct):
 
 
 class Line:
-    """The connections to one upstream. ``eras`` is what was learned about it."""
+    """The way to one upstream, whatever it is reached by. ``eras`` is what was learned about it."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.eras = Eras(*{"auto": (None, None), "modern": (True, False), "legacy": (False, True)}[upstream.terms.era])
+        self.asking = asyncio.Lock()
+
+    async def close(self) -> None:
+        """End every connection."""
+        raise NotImplementedError
+
+    async def send(
+        self,
+        method: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        *,
+        is_stream: bool = False,
+        waits: bool = False,
+    ) -> aiohttp.ClientResponse:
+        """Send one request, once. The head of the answer has come; its body is the caller's to read, and to release.
+        ``is_stream``: it takes none of the connections of calls; with it, or if it ``waits``, silence is no failure.
+
+        Raises ``Failed``.
+        """
+        raise NotImplementedError
+
+
+class HttpLine(Line):
+    """The connections to one upstream."""
 
     def __init__(self, upstream: Upstream, outbound: Outbound) -> None:
+        super().__init__(upstream)
         terms = upstream.terms
-        self.upstream = upstream
         self._url = URL(upstream.url)
-        self.eras = Eras(*{"auto": (None, None), "modern": (True, False), "legacy": (False, True)}[terms.era])
-        self.asking = asyncio.Lock()
         self._outbound = outbound
         self._breaker = Breaker()
         self._under_way = 0
@@ -132,12 +162,9 @@ class Line:
         *,
         is_stream: bool = False,
         waits: bool = False,
+        url: URL | None = None,
     ) -> aiohttp.ClientResponse:
-        """Send one request, once. The head of the answer has come; its body is the caller's to read, and to release.
-        ``is_stream``: it takes none of the connections of calls; with it, or if it ``waits``, silence is no failure.
-
-        Raises ``Failed``.
-        """
+        """Send one request over HTTP; ``url``: another one at the same host, as it is written. Raises ``Failed``."""
         terms, clock = self.upstream.terms, asyncio.get_running_loop().time
         self._check_room(clock(), is_stream=is_stream)
         self._under_way += 1
@@ -147,7 +174,7 @@ class Line:
             times = self._stream_times if is_stream or waits else self._call_times
             async with asyncio.timeout(terms.connect_seconds * 2 + terms.first_byte_seconds):
                 answer = await session.request(
-                    method, self._url, headers=headers, data=body, allow_redirects=False, timeout=times
+                    method, url or self._url, headers=headers, data=body, allow_redirects=False, timeout=times
                 )
         except (TimeoutError, aiohttp.ClientError, NotFetched, OSError, ValueError) as error:
             self._breaker.failed(clock())

@@ -11,7 +11,6 @@ from gatelodge.core.errors import Refused
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.upstream_grants import Grant
 from gatelodge.setup.frame import Visit
-from gatelodge.setup.moments import in_words
 from gatelodge.web import forms
 from gatelodge.web.addresses import client_address
 from gatelodge.web.errors import BadRequest
@@ -93,7 +92,9 @@ async def _server(visit: Visit) -> McpServer:
     server = live.server if live else None
     is_theirs = server is not None and (not server.permission_sets or visit.access.has_any(server.permission_sets))
     if server is None or not is_theirs or server.terms.credential != "user_grant":
-        raise BadRequest(f"this org has no MCP server {name!r:.60} at which you could connect an account", 404)
+        raise BadRequest(
+            _("this org has no MCP server {name!r:.60} at which you could connect an account").format(name=name), 404
+        )
     return server
 
 
@@ -131,6 +132,6 @@ def _page(
         form_action=(f"{parts.scheme}://{parts.netloc}",) if way else (),
         to=parts.netloc,
         scopes=way.issuer.scope.split() if way else (),
-        held={"since": in_words(held.created_at), "scopes": held.scope.split()} if held else None,
+        held={"since": held.created_at, "scopes": held.scope.split()} if held else None,
         **context,
     )

@@ -185,12 +185,12 @@ def _decided(visit: Visit, n: int, row: str, items: Items) -> Decision | None:
     try:
         kind, name, digest = msgspec.json.decode(row, type=tuple[str, str, str])
     except msgspec.MsgspecError:
-        raise BadRequest("a row of the list can't be read: load the page again") from None
+        raise BadRequest(_("a row of the list can't be read: load the page again")) from None
     item, chosen = items.find(kind, name), visit.field(f"mark-{n}")
     if item is None or item.digest != digest:
         return None
     if chosen not in MARKS:
-        raise BadRequest(f"{chosen!r:.40} is not one of: {', '.join(MARKS)}")
+        raise BadRequest(_("{chosen!r:.40} is not one of: {marks}").format(chosen=chosen, marks=", ".join(MARKS)))
     is_on = visit.field(f"on-{n}") == "on"
     match visit.field("act"):
         case "on-reads":
@@ -286,7 +286,7 @@ async def act(visit: Visit, server: McpServer) -> Response:
             await visit.site.store.run(server_items.forget, item, server, **told)
             return visit.go(f"/setup/mcp-servers/{server.name}/items")
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with what a server offers")
+            raise BadRequest(_("{other!r:.40} can't be done with what a server offers").format(other=other))
     if not done:
         problem = _("It has changed while you looked: nothing was saved. This is what it says now.")
         return await _one(visit, server, item.kind, item.name, problem)

@@ -104,7 +104,9 @@ async def change(visit: Visit) -> Response:
     """Activate or deactivate one; its page says on how many nodes that is live."""
     act, name = visit.field("act"), visit.field("name")
     if act not in ("activate", "deactivate"):
-        raise BadRequest(f"{act!r:.40} can't be done with an MCP server here; it is activated or deactivated")
+        raise BadRequest(
+            _("{act!r:.40} can't be done with an MCP server here; it is activated or deactivated").format(act=act)
+        )
     await set_active(visit, name, is_active=act == "activate")
     return visit.go("/setup/mcp-servers")
 
@@ -115,7 +117,7 @@ async def set_active(visit: Visit, name: str, *, is_active: bool) -> None:
     if not await visit.site.store.run(
         mcp_servers.set_active, visit.org.id, name, is_active=is_active, actor=actor, now_ms=now_ms
     ):
-        raise BadRequest(f"this org has no MCP server {name!r:.60}", 404)
+        raise BadRequest(_("this org has no MCP server {name!r:.60}").format(name=name), 404)
     await visit.site.live.catch_up()
 
 

@@ -6,20 +6,20 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gatelodge.core import hosted, mcp_servers, record_databases, secrets, server_kinds
+from gatelodge.core import hosted, mcp_servers, record_databases, secrets, server_items, server_kinds
 from gatelodge.core.apps.fields import ON
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.ids import MCP_SERVER
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.server_items import NotRead
+from gatelodge.core.server_items import Catalogue, NotRead
 from gatelodge.core.server_kinds import OPENAPI, RECORDS, STDIO, UPSTREAM
 from gatelodge.core.server_terms import Terms
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.servers.listing import KINDS, without_password
-from gatelodge.web import forms, looking
+from gatelodge.web import forms, local_commands, looking
 from gatelodge.words import _, mark
 
-TYPED = ("kind", "label", "name", "source", "variant", "allows_private")
+TYPED = ("kind", "label", "name", "source", "variant", "document_url", "document", "allows_private")
 """The fields of the form that are shown again when it is refused."""
 NO_NAME = re.compile(r"[^a-z0-9]+")
 ABOUT = {
@@ -37,7 +37,7 @@ EXAMPLES = {
 HELPS = {
     UPSTREAM: mark("https, without redirects. Its name is resolved once, and every address is checked."),
     RECORDS: mark("Begins with sqlite:///, postgresql://, mysql:// or sample:."),
-    OPENAPI: mark("https, without redirects. Its name is resolved once, and every address is checked."),
+    OPENAPI: mark("Calls go below this URL, whatever servers the document names. https, without redirects."),
     STDIO: mark("A JSON list: the program, then its arguments. No shell reads it."),
 }
 
@@ -78,7 +78,11 @@ async def create(visit: Visit) -> Response:
     made = _made(visit, kind, typed | {"source": whole})
     try:
         if not kind:
-            raise Refused(f"{typed['kind']!r:.40} is not a kind of server that can be made here.", "kind")
+            raise Refused(
+                _("{kind!r:.40} is not a kind of server that can be made here.").format(kind=typed["kind"]), "kind"
+            )
+        local_commands.check(visit.site.config, kind, made.source)
+        catalogue = await _api(visit, made, typed["document"]) if kind == OPENAPI else None
         await _register(visit, made)
     except Invalid as invalid:
         return _form(visit, kind, typed, invalid.errors)
@@ -86,11 +90,29 @@ async def create(visit: Visit) -> Response:
         return _form(visit, kind or UPSTREAM, typed, {refused.field: refused.message})
     if kind == RECORDS:
         return visit.go(f"/setup/mcp-servers/{made.name}/database?look=1")
+    if catalogue is not None:
+        told = {"actor": visit.session.user.id, "now_ms": visit.site.clock.now_ms()}
+        _read = await visit.site.store.run(server_items.read_in, made, catalogue, **told)
+        return visit.go(f"/setup/mcp-servers/{made.name}/items")
     try:
         _found = await looking.look(visit.site, visit.org, made, actor=visit.session.user.id, reader=visit.session.user)
     except NotRead:
         return visit.go(f"/setup/mcp-servers/{made.name}")  # the page says why
     return visit.go(f"/setup/mcp-servers/{made.name}/items")
+
+
+async def _api(visit: Visit, made: McpServer, document: str) -> Catalogue:
+    """What the document of a REST API offers: it is read before anything is made. Raises ``Invalid`` or ``Refused``."""
+    mcp_servers.check(made)
+    if bool(document) == bool(made.terms.document_url):
+        sentence = _("Give the URL of the document, or paste it: one of the two.")
+        raise Refused(sentence, "document_url")
+    try:
+        return await visit.site.read_catalogue(visit.org, made, visit.session.user, document)
+    except NotRead as error:
+        sentence = _("The document can't be used: {why}.")
+        field = "document" if document else "document_url"
+        raise Refused(sentence.format(why=str(error).rstrip(".")), field) from None
 
 
 async def _register(visit: Visit, made: McpServer) -> None:
@@ -118,7 +140,9 @@ def _made(visit: Visit, kind: str, typed: dict[str, str]) -> McpServer:
         kind=kind,
         source=typed["source"],
         is_active=False,
-        terms=msgspec.structs.replace(Terms(), allows_private=typed["allows_private"] in ON),
+        terms=Terms(
+            allows_private=typed["allows_private"] in ON, document_url=typed["document_url"] if kind == OPENAPI else ""
+        ),
         **more,
     )
 

@@ -98,13 +98,18 @@ async def act(visit: Visit, server: McpServer) -> Response:
         case "remove":
             return await _remove(visit, server)
         case other:
-            raise BadRequest(f"{other!r:.40} can't be done with an MCP server")
+            raise BadRequest(_("{other!r:.40} can't be done with an MCP server").format(other=other))
 
 
 async def _look(visit: Visit, server: McpServer) -> Response:
     try:
         found = await looking.look(
-            visit.site, visit.org, server, actor=visit.session.user.id, reader=visit.session.user
+            visit.site,
+            visit.org,
+            server,
+            actor=visit.session.user.id,
+            reader=visit.session.user,
+            document=visit.field("document").strip(),
         )
     except NotRead as error:
         return await _overview(visit, server, why=str(error))

@@ -9,15 +9,18 @@ from gatelodge.core import mcp_servers, permissions, record_databases, server_it
 from gatelodge.core.apps.fields import Field, from_text
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.server_kinds import OPENAPI, RECORDS, SOURCES, UPSTREAM
+from gatelodge.core.server_kinds import OPENAPI, RECORDS, SOURCES, STDIO, UPSTREAM
 from gatelodge.core.server_terms import DECIDED_FIELDS, TERM_FIELDS, Terms
 from gatelodge.setup.app_form import revision_of
 from gatelodge.setup.frame import Visit
 from gatelodge.setup.servers.listing import server_page, without_password
+from gatelodge.web import local_commands
 from gatelodge.words import _
 
 REACHED = (UPSTREAM, OPENAPI)
 """Kinds that are reached over the network, and have terms."""
+KIND_OF = {"era": UPSTREAM, "document_url": OPENAPI}
+"""Terms that servers of one kind alone have."""
 
 
 async def show(visit: Visit, server: McpServer) -> Response:
@@ -33,6 +36,8 @@ async def save(visit: Visit, server: McpServer) -> Response:
             mcp_servers.check(after)  # what else is wrong is told with it
         else:
             before = msgspec.structs.replace(server, revision=revision_of(visit))
+            if after.source != server.source:
+                local_commands.check(visit.site.config, server.kind, after.source)
             actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()
             if server.kind == RECORDS and after.source != server.source:
                 after, sealed = await _looked_at(visit, after)
@@ -82,16 +87,25 @@ def _check_sets(before: McpServer, after: McpServer) -> mcp_servers.Operation[No
     unknown = [name for name in after.permission_sets if name not in known]
     if unknown and after.permission_sets != before.permission_sets:
         raise Refused(
-            f"{', '.join(unknown)}: no such permission set; this org has {', '.join(known)}.", "permission_sets"
+            _("{unknown}: no such permission set; this org has {known}.").format(
+                unknown=", ".join(unknown), known=", ".join(known)
+            ),
+            "permission_sets",
         )
 
 
 def fields_of(server: McpServer) -> tuple[Field, ...]:
     """The fields that a server of this kind has."""
     if server.kind in REACHED:
-        return (*DECIDED_FIELDS, *TERM_FIELDS)
-    private = (field for field in TERM_FIELDS if field.name == "allows_private" and server.kind == RECORDS)
-    return (*DECIDED_FIELDS, *private)
+        own = (each for each in TERM_FIELDS if KIND_OF.get(each.name, server.kind) == server.kind)
+        return (*DECIDED_FIELDS, *own)
+    own = (
+        field
+        for field in TERM_FIELDS
+        if (server.kind == RECORDS and field.name == "allows_private")
+        or (server.kind == STDIO and field.section == server_terms.LIMITS)
+    )
+    return (*DECIDED_FIELDS, *own)
 
 
 def read(visit: Visit, server: McpServer) -> tuple[McpServer, dict[str, str]]:
@@ -126,7 +140,11 @@ async def _form(visit: Visit, server: McpServer, values: dict[str, Any], errors:
     sections = [each for each in (*server_terms.SECTIONS, *server_terms.TERM_SECTIONS) if each in used]
     sets = await visit.site.store.read(permissions.of_org, visit.org.id)
     known = [(each.api_name, each.label) for each in sets]
-    lost = [(name, f"{name} (not in this org)") for name in values["permission_sets"] if name not in dict(known)]
+    lost = [
+        (name, _("{name} (not in this org)").format(name=name))
+        for name in values["permission_sets"]
+        if name not in dict(known)
+    ]
     return await server_page(
         visit,
         server,

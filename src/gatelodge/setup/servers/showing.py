@@ -25,6 +25,7 @@ LABELS = {
     "outputSchema": mark("Output schema"),
     "annotations": mark("Annotations"),
     "arguments": mark("Arguments"),
+    "request": mark("What is sent"),
 }
 
 

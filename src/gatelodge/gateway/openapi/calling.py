@@ -1,0 +1,97 @@
+"""Asking a REST API for one caller: at the administrator's URL and nowhere else, with the org's credential and nothing of
+the client's.
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from gatelodge import __version__
+from gatelodge.core.mcp_servers import McpServer
+from gatelodge.core.orgs import Org
+from gatelodge.gateway import credentials
+from gatelodge.gateway.caller import Caller
+from gatelodge.gateway.openapi.answering import Answer
+from gatelodge.gateway.openapi.writing import Written
+from gatelodge.gateway.relay.upstream import Failed, Line, Upstream
+from gatelodge.gateway.user_grants import NeedsGrant
+from gatelodge.web.site import Site
+
+UNAUTHORIZED = 401
+ALWAYS = {
+    "Accept": "application/json, text/*;q=0.5",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"Gatelodge/{__version__}",
+}
+
+
+class Api:
+    """One API and the connections to it."""
+
+    def __init__(self, site: Site, org: Org, server: McpServer) -> None:
+        self._site, self._org, self._server = site, org, server
+        base = urlsplit(server.source)
+        self._origin, self._path = f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
+        self._line = Line(
+            Upstream(
+                url=server.source, terms=server.terms, name=server.name, org_id=server.org_id, server_id=server.id
+            ),
+            site.outbound,
+        )
+
+    @property
+    def credential_header(self) -> str:
+        """The header of the org's credential, which no argument may fill; "" for none."""
+        return self._server.terms.header_name if self._server.terms.credential == "header" else ""
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self._line.close()
+
+    async def ask(self, written: Written, caller: Caller) -> Answer:
+        """The answer to one request; a token that the API takes no more is fetched anew, once. Raises ``Failed``."""
+        given = await self._credential(caller)
+        answer = await self._sent(written, given)
+        if answer.status == UNAUTHORIZED and given:
+            again = await self._credential(caller, given)
+            if again != given:
+                answer = await self._sent(written, again)
+        return answer
+
+    async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
+        try:
+            return await credentials.headers_for(self._site, self._org, self._server, caller, refused=refused)
+        except NeedsGrant as needed:
+            raise Failed("refused", 403, str(needed)) from None
+        except credentials.NoCredential as error:
+            raise Failed("upstream_error", 502, str(error)) from None
+
+    async def _sent(self, written: Written, credential: dict[str, str]) -> Answer:
+        url = URL(f"{self._origin}{self._path}{written.target}", encoded=True)
+        headers = {**written.headers, **ALWAYS, **credential}
+        try:
+            async with asyncio.timeout(self._server.terms.call_seconds):
+                answer = await self._line.send(written.method, headers, written.body, url=url)
+                return await self._read(answer)
+        except TimeoutError:
+            raise Failed("timeout", 504, f"{self._server.name} did not finish its answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            broken = type(error).__name__
+            raise Failed("upstream_error", 502, f"{self._server.name} broke off its answer ({broken})") from None
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> Answer:
+        """The whole body, which may have so many bytes."""
+        most, body = self._server.terms.largest_answer, bytearray()
+        is_whole = False
+        try:
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    raise Failed("too_large", 502, f"{self._server.name} answered with more than {most} bytes")
+            is_whole = True
+        finally:
+            answer.release() if is_whole else answer.close()
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(status=answer.status, headers=headers, body=bytes(body))

@@ -1,0 +1,5 @@
+"""The same windows as for the rest of Setup."""
+
+from tests.setup.conftest import org, page
+
+__all__ = ["org", "page"]
