@@ -29,7 +29,7 @@ def test_operations_become_tools_that_call_the_api_where_the_administrator_says(
             assert "request" not in tools["listPets"] and tools["listPets"]["annotations"]["readOnlyHint"] is True
             assert tools["createPet"]["inputSchema"]["required"] == ["name"]
             assert "id" not in tools["createPet"]["inputSchema"]["properties"]
-            assert "id" in tools["createPet"]["outputSchema"]["properties"]
+            assert "id" in tools["createPet"]["outputSchema"]["$defs"]["Pet"]["properties"]
         row = server(house_on, "pets")
         marks = [item(house_on, row, name).mark for name in ("listPets", "createPet", "delete_pets_petId")]
         assert marks == ["read", "write", "destructive"]
@@ -125,7 +125,7 @@ def test_the_api_gets_the_orgs_credential_and_nothing_of_the_client(house: House
             house.site.ring, "s3cret", org_id=row.org_id, server_id=row.id, kind=upstream_secrets.HEADER,
             made_by="robin", now=house.site.clock.now(),
         )  # fmt: skip
-        house.write(upstream_secrets.keep, kept, now_ms=house.site.clock.now_ms())
+        house.write(upstream_secrets.keep, kept, actor="robin", now_ms=house.site.clock.now_ms())
         house.catch_up()
         assert not call(client(house), "listPets")["isError"]
     (asked,) = api.asked

@@ -11,7 +11,7 @@ from tests.house import House
 from tests.oauth.scenes import person
 from tests.people import Person, form
 from tests.requirements import requirement
-from tests.servers.offering import item, server, turn_on
+from tests.servers.offering import add_upstream, item, offer, reading, server, turn_on
 from tests.servers.upstreams import Upstream, tool
 from tests.setup.offices import administrator, send, sign_in, words
 
@@ -86,6 +86,7 @@ def test_an_upstream_that_each_user_has_their_own_credential_for_is_well_where_i
         house.catch_up()
         house.run(looking.look_at_all(house.site))
         assert "Doesn't answer" in words(robin.front.get(AT))
+        assert "Weather doesn't answer" in words(robin.front.get("/setup"))
 
 
 @requirement("servers:bulk")
@@ -113,6 +114,17 @@ def test_home_counts_calls_and_approvals_and_says_nothing_of_servers_that_nobody
     house_on.run(house_on.site.calls.settle())
     home = words(robin.front.get("/setup"))
     assert "1 call waits for approval" in home
+
+
+@requirement("setup:home-figures")
+def test_home_leads_to_what_an_upstream_changed_and_to_what_is_new(house: House):
+    made, robin = add_upstream(house), administrator(house)
+    offer(house, made, reading("forecast"))
+    turn_on(house, made, "forecast")
+    offer(house, made, reading("forecast", description="Another."), reading("radar"))
+    home = robin.front.get("/setup")
+    assert "Weather changed what it offers" in words(home) and "Weather offers something new" in words(home)
+    assert "/setup/mcp-servers/weather/items?state=waiting" in home.text
 
 
 @requirement("servers:who-may")

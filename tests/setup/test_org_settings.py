@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from gatelodge.setup.moments import in_words
 
 from gatelodge.core import keys, orgs, users
 from gatelodge.core.keys import PUBLISHED_BEFORE
 from gatelodge.core.orgs import Org
-from gatelodge.setup.moments import in_words
 from tests.house import House
 from tests.oauth.scenes import add_app
 from tests.people import Person, tools_list

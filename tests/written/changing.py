@@ -286,6 +286,8 @@ OF_SETUP = (
 UNWRITTEN = {
     "/setup/step-up": "tests/approvals/test_step_up.py does it: connection:scopes:allow by the user, app:settings:change by an administrator",
     "/setup/upstreams/{server}": "it sends the browser to the issuer and changes nothing; the way back writes upstream:grant:connect",
+    "/setup/mcp-servers/{server_name}/database": "tests/servers/test_databases.py does it, with a database: server:database:mapping",
+    "/setup/mcp-servers/{server_name}/database/password": "tests/servers/test_databases.py does it: server:database:password",
     "/setup/identity-providers/new": "tests/accounts/test_upstream.py does it, with a provider: org:identity_provider:add",
     "/setup/second-factors/passkey": "tests/accounts/test_passkeys.py does it, with a key: user:passkey:add",
 }

@@ -6,11 +6,21 @@ from tests.oauth.test_logout import say
 from tests.written.changing import World, scene, sign_in
 
 READING = {
+    "scope list",
     "app connect", "app display", "app list", "audit export", "audit head", "audit verify", "identity-provider list", "keys list",
     "org list", "permission-set display", "permission-set list", "server display", "server list", "session list", "usage list", "user list",
 }  # fmt: skip
 """Verbs that change nothing."""
+BESIDE = (
+    "scope create",
+    "scope delete",
+    "server approval",
+    "server set-mapping",
+    "server set-password",
+    "server set-secret",
+)
 UNWRITTEN = {
+    **dict.fromkeys(BESIDE, "tests/servers/test_commands_beside.py does it, by the operations that Setup's forms run"),
     "server refresh": "tests/servers/test_commands.py does it, with an upstream: server:items:read, where that is news",
 }
 AWAY = ("--allow-private-addresses", "--source", "https://127.0.0.1:9/mcp")

@@ -100,13 +100,11 @@ def consent(
     scopes: tuple[str, ...],
     resource: str,
     now: int,
-    client_id: str = "",
+    client: str = "",
 ) -> Operation[Authorization]:
-    """The user said yes: the live authorization, created under ``id`` or widened. ``client_id``: the client that asked
-    for it, for the audit; "" where another event tells of it.
+    """The user said yes: the live authorization, made or widened. ``client``: who asked, for the audit; "": told elsewhere.
 
-    Without scopes and resource nothing is widened: what an administrator approved hangs on it, and the user who comes
-    by the way of consent is still asked.
+    Without scopes and resource nothing is widened: an administrator approved, and who comes to consent is still asked.
     """
     # The upsert locks the row, so that two consents at once widen one after the other.
     held = yield from one(
@@ -130,8 +128,8 @@ def consent(
         org_id=org_id,
         id=held.id,
     )
-    if client_id:
-        yield from _given(held, widened, {"client": client_id, "scopes": scopes, "resource": resource}, now)
+    if client:
+        yield from _given(held, widened, {"client": client, "scopes": scopes, "resource": resource}, now)
     return widened
 
 

@@ -72,7 +72,7 @@ def agree(made: Connection, now: int) -> Operation[Connection]:
         scopes=made.scopes,
         resource=made.resource,
         now=now,
-        client_id=made.client_id,
+        client=made.client_id,
     )
     return msgspec.structs.replace(made, authorization_id=agreed.id)
 

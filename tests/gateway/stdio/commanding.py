@@ -21,7 +21,7 @@ def source(*words: str, program: Path = BY_HAND) -> str:
 def command(gate: Gate, *words: str, program: Path = BY_HAND, name: str = "upstream", **terms: Any) -> McpServer:
     """An active server of this command, whose every item is on."""
     made = gate.register(source(*words, program=program), name, "stdio", **terms)
-    gate.offer(made, gate.house.run(gate.house.app._gateway.relaying.catalogue(made)))
+    gate.offer(made, gate.house.run(gate.house.site.read_catalogue(gate.house.org, made, None)))
     return made
 
 

@@ -15,7 +15,7 @@ from gatelodge.gateway import credentials
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.openapi.answering import Answer
 from gatelodge.gateway.openapi.writing import Written
-from gatelodge.gateway.relay.upstream import Failed, Line, Upstream
+from gatelodge.gateway.relay.upstream import Failed, HttpLine, Upstream
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.web.site import Site
 
@@ -34,7 +34,7 @@ class Api:
         self._site, self._org, self._server = site, org, server
         base = urlsplit(server.source)
         self._origin, self._path = f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
-        self._line = Line(
+        self._line = HttpLine(
             Upstream(
                 url=server.source, terms=server.terms, name=server.name, org_id=server.org_id, server_id=server.id
             ),
