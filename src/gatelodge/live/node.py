@@ -189,18 +189,13 @@ class LiveNode:
         return any(record_id in self._ended for record_id in record_ids)
 
     def are_as_before(self, org_id: str, keys: OrgKeys, client: LiveClient, user: LiveUser, *record_ids: str) -> bool:
-        """Whether what was answered about these earlier would be the same now, the same objects, as far as this node has
-        it in memory; and none of the authorizations and connections has ended. False says nothing: ask for each.
-        """
-        if not self.is_fresh() or self._keys.at_hand(org_id) is not keys:
-            return False
+        """Whether these are what would be answered now, from memory, and no such authorization or connection has ended."""
         now = self._clock.now_ms()
         releases = self._clients.at_hand((org_id, client.client_id)) or ()
-        newest = next((each.client for each in releases if each.live_from <= now), None)
-        return (
-            newest is client
-            and not 0 < client.ends_at <= now // 1000
-            and keys.until > now // 1000
+        return self.is_fresh() and (
+            self._keys.at_hand(org_id) is keys
+            and next((each.client for each in releases if each.live_from <= now), None) is client
+            and now // 1000 < min(keys.until, client.ends_at or keys.until)
             and self._users.at_hand((org_id, user.user.id)) is user
             and not any(record_id in self._ended for record_id in record_ids)
         )
