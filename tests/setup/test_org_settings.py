@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from gatelodge.setup.moments import in_words
 
 from gatelodge.core import keys, orgs, users
 from gatelodge.core.keys import PUBLISHED_BEFORE
 from gatelodge.core.orgs import Org
+from gatelodge.web.moments import in_full
 from tests.house import House
 from tests.oauth.scenes import add_app
 from tests.people import Person, tools_list
@@ -102,8 +102,8 @@ def test_another_algorithm_publishes_a_key_that_signs_ten_minutes_later(house_on
     assert signed_with() == "ES256"
     assert send(robin, "/setup/org", signing_algorithm="RS256").status_code == 303
     page = words(robin.front.get("/setup/org"))
-    begins = in_words(house_on.read(keys.of_org, house_on.org.id, house_on.site.clock.now())[-1].signs_from)
-    assert f"Signs now with ES256 Next key RS256, signs from {begins} (UTC)" in page
+    begins = in_full(house_on.read(keys.of_org, house_on.org.id, house_on.site.clock.now())[-1].signs_from)
+    assert f"Signs now with ES256 Next key RS256, signs from {begins}" in page
     house_on.catch_up()
     published = house_on.client().get("/id/keys").json()["keys"]
     assert {key["alg"] for key in published} == {"ES256", "RS256"} and signed_with() == "ES256"
