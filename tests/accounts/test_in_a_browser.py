@@ -138,7 +138,7 @@ def new_person(own: Dev, browser: Browser, **options: Any) -> Iterator[Page]:
 
 def allow(page: Page) -> dict[str, str]:
     """Consent, and what the client is told."""
-    expect(page.get_by_role("heading")).to_have_text("Allow Vault?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Allow Vault?")
     page.get_by_role("button", name="Allow").click()
     page.wait_for_url(f"{CALLBACK}?*code=*")
     return answered(page.url)

@@ -34,7 +34,8 @@ def test_every_field_of_settings_has_a_flag(house: House, tmp_path: Path):
     keys.write_text(public_keys())
     gatelodge(
         house, *CREATE, "--api-name", "Mine", "--distribution-state", "Packaged", "--contact-phone", "+353 1 234 5678",
-        "--info-url", "https://acme.example/about", "--description", "Two words", "--callback", "https://a.example/cb",
+        "--info-url", "https://acme.example/about", "--logo-url", "https://acme.example/logo.png", "--icon-url",
+        "https://acme.example/icon.png", "--description", "Two words", "--callback", "https://a.example/cb",
         "--callback", "http://localhost/cb", "--scope", "openid", "--scope", "refresh_token", "--logout-url",
         "https://a.example/out", "--no-jwt-access-tokens", "--no-require-pkce", "--access-token-parameter",
         "--client-credentials-flow", "--require-secret-for-web-server-flow", "--require-secret-for-refresh-token-flow",

@@ -58,9 +58,9 @@ def test_calls_after_the_first_make_no_threads_connections_or_servers(house: Hou
     call(10)
     (server,) = (each.server for each in house.app._gateway._records._started.values())
     engine = server.desk._reader
-    before = server._manager, engine, server._threads
+    before = server._serving._manager, engine, server._threads
     call(10)
-    assert (server._manager, server.desk._reader, server._threads) == before
+    assert (server._serving._manager, server.desk._reader, server._threads) == before
     assert len(server._threads._threads) <= THREADS and engine.pool.checkedin() <= THREADS, "of 60 calls"
     assert [each.server for each in house.app._gateway._records._started.values()] == [server]
 
@@ -72,13 +72,13 @@ def test_a_hosted_server_is_handed_the_caller_and_never_the_token(house: House):
     assert client.modern("tools/list").status_code == 200
     (server,) = (each.server for each in house.app._gateway._records._started.values())
     seen: list[dict] = []
-    serve = server._manager.asgi_app
+    serve = server._serving._manager.asgi_app
 
     async def watch(scope, receive, send):
         seen.append(scope)
         await serve(scope, receive, send)
 
-    server._manager.asgi_app = watch
+    server._serving._manager.asgi_app = watch
     assert client.modern("tools/list", headers={"Cookie": "session=secret"}).status_code == 200
     names = {name for name, _ in seen[0]["headers"]}
     assert b"mcp-method" in names and not names & {b"authorization", b"cookie"}

@@ -23,7 +23,6 @@ OTHERS = (
     "Require Secret for Web Server Flow",
     "Require Secret for Refresh Token Flow",
     "Enable Authorization Code and Credentials Flow",
-    "Introspect All Tokens",
 )
 
 

@@ -345,7 +345,9 @@ def test_the_end_of_a_connection_is_written_down_with_its_reason_once(house_on: 
     details = house_on.read(
         one, "SELECT details AS value FROM audit_events WHERE subject = :subject", text, subject=connection
     )
-    assert msgspec.json.decode(details) == {"why": "refresh token replay"}
+    assert msgspec.json.decode(details) == {
+        "why": "refresh token replay", "user": claims_of(tokens["access_token"])["sub"],
+    }  # fmt: skip
 
 
 @requirement("refresh:master-keys")

@@ -17,7 +17,7 @@ from tests.requirements import requirement
 def arguments(source: str, name: str = "crm") -> dict:
     return {
         "kind": "records", "name": name, "label": "CRM", "source": source, "variant": "sobject-all",
-        "allow_private_addresses": True,
+        "allow_private_addresses": True, "document": "",
     }  # fmt: skip
 
 

@@ -134,6 +134,13 @@ def words(page: httpx2.Response) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
+def user_id(house: House, username: str) -> str:
+    """The id that the audit knows a user by."""
+    from gatelodge.core import users
+
+    return house.read(users.find_by_username, house.org.id, username).id
+
+
 def audited(house: House, subject: str) -> list[tuple[str, str, str]]:
     """Actor, tag and details of what was written down about a record, besides its making and sign-ins."""
     from gatelodge.core.operation import many

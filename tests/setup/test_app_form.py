@@ -155,11 +155,13 @@ def test_copy_puts_the_whole_key_on_the_clipboard_and_says_so(page: Page, org: D
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=org.issuer)
     page.goto(f"{org.issuer}/setup/apps")
     page.get_by_role("link", name="Claude Code").click()
-    page.get_by_role("button", name="Copy what connects Claude Code to sobject-reads").click()
+    page.get_by_role("link", name="Connect", exact=True).click()
+    page.get_by_role("button", name="Copy A terminal").click()
     assert copied(page) == (
         f"claude mcp add --transport http --client-id {org.key('claude-code')} --callback-port 8080"
         f" gatelodge-sobject-reads {org.mcp_url}"
     )
+    page.get_by_role("link", name="Settings", exact=True).click()
     page.get_by_role("link", name="Consumer Key and Secret").click()
     page.get_by_role("button", name="Copy the consumer key").click()
     expect(page.get_by_role("status").filter(has_text="Copied")).to_have_count(1)
@@ -193,6 +195,7 @@ def test_a_name_that_is_a_script_runs_nowhere(browser: Browser, page: Page, org:
     page.get_by_label("API Name").fill("Hostile")
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    page.get_by_role("link", name="Settings", exact=True).click()
     page.get_by_role("link", name="Consumer Key and Secret").click()
     key = page.locator("#consumer-key").inner_text()
     page.goto(f"{org.issuer}/setup/apps")

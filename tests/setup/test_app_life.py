@@ -61,8 +61,8 @@ def test_a_deleted_app_is_refused_everywhere_and_comes_back_without_its_users(ho
     house_on.catch_up()
     assert not may_call(house_on, tokens) and client.refresh(tokens["refresh_token"]).status_code == 400
     assert app_of(house_on, NAME).consumer_key == app.consumer_key
-    assert may_call(house_on, client.redeem(sam.allow(client.authorize_url())["code"]).json())
     assert [tag for _, tag, _ in audited(house_on, app.id)][-2:] == ["app:settings:delete", "app:settings:restore"]
+    assert may_call(house_on, client.redeem(sam.allow(client.authorize_url())["code"]).json())
 
 
 @requirement("apps:deleted", "apps:delete-by-name")

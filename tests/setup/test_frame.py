@@ -71,7 +71,7 @@ def test_in_a_small_window_quick_find_still_reaches_every_page(browser: Browser,
         tree(page).filter(has_text=re.compile("^Users$")).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Users")
     with browsing.window(browser, state=robin, viewport=browsing.NARROW, java_script_enabled=False) as page:
-        page.goto(f"{org.issuer}/setup?find=external+client")
+        page.goto(f"{org.issuer}/setup?find=external+client+app+m")
         expect(tree(page)).to_have_text([MANAGER])
 
 

@@ -101,7 +101,7 @@ def test_values_that_the_databases_disagree_on_are_refused_by_both(database: str
             with pytest.raises(ValueError, match=r"NUL|surrogate|BIGINT"):
                 await store.run(operations.label, "there", value)
             with pytest.raises(ValueError, match=r"NUL|surrogate|BIGINT"):
-                await store.read(operations.label, "there", value)
+                await store.read(operations.label_of, value)
             return await store.read(operations.label_of, "there")
 
     assert run_async(story()) == "there"

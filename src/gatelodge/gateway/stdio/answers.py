@@ -67,6 +67,10 @@ class Body:
         """Whether all of it was read."""
         return self._is_read
 
+    def is_eof(self) -> bool:
+        """Whether all of it has come: of a child's answer nothing is known before it is read."""
+        return False
+
     async def iter_any(self) -> AsyncIterator[bytes]:
         """The body, piece by piece."""
         if self._chunks is not None:
