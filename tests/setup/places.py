@@ -149,10 +149,10 @@ def refused_password(page: Page, dev: Dev) -> None:
 
 
 def menu(which: str) -> GO:
-    """Home, with one of the top bar's menus open."""
+    """A quiet page, with one of the top bar's menus open."""
 
     def go(page: Page, dev: Dev) -> None:
-        page.goto(f"{dev.issuer}/setup")
+        page.goto(f"{dev.issuer}/setup/my-approvals")
         page.locator(f"{which} > summary").click()
 
     return go

@@ -61,6 +61,7 @@ class Calls:
         self._waiting: dict[str, Batch] = {}
         self._n = 0
         self._some = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._is_stopping = False
         self._why = ""
         self._lost: dict[str, Lost] = defaultdict(Lost)
@@ -166,8 +167,9 @@ class Calls:
 
     async def settle(self) -> None:
         """Write all that waits now. Raises ``Unavailable``, and then it waits on."""
-        while self._waiting:
-            await self._write()
+        async with self._writing:  # what another is writing is not there yet, though nothing waits any more
+            while self._waiting:
+                await self._write()
 
     async def _write_on(self) -> None:
         while not self._is_stopping:
