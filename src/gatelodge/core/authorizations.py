@@ -267,8 +267,8 @@ def of_app(
     )
 
 
-def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
-    """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
+def _end_of(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[str | None]:
+    """End what this user allowed, for exactly one caller, and say which app it was. None: there was nothing to end."""
     app_id = yield from one(
         "SELECT app_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
         text,
@@ -276,7 +276,13 @@ def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Opera
         id=authorization_id,
         user_id=user_id,
     )
-    if app_id is None or not (yield from end(org_id, authorization_id, now)):
+    return app_id if app_id is not None and (yield from end(org_id, authorization_id, now)) else None
+
+
+def end_own(org_id: str, user_id: str, authorization_id: str, now: int) -> Operation[bool]:
+    """The user takes back what they allowed an app. True for exactly one caller; another user's is not found."""
+    app_id = yield from _end_of(org_id, user_id, authorization_id, now)
+    if app_id is None:
         return False
     yield from audit.record(org_id, now * 1000, user_id, "user:authorization:end", authorization_id, {"app": app_id})
     return True
@@ -286,14 +292,8 @@ def end_by_administrator(org_id: str, user_id: str, authorization_id: str, *, ac
     """An administrator takes back what this user allowed an app. True for exactly one caller; another user's is not
     found.
     """
-    app_id = yield from one(
-        "SELECT app_id AS value FROM authorizations WHERE org_id = :org_id AND id = :id AND user_id = :user_id",
-        text,
-        org_id=org_id,
-        id=authorization_id,
-        user_id=user_id,
-    )
-    if app_id is None or not (yield from end(org_id, authorization_id, now)):
+    app_id = yield from _end_of(org_id, user_id, authorization_id, now)
+    if app_id is None:
         return False
     details: dict[str, object] = {"user": user_id, "app": app_id}
     yield from audit.record(org_id, now * 1000, actor, "setup:authorization:end", authorization_id, details)
