@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gatelodge.core.calls import Call, recorded
+from gatelodge.core.calls import Call
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
@@ -21,9 +21,9 @@ from gatelodge.core.server_kinds import STDIO, command_line
 from gatelodge.core.users import User
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.credentials import NeedsReader, NoCredential, headers_for, headers_to_read
-from gatelodge.gateway.protected_resource import Gate, Turned, turned_away
+from gatelodge.gateway.protected_resource import Gate
 from gatelodge.gateway.user_grants import NeedsGrant
-from gatelodge.gateway.writing_down import NOTED, Noted
+from gatelodge.gateway.writing_down import NOTED, Noted, call_of
 from gatelodge.live import LiveServer
 from gatelodge.web import local_commands
 from gatelodge.web.recording import TRACE_ID, trace_of
@@ -213,17 +213,16 @@ class _Relayed:
             raise Failed("upstream_error", 502, str(error)) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
-        """Before anything is sent on: that it can be written down, and the scopes that the tool needs besides."""
+        """Before anything is sent on: that nothing more was to be asked, and that it can be written down."""
         from gatelodge.gateway.relay import Done, Failed  # noqa: PLC0415 - loaded by now
 
         self._found = found
         item = self._live.items.find(TOOL, found.name) if found.method == "tools/call" else None
         if item is not None:
             verdict = caller.permitted.tool(found.name)
-            if verdict.missing_scopes:
-                return _lacking(self._site, caller, verdict.missing_scopes)
-            if verdict.asks_first and not self._noted.approval_id:
-                raise Failed("needs_approval", 403, f"{found.name:.80} needs the approval of a person first")
+            if verdict.missing_scopes or (verdict.asks_first and not self._noted.approval_id):
+                # ``BeforeCalls`` has asked already. Where it was not, nothing goes on.
+                raise Failed("refused", 403, f"{found.name:.80} needs more scopes, or the approval of a person first")
         try:
             if item is None or item.mark == "read":
                 self._site.calls.admit_read(caller.org_id)
@@ -235,16 +234,12 @@ class _Relayed:
         return None
 
     def _call(self, done: "Done") -> Call:
-        caller, server = self._caller, self._live.server
-        arguments = bytes(self._found.params.get("arguments", b"")) if self._found else b""
-        return Call(
+        return call_of(
+            self._site,
+            self._live.server,
+            self._caller,
+            bytes(self._found.params.get("arguments", b"")) if self._found else b"",
             at=self._at,
-            org_id=caller.org_id,
-            app_id=caller.app_id,
-            client_id=caller.client_id,
-            user_id=caller.user_id,
-            connection_id=caller.connection_id,
-            server=server.name,
             method=done.method[:100],
             name=done.name[:500],
             outcome=done.outcome,
@@ -254,14 +249,4 @@ class _Relayed:
             bytes_in=done.bytes_in,
             bytes_out=done.bytes_out,
             trace_id=self._trace_id or trace_of(""),
-            arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
-            arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
         )
-
-
-def _lacking(site: Site, caller: Caller, scopes: tuple[str, ...]) -> ASGIApp:
-    """The challenge that names what the token lacks (RFC 6750 §3.1)."""
-    org = next(each for each in site.live.orgs() if each.id == caller.org_id)
-    return turned_away(
-        org, caller.server, Turned(403, "insufficient_scope", f"this tool needs the scopes {' '.join(scopes)}")
-    )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -69,6 +69,23 @@ ASKED = msgspec.json.Decoder(Asked)
 ANSWERED = msgspec.json.Decoder(Answered)
 
 
+def call_of(site: Site, server: McpServer, caller: Caller, arguments: bytes, **told: Any) -> Call:
+    """The record of one call: who called which server, its arguments as the server has them recorded, and what is
+    ``told`` of it (fields of ``Call``).
+    """
+    return Call(
+        org_id=caller.org_id,
+        app_id=caller.app_id,
+        client_id=caller.client_id,
+        user_id=caller.user_id,
+        connection_id=caller.connection_id,
+        server=server.name,
+        arguments_digest=site.calls.digest(caller.org_id, arguments) if arguments else "",
+        arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
+        **told,
+    )
+
+
 class WrittenDown:
     """A server's answer to one caller, with the record of it."""
 
@@ -111,17 +128,13 @@ class WrittenDown:
             self._site.calls.note(self._call(at, duration_us, scope.get(TRACE_ID, "")), self._begun)
 
     def _call(self, at: int, duration_us: int, trace_id: str) -> Call:
-        caller, server = self._caller, self._server
         asked = _decoded(ASKED, self._asked, Asked())
-        arguments = bytes(asked.params.arguments)
-        return Call(
+        return call_of(
+            self._site,
+            self._server,
+            self._caller,
+            bytes(asked.params.arguments),
             at=at,
-            org_id=caller.org_id,
-            app_id=caller.app_id,
-            client_id=caller.client_id,
-            user_id=caller.user_id,
-            connection_id=caller.connection_id,
-            server=server.name,
             method=asked.method[:100],
             name=(asked.params.name or asked.params.uri)[:500],
             outcome=self._outcome(),
@@ -132,8 +145,6 @@ class WrittenDown:
             rows=self._noted.rows,
             approval_id=self._noted.approval_id,
             trace_id=trace_id or trace_of(""),
-            arguments_digest=self._site.calls.digest(caller.org_id, arguments) if arguments else "",
-            arguments=recorded(arguments, server.masked) if arguments and server.records_arguments else "",
         )
 
     def _outcome(self) -> str:
