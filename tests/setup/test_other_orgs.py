@@ -7,7 +7,7 @@ from gatelodge.core import users
 from tests.house import House
 from tests.people import Form
 from tests.requirements import requirement
-from tests.setup.offices import another_org, app_of, words
+from tests.setup.offices import another_org, app_of, user_id, words
 
 RECORDS = [row for row in setup.ROUTES if any(name in row.path for name in ("{app_id}", "{user_id}", "{set_name}"))]
 ACTS = (
@@ -65,10 +65,6 @@ def test_our_users_are_nobody_in_another_org(house: House):
     refused = eve.front.post(f"{theirs}/policies", data=policies | {"permission_sets": "Standard_User"})
     assert refused.status_code == 422
     assert "is not an active user of this org" in words(refused) and "no such permission set" in words(refused)
-
-
-def user_id(house: House, username: str) -> str:
-    return house.read(users.find_by_username, house.org.id, username).id
 
 
 def user_is_active(house: House, username: str) -> bool:

@@ -19,41 +19,8 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
-KEY = b"everything"
-STRING = {"type": "string"}
-NAME_SCHEMA = {"type": "object", "properties": {"name": STRING}, "required": ["name"]}
-CHOICES = ["option1", "option2", "option3"]
-TITLED = [{"const": "value1", "title": "First Option"}, {"const": "value2", "title": "Second Option"}]
-ENUMS = {
-    "untitledSingle": {"type": "string", "enum": CHOICES},
-    "titledSingle": {"type": "string", "oneOf": TITLED},
-    "legacyEnum": {"type": "string", "enum": ["opt1", "opt2"], "enumNames": ["Option One", "Option Two"]},
-    "untitledMulti": {"type": "array", "items": {"type": "string", "enum": CHOICES}},
-    "titledMulti": {"type": "array", "items": {"anyOf": TITLED}},
-}
-DEFAULTS = {
-    "name": {"type": "string", "default": "John Doe"},
-    "age": {"type": "integer", "default": 30},
-    "score": {"type": "number", "default": 95.5},
-    "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
-    "verified": {"type": "boolean", "default": True},
-}
-SCHEMA_2020 = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "$defs": {"address": {"$anchor": "addressDef", "type": "object", "properties": {"street": STRING, "city": STRING}}},
-    "properties": {
-        "name": STRING, "address": {"$ref": "#/$defs/address"}, "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-        "phone": STRING, "email": STRING,
-    },
-    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
-    "then": {"required": ["phone"]},
-    "else": {"required": ["email"]},
-    "additionalProperties": False,
-}  # fmt: skip
+from tests.gateway.relay.fixtures import DEFAULTS, ENUMS, KEY, NAME_SCHEMA, PNG, SCHEMA_2020, STRING, WAV
+
 PLAIN = (
     "test_simple_text", "test_image_content", "test_audio_content", "test_embedded_resource", "test_multiple_content_types",
     "test_tool_with_logging", "test_tool_with_progress", "test_error_handling", "test_elicitation_sep1034_defaults",
