@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gatelodge.core import mcp_servers
 from tests.gateway.speaking import Client, token
 from tests.house import House
 from tests.requirements import requirement
-from tests.running import free_port
+from tests.running import eventually, free_port
 
 LATER = ("mcp", "mcp_types", "pydantic", "sqlalchemy", "lark", "authlib", "aiohttp", "webauthn")
 STARTED = """
@@ -56,13 +57,13 @@ def test_calls_after_the_first_make_no_threads_connections_or_servers(house: Hou
             assert client.legacy("tools/list").status_code == 200
 
     call(10)
-    (server,) = (each.server for each in house.app._gateway._records._started.values())
+    (server,) = (each.server for each in house.app._gateway._records.started.values())
     engine = server.desk._reader
     before = server._serving._manager, engine, server._threads
     call(10)
     assert (server._serving._manager, server.desk._reader, server._threads) == before
     assert len(server._threads._threads) <= THREADS and engine.pool.checkedin() <= THREADS, "of 60 calls"
-    assert [each.server for each in house.app._gateway._records._started.values()] == [server]
+    assert [each.server for each in house.app._gateway._records.started.values()] == [server]
 
 
 @requirement("gateway:server-sees-no-token")
@@ -70,7 +71,7 @@ def test_a_hosted_server_is_handed_the_caller_and_never_the_token(house: House):
     good = token(house)
     client = Client(house, good)
     assert client.modern("tools/list").status_code == 200
-    (server,) = (each.server for each in house.app._gateway._records._started.values())
+    (server,) = (each.server for each in house.app._gateway._records.started.values())
     seen: list[dict] = []
     serve = server._serving._manager.asgi_app
 
@@ -83,3 +84,25 @@ def test_a_hosted_server_is_handed_the_caller_and_never_the_token(house: House):
     names = {name for name, _ in seen[0]["headers"]}
     assert b"mcp-method" in names and not names & {b"authorization", b"cookie"}
     assert good not in repr(seen[0]["headers"])
+
+
+@requirement("gateway:let-go")
+def test_a_server_that_no_app_may_call_any_more_is_let_go_with_its_connections(house: House):
+    client, started = Client(house, token(house)), house.app._gateway._records.started
+    assert client.modern("tools/list").status_code == 200
+    (before,) = (each.server for each in started.values())
+
+    def switch(*, is_active: bool) -> None:
+        now_ms = house.site.clock.now_ms()
+        house.write(
+            mcp_servers.set_active, house.org.id, "sobject-reads", is_active=is_active, actor="robin", now_ms=now_ms
+        )
+        house.catch_up()
+
+    switch(is_active=False)
+    assert client.modern("tools/list").status_code == 404
+    assert eventually(lambda: not started and before._threads._shutdown)
+    switch(is_active=True)
+    assert client.modern("tools/list").status_code == 200
+    (after,) = (each.server for each in started.values())
+    assert after is not before

@@ -1,9 +1,8 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,9 +16,10 @@ from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.bounds import Bounded
 from gatelodge.gateway.caller import Caller
-from gatelodge.gateway.openapi.started import StartedApis
+from gatelodge.gateway.hosting import Hosted, Served
+from gatelodge.gateway.openapi.started import prepared as api_of
 from gatelodge.gateway.protected_resource import Gate, document, turned_away
-from gatelodge.gateway.records.started import Started
+from gatelodge.gateway.records.started import prepared as records_of
 from gatelodge.gateway.relaying import Relaying
 from gatelodge.gateway.writing_down import WrittenDown
 from gatelodge.live import LiveServer
@@ -30,9 +30,9 @@ from gatelodge.web.routes import Route, shared_with
 from gatelodge.web.site import Site
 
 if TYPE_CHECKING:
+    from gatelodge.gateway.openapi.server import OpenApiServer
     from gatelodge.gateway.records.server import RecordsServer
 
-CREDENTIALS = (b"authorization", b"cookie")
 BAD_REQUEST = 400
 CACHED = {"Cache-Control": "public, max-age=300"}
 
@@ -42,7 +42,8 @@ class Gateway:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._records, self._apis = Started(site), StartedApis(site)
+        self._records: Hosted[RecordsServer] = Hosted(site, records_of)
+        self._apis: Hosted[OpenApiServer] = Hosted(site, api_of)
         self._gate = Gate(site)
         self.relaying = Relaying(site, self._gate)
         self._approvals = Approvals(site)
@@ -108,9 +109,11 @@ class Gateway:
 
     async def _hosted(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         if live.server.kind == OPENAPI:
-            return await self._apis.to(org, live, caller)
+            api = await self._apis.get(org, live)
+            return Served(lambda scope, receive, send: api.serve(scope, receive, send, live, caller))
         try:
-            return _Served(await self._records.get(live.server), caller)
+            records = await self._records.get(org, live)
+            return Served(lambda scope, receive, send: records.serve(scope, receive, send, caller))
         except Refused as refused:
             raise Unavailable(f"the database of {live.server.name} can't be used: {refused}") from None
 
@@ -128,19 +131,6 @@ class Gateway:
         await self.relaying.stop()
         await self._records.stop()
         await self._apis.stop()
-
-
-class _Served:
-    """A hosted server's answer to one caller, as the ASGI application that a row returns."""
-
-    def __init__(self, server: "RecordsServer", caller: Caller) -> None:
-        self._server, self._caller = server, caller
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # What a server is not given it can't pass on or log.
-        headers = [(name, value) for name, value in scope["headers"] if name not in CREDENTIALS]
-        with contextlib.suppress(ClientDisconnect):  # nobody is left to be told
-            await self._server.serve({**scope, "headers": headers}, receive, send, self._caller)
 
 
 class _Traced:

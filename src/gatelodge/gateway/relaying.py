@@ -152,6 +152,10 @@ class Relaying:
         while self._is_due:
             self._is_due = False
             await relay.look_again(self._renewed)
+            for server, upstream in list(self._upstreams.values()):
+                if not await self._is_live(upstream) and self._upstreams.get(server.id) == (server, upstream):
+                    del self._upstreams[server.id]
+                    relay.forget(server.id)
             if self._commands is not None:
                 await self._commands.look_again(self._is_live)
 

@@ -75,6 +75,12 @@ class Relay:
             line = self._lines[upstream.server_id] = self._make_line(upstream)
         return line
 
+    def forget(self, server_id: str) -> None:
+        """Close the connections to an upstream that nobody may call any more, once their calls have ended."""
+        line = self._lines.pop(server_id, None)
+        if line is not None:
+            self.later(_close_after(line, line.upstream.terms.call_seconds))
+
     async def catalogue(self, upstream: Upstream, given: Mapping[str, str]) -> Catalogue:
         """All that an upstream offers to whoever brings these headers. Raises ``Failed``."""
         return await catalogue.read(self.line(upstream), given)
