@@ -209,6 +209,11 @@ class Model(msgspec.Struct, kw_only=True, eq=False):
             return 401
         return 200 if "mcp_api" in token.now() and token.connection.app.reaches(server) else 403
 
+    def is_active(self, token: Token, now: int) -> bool:
+        """What introspection says of a token: one for an MCP server that is inactive opens nothing."""
+        server = token.audience.partition("/mcp/")[2]
+        return token.lives(now) and f"{token.connection.app.org}/{server}" not in self.inactive_servers
+
     def at_userinfo(self, token: Token, now: int) -> int:
         """The status of userinfo."""
         if not token.lives(now):

@@ -91,7 +91,8 @@ class Watched(RuleBasedStateMachine):
     def expected(self, token: Token, now: int) -> tuple[int, bool, int]:
         """What its MCP server, introspection and userinfo must say of a token."""
         server = self.server_of(token)
-        return self.model.at_the_server(token, server, now), token.lives(now), self.model.at_userinfo(token, now)
+        at_the_server = self.model.at_the_server(token, server, now)
+        return at_the_server, self.model.is_active(token, now), self.model.at_userinfo(token, now)
 
     def server_of(self, token: Token) -> str:
         """The server that it is for, or the first, where it must not open."""

@@ -151,7 +151,11 @@ class World:
     # --- Setup ------------------------------------------------------------------------------------------------------
 
     def setup(self, n: int, path: str, **fields: Any) -> httpx2.Response:
-        """The administrator sends the page's form, changed; every node has read of it afterwards."""
+        """The administrator sends the page's form, changed, and means it where the page asks who will notice; every node
+        has read of it afterwards.
+        """
+        if path.endswith(("/edit", "/policies")):
+            fields["confirmed"] = "1"
         answer = send(self.come_in(self.administrators[n]), f"{self.orgs[n].path}/setup{path}", **fields)
         self.house.catch_up()
         return answer
