@@ -25,7 +25,9 @@ EVENT_HEADERS = [
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """What became of one exchange. Sizes in bytes, times in milliseconds; ``error`` is for the log and the record."""
+    """What became of one exchange. Sizes in bytes, times in milliseconds; ``error`` is for the log and the record.
+    ``has_drifted``: the upstream listed something that is not defined as it was when an administrator looked at it.
+    """
 
     outcome: str = "ok"
     http_status: int = 0
@@ -36,6 +38,7 @@ class Done(msgspec.Struct, kw_only=True):
     upstream_ms: float = 0.0
     duration_us: int = 0
     error: str = ""
+    has_drifted: bool = False
 
 
 Later = Callable[[Coroutine[Any, Any, None]], object]
@@ -71,6 +74,10 @@ class Exchange:
         if self.task is not None and not self.ended:
             self.ended = why
             self.task.cancel()
+
+    def note_drift(self) -> None:
+        """The upstream has changed what it offers since somebody looked."""
+        self.done.has_drifted = True
 
     @property
     def is_listening(self) -> bool:

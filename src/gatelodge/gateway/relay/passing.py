@@ -24,7 +24,7 @@ def reading_of(exchange: Exchange) -> Reading | None:
 
 def _filtered(exchange: Exchange, message: bytes) -> bytes:
     """By what the caller may do when the message comes, which on a stream may be much later."""
-    return filtering.filtered(message, exchange.caller.permitted)
+    return filtering.filtered(message, exchange.caller.permitted, exchange.note_drift)
 
 
 def headers_of(exchange: Exchange, session: Session | None = None) -> dict[str, str]:
