@@ -66,7 +66,7 @@ class Exchange:
         self.caller, self.line = caller, line
         self.inbound = Inbound(is_modern=False, version="", top={})
         self.done = Done()
-        self.has_started = self.is_stream = False
+        self.has_started = self.is_stream = self.is_renewed = False
         self.session_id: bytes = b""
 
     def end(self, why: str) -> None:
@@ -104,15 +104,20 @@ class Exchange:
             answer = await self.line.send(method, headers, body, waits=waits)
         else:
             # What was answered with 401 was not done: it may be sent again with a credential that was fetched anew.
-            if answer.status == 401 and self.given and self.credential is not None:  # noqa: PLR2004
-                given = await self.credential(self.caller, self.given)
-                if given != self.given:
-                    answer.close()
-                    self.given = given
-                    answer = await self.line.send(method, {**headers, **given}, body, waits=waits)
+            if answer.status == 401 and await self.renew():  # noqa: PLR2004
+                answer.close()
+                answer = await self.line.send(method, {**headers, **self.given}, body, waits=waits)
         finally:
             self.done.upstream_ms += (self.loop_time - begun) * 1000
         return answer
+
+    async def renew(self) -> bool:
+        """Have what the upstream answered with 401 fetched anew. True where there is another credential, and once."""
+        if self.is_renewed or not self.given or self.credential is None:
+            return False
+        self.is_renewed, refused = True, self.given
+        self.given = await self.credential(self.caller, refused)
+        return self.given != refused
 
     async def start(
         self, status: int, headers: list[tuple[bytes, bytes]], *, is_stream: bool = False
