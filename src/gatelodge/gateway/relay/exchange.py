@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
+from gatelodge.gateway.relay.header_values import by_name
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
 from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
 
@@ -60,7 +61,7 @@ class Exchange:
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
         self._scope = scope
-        self.headers: Mapping[bytes, bytes] = dict(self.sent)
+        self.headers: Mapping[bytes, bytes] = by_name(self.sent)
         self.method: str = scope["method"]
         self.receive, self._send = receive, send
         self.caller, self.line = caller, line

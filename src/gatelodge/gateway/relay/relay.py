@@ -177,7 +177,7 @@ class Relay:
         """Hold a request against its revision, and against what its caller may do. Raises ``Refused``."""
         found, permitted = exchange.inbound, exchange.caller.permitted
         if found.is_modern:
-            inbound.check_modern(found, exchange.headers, exchange.sent)
+            inbound.check_modern(found, exchange.headers)
         if exchange.method != "DELETE":
             check_takes(exchange, needs_events=exchange.is_listening)
         filtering.check_asked(permitted, found)
