@@ -14,6 +14,7 @@ from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.parameter_headers import disagrees
 
+PRIVATE = Raw(b'"private"')
 _spans = msgspec.json.Decoder(Spans)
 _list = msgspec.json.Decoder(list[Raw])
 _string = msgspec.json.Decoder(str)
@@ -117,7 +118,20 @@ def filtered(message: bytes, permitted: Permitted, drifted: Callable[[], None]) 
     for key, (kind, name) in words.LISTS.items():
         if key in result:
             result[key] = _kept(result[key], kind, name, permitted, drifted)
-    return with_result(top, result)
+    return with_result(top, own(result))
+
+
+def own(result: Spans) -> Spans:
+    """A result that is this caller's alone, whatever the upstream says: another one may not be allowed to have it (MCP
+    2026-07-28: Caching).
+    """
+    return {**result, "cacheScope": PRIVATE} if "cacheScope" in result else result
+
+
+def owned(message: bytes) -> bytes:
+    """A message with a result that is this caller's alone. Raises ``Unreadable``."""
+    top, result = result_of(message)
+    return message if result is None else with_result(top, own(result))
 
 
 def _kept(entries: Raw, kind: str, key: str, permitted: Permitted, drifted: Callable[[], None]) -> Raw:
