@@ -201,4 +201,17 @@ def _stdio(house: House) -> Iterator[Behind]:
 MAKERS = {"records": _records, "upstream": _upstream, "openapi": _openapi, "stdio": _stdio}
 OPENS_URLS = META | {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
 
-__all__ = ["KINDS", "MODERN", "NAME", "OPENS_URLS", "Asked", "Behind", "behind", "call", "legacy_call", "listed", "result", "told"]
+__all__ = [
+    "KINDS",
+    "MODERN",
+    "NAME",
+    "OPENS_URLS",
+    "Asked",
+    "Behind",
+    "behind",
+    "call",
+    "legacy_call",
+    "listed",
+    "result",
+    "told",
+]

@@ -40,7 +40,10 @@ def test_a_call_that_asks_first_reaches_nothing_before_the_yes_and_is_made_once_
     assert [each.outcome for each in (first_held, refused, first_done, second)] == [
         "needs_approval", "needs_approval", "ok", "needs_approval",
     ]  # fmt: skip
-    assert first_held.approval_id == first_done.approval_id != "" and second.approval_id not in ("", first_done.approval_id)
+    assert first_held.approval_id == first_done.approval_id != "" and second.approval_id not in (
+        "",
+        first_done.approval_id,
+    )
     assert {each.name for each in (second, first_done, refused, first_held)} == {made_on.writes.tool}
 
 

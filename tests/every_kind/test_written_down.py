@@ -1,5 +1,6 @@
 """The record of calls: the same of servers of every kind."""
 
+import json
 import sqlite3
 
 import pytest
@@ -56,8 +57,6 @@ def test_the_digest_is_of_the_arguments_alone_and_recorded_arguments_lack_what_i
     assert "do not keep" not in kept.arguments
     left = {name: value for name, value in made.writes.arguments.items() if name not in ("body", "tag")}
     body = {name: value for name, value in made.writes.arguments.get("body", {}).items() if name != "Secret"}
-    import json
-
     assert json.loads(kept.arguments) == left | ({"body": body} if "body" in made.writes.arguments else {})
 
 
