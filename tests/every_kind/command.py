@@ -36,4 +36,5 @@ for line in sys.stdin:
     else:
         told = {"result": answer(message["method"], message.get("params", {}))}
     if "id" in message:
-        print(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | told), flush=True)
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | told) + "\n")
+        sys.stdout.flush()
