@@ -10,8 +10,13 @@ from gatelodge.core import mcp_servers, server_items
 from gatelodge.core.operation import Operation, announce
 from tests.gateway.relay.standing import ACTOR, Gate
 from tests.gateway.relay.test_endings import deactivate_the_user, end_the_authorization, end_the_connection
-from tests.gateway.relay.test_ends_by_the_feed import delete_the_app, disable_the_app, forbid_the_server
-from tests.gateway.relay.test_ends_by_the_feed import keep_the_server_for_others, shrink_the_permission_sets
+from tests.gateway.relay.test_ends_by_the_feed import (
+    delete_the_app,
+    disable_the_app,
+    forbid_the_server,
+    keep_the_server_for_others,
+    shrink_the_permission_sets,
+)
 from tests.gateway.speaking import Client
 from tests.gateway.stdio.commanding import command, commands, is_there, result, tell
 from tests.requirements import requirement
