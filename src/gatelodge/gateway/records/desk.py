@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -23,10 +24,13 @@ from gatelodge.gateway.records.soql.running import Plan, planned_text
 from gatelodge.gateway.records.sources import NotReached, Source
 from gatelodge.gateway.records.tool import Tool, Work
 
+log = structlog.get_logger()
+
 SCHEMA_SECONDS = 60.0
 """How old the known schema of PostgreSQL or MySQL may be; SQLite says when it has changed."""
 ASKED_SECONDS = 5.0
 """The same for whoever asks for the schema itself."""
+UNREACHABLE = "the database of this server can't be reached. An administrator sees why on the server's Database tab."
 MOST_TRIES = 3
 MOST_PLANS, LONGEST_KEPT = 256, 1000
 """Queries whose plan is kept ready, and the characters that one of them may have."""
@@ -96,9 +100,9 @@ class Desk:
             except (database.TimeIsUp, NoConnection):
                 raise self._too_long() from None
             except NotReached as error:
-                raise RecordError(
-                    SERVER_UNAVAILABLE, f"the database of this server can't be reached: {error}."
-                ) from None
+                # Which host, which user and why is for administrators.
+                log.warning("records.unreachable", database=self.source.shown, why=str(error))
+                raise RecordError(SERVER_UNAVAILABLE, UNREACHABLE) from None
             except OverflowError:
                 raise RecordError(INVALID_ARGUMENT, "a number is larger than the database can compare.") from None
         raise AssertionError("the last try returns or raises")
