@@ -8,7 +8,7 @@ import importlib
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -32,7 +32,7 @@ from gatelodge.web.site import Site
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
     from gatelodge.gateway.relay.upstream import Line
-    from gatelodge.gateway.stdio.line import Commands
+    from gatelodge.gateway.stdio.line import CommandLine, Commands
 
 
 class Relaying:
@@ -158,7 +158,7 @@ class Relaying:
                     del self._upstreams[server.id]
                     relay.forget(server.id)
             if self._commands is not None:
-                await self._commands.look_again(self._is_live)
+                await self._commands.look_again(self._is_live, self._renewed)
 
     async def _is_live(self, upstream: "Upstream") -> bool:
         """Whether apps may still call this server, and it is the same."""
@@ -217,9 +217,7 @@ class _Relayed:
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         if self._upstream.command:
-            from gatelodge.gateway.stdio.line import owned_by  # noqa: PLC0415 - loaded by now
-
-            return owned_by(caller.user_id, caller.client_id)
+            return cast("CommandLine", self._relay.line(self._upstream)).owned_by(caller)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:

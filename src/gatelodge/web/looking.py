@@ -1,4 +1,4 @@
-"""Looking at servers: when an administrator asks, and once a minute for the whole deployment (decision 0032).
+"""Looking at servers: when an administrator asks, and by the clock once for the whole deployment (decision 0032).
 
 A look reads all that an upstream offers, so that it tells both whether the server answers and whether it has changed.
 """
@@ -14,7 +14,7 @@ from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
 from gatelodge.core.server_health import Health
 from gatelodge.core.server_items import Catalogue, LacksCredential, NotRead, ReadIn
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import STDIO, UPSTREAM
 from gatelodge.core.users import User
 from gatelodge.web.site import Site
 
@@ -23,7 +23,9 @@ log = structlog.get_logger()
 ROUND = 5.0
 """Seconds between two looks at whose turn it is."""
 AT_ONCE = 4
-"""Upstreams that one node looks at at the same time."""
+"""Servers that one node looks at at the same time."""
+EVERY = {UPSTREAM: server_health.EVERY, STDIO: server_health.EVERY_COMMAND}
+"""The kinds that are looked at by the clock, and the seconds between two looks."""
 PROBE = "the health probe"
 """Whom the audit names for what a look by the clock brought."""
 
@@ -96,7 +98,7 @@ class Early:
 
 
 async def keep_looking(site: Site) -> None:
-    """Look at each active upstream when its minute is over, for as long as the node runs."""
+    """Look at each active upstream and local command when its time is over, for as long as the node runs."""
     while True:
         await asyncio.sleep(ROUND)
         try:
@@ -108,7 +110,7 @@ async def keep_looking(site: Site) -> None:
 
 
 async def look_at_all(site: Site) -> None:
-    """Look at the active upstreams whose turn it is, and that no other node looks at."""
+    """Look at the active upstreams and commands whose turn it is, and that no other node looks at."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(org: Org, server: McpServer) -> None:
@@ -123,12 +125,12 @@ async def look_at_all(site: Site) -> None:
     async with asyncio.TaskGroup() as looks:
         for org in site.live.orgs():
             for live in (await site.live.servers(org.id)).values():
-                if live.server.kind == UPSTREAM and await _has_turn(site, org, live.server):
+                if live.server.kind in EVERY and await _has_turn(site, org, live.server):
                     _ = looks.create_task(one(org, live.server))
 
 
 async def _has_turn(site: Site, org: Org, server: McpServer, *, is_early: bool = False) -> bool:
-    chance, now = secrets.random_bytes(1)[0], site.clock.now()
+    chance, now, every = secrets.random_bytes(1)[0], site.clock.now(), EVERY[server.kind]
     return await site.store.run(
-        server_health.take_turn, org.id, server.id, chance=chance, now=now, is_early=is_early
+        server_health.take_turn, org.id, server.id, chance=chance, now=now, every=every, is_early=is_early
     )  # fmt: skip
