@@ -67,7 +67,7 @@ async def _discover(exchange: Exchange, session: UpstreamSession) -> None:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": list(words.MODERN),
-        "capabilities": session.result.get("capabilities", EMPTY),
+        "capabilities": filtering.offered(upstream, session.result.get("capabilities", EMPTY)),
         "ttlMs": 0,
         "cacheScope": "private",
     }
