@@ -15,6 +15,7 @@ from gatelodge.gateway.openapi import parameters
 from gatelodge.gateway.openapi.document import Document, Object, Unsupported
 from gatelodge.gateway.openapi.plan import Plan
 from gatelodge.gateway.openapi.schemas import Schemas
+from gatelodge.words import reason
 
 METHODS: dict[str, Object] = {
     "get": {"readOnlyHint": True},
@@ -66,7 +67,7 @@ def catalogue(document: Document) -> Catalogue:
         except Unsupported as why:
             left_out.append(f"The operation {each.told!r} {why}.")
     if not found and not left_out:
-        raise NotRead("the document has no operations under paths")
+        raise NotRead(reason("the document has no operations under paths"))
     return Catalogue(
         offered=tuple(offered),
         name=document.text("title"),
@@ -78,7 +79,7 @@ def catalogue(document: Document) -> Catalogue:
 def _operations(document: Document, left_out: list[str]) -> Iterator[Operation]:
     paths = document.content.get("paths")
     if not isinstance(paths, dict):
-        raise NotRead("the document has no paths")
+        raise NotRead(reason("the document has no paths"))
     for path, node in cast("Object", paths).items():
         if path.startswith("x-"):
             continue

@@ -16,7 +16,7 @@ from gatelodge.setup.frame import Visit
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark, ngettext
 
-NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why="", speaks="")
+NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why=None, speaks="")
 KINDS = {kind: mark(label) for kind, label in server_kinds.KINDS.items()}
 
 
