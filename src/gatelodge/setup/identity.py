@@ -40,7 +40,7 @@ async def begin(site: Site, org: Org, request: Request) -> Response:
             site, org, request, via, target=kept, is_again=asked.get("again", "") != ""
         )
     except NotVouched as error:
-        return await _refused(site, org, request, kept, via.name, error.reason.here())
+        return await _refused(site, org, request, kept, via.name, error)
     response = RedirectResponse(url, 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
     if browser.tie_of(site, org, request) != browser.browser_of(site, org, request):
         browser.set_cookie(site, org, response, browser.BROWSER, browser.tie_of(site, org, request))
@@ -68,9 +68,7 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
         )
         return await _signed_in(site, org, request, start, came, user.id, via.id)
     except (NotVouched, Refused) as error:
-        return await _refused(
-            site, org, request, target, name, error.message if isinstance(error, Refused) else error.reason.here()
-        )
+        return await _refused(site, org, request, target, name, error)
 
 
 async def _signed_in(
@@ -85,9 +83,12 @@ async def _signed_in(
     return await finish(site, org, request, answered, start.target)
 
 
-async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
+async def _refused(
+    site: Site, org: Org, request: Request, target: str, provider: str, error: NotVouched | Refused
+) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
-    log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
+    log.warning("upstream.refused", org=org.id, provider=provider, reason=str(error))
+    why = error.message if isinstance(error, Refused) else error.reason.here()
     code = error_codes.CODES[error_codes.PROVIDER]
     told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
     return pages.render(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatelodge.core.operation import Operation, execute, many, one, remove_some
+from gatelodge.core.operation import Operation, execute, many, one, remove_some, text
 
 if TYPE_CHECKING:
     from gatelodge.core.calls.records import Call
@@ -171,6 +171,19 @@ def sparkline(org_id: str, app_ids: Iterable[str], *, until: int, days: int = 12
 
 def _counted(app_id: str, day: int, calls: int) -> tuple[str, int, int]:
     return app_id, day, calls
+
+
+def apps_since(org_id: str, hour: int, *, limit: int) -> Operation[list[str]]:
+    """Apps that were called or signed in to since this epoch hour."""
+    return (
+        yield from many(
+            "SELECT DISTINCT app_id AS value FROM call_counts WHERE hour >= :hour AND org_id = :org_id LIMIT :limit",
+            text,
+            org_id=org_id,
+            hour=hour,
+            limit=limit,
+        )
+    )
 
 
 def usage(

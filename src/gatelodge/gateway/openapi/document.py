@@ -14,7 +14,7 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.server_items import Catalogue, NotRead
 from gatelodge.web.outbound import NotFetched, Outbound
-from gatelodge.words import reason
+from gatelodge.words import _, reason
 
 LARGEST_JSON = 8 * 1024 * 1024
 LARGEST_YAML = 2 * 1024 * 1024
@@ -56,7 +56,9 @@ class Document:
         """One more value is looked at. Raises ``Unsupported`` when they were too many."""
         self._steps -= 1
         if self._steps < 0:
-            raise Unsupported(f"is left over: the document takes more than {MOST_STEPS} steps to read")
+            raise Unsupported(
+                _("is left over: the document takes more than {most_steps} steps to read").format(most_steps=MOST_STEPS)
+            )
 
     def text(self, name: str) -> str:
         """A text of the document's ``info``."""
@@ -67,7 +69,11 @@ class Document:
     def at(self, reference: object) -> Any:
         """What a reference within the document leads to (RFC 6901). Raises ``Unsupported``."""
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            raise Unsupported(f"refers to {reference!r:.100}: only references within the document, #/..., are followed")
+            raise Unsupported(
+                _("refers to {reference!r:.100}: only references within the document, #/..., are followed").format(
+                    reference=reference
+                )
+            )
         found: Any = self.content
         for part in reference.split("/")[1:]:
             self.step()
@@ -77,20 +83,26 @@ class Document:
             elif isinstance(found, list) and name.isdecimal() and len(name) < 7 and int(name) < len(found):  # noqa: PLR2004
                 found = cast("list[Any]", found)[int(name)]
             else:
-                raise Unsupported(f"refers to {reference!r:.100}, which the document doesn't have")
+                raise Unsupported(
+                    _("refers to {reference!r:.100}, which the document doesn't have").format(reference=reference)
+                )
         return found
 
     def resolved(self, node: object, what: str) -> Object:
         """An object, or the one that it refers to. Raises ``Unsupported``."""
-        for _ in range(MOST_HOPS):
+        for _hop in range(MOST_HOPS):
             self.step()
             if not isinstance(node, dict):
-                raise Unsupported(f"has {what} that is no object")
+                raise Unsupported(_("has {what} that is no object").format(what=_(what)))
             found = cast("Object", node)
             if "$ref" not in found:
                 return found
             node = self.at(found["$ref"])
-        raise Unsupported(f"has {what} whose references lead on more than {MOST_HOPS} times")
+        raise Unsupported(
+            _("has {what} whose references lead on more than {most_hops} times").format(
+                what=_(what), most_hops=MOST_HOPS
+            )
+        )
 
 
 async def read(server: McpServer, document: str) -> Catalogue:

@@ -12,6 +12,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.web.outbound import is_allowed
+from gatelodge.words import _
 
 SAMPLE = "sample:"
 PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -59,8 +60,10 @@ def parse(url: str, folder: Path) -> Source:
         return _file(url, folder)
     if scheme not in PORTS:
         raise Refused(
-            f"{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
-            " or mysql://USER:PASSWORD@HOST/NAME",
+            _(
+                "{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
+                " or mysql://USER:PASSWORD@HOST/NAME"
+            ).format(scheme=scheme),
             "source",
         )
     return _server(url)
@@ -69,13 +72,15 @@ def parse(url: str, folder: Path) -> Source:
 def _file(url: str, folder: Path) -> Source:
     name = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not name or "\0" in name or "?" in url:
-        raise Refused("a SQLite database is written sqlite:///FILE, without options", "source")
+        raise Refused(_("a SQLite database is written sqlite:///FILE, without options"), "source")
     inside = folder.resolve()
     path = (inside / name).resolve()
     if not path.is_relative_to(inside):
         raise Refused(
-            f"{name!r:.120} is outside of the folder for database files, which is records in the data folder: put the"
-            " file there and name it from there",
+            _(
+                "{name!r:.120} is outside of the folder for database files, which is records in the data folder:"
+                " put the file there and name it from there"
+            ).format(name=name),
             "source",
         )
     return Source(dialect="sqlite", path=str(path))
@@ -87,13 +92,18 @@ def _server(url: str) -> Source:
         port = parts.port or PORTS[parts.scheme]
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        raise Refused("this is not a URL: percent-encode what is special in names and passwords", "source") from None
+        raise Refused(_("this is not a URL: percent-encode what is special in names and passwords"), "source") from None
     database = unquote(parts.path.removeprefix("/"))
     if not parts.hostname or not database or "\0" in unquote(url) or parts.fragment:
-        raise Refused(f"write {parts.scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name", "source")
+        raise Refused(
+            _("write {scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name").format(
+                scheme=parts.scheme
+            ),
+            "source",
+        )
     unknown = sorted(set(options) - {"sslmode"})
     if unknown or options.get("sslmode", TLS[0]) not in TLS:
-        raise Refused(f"the only option is sslmode, one of {', '.join(TLS)}", "source")
+        raise Refused(_("the only option is sslmode, one of {listed}").format(listed=", ".join(TLS)), "source")
     default = "disable" if is_this_machine(parts.hostname) else TLS[0]
     return Source(
         dialect=parts.scheme,
@@ -125,12 +135,14 @@ def address_of(source: Source, *, allows_private: bool) -> str:
     try:
         found = [str(each[4][0]) for each in socket.getaddrinfo(source.host, source.port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
-        raise NotReached(f"the name {source.host!r:.80} has no address") from None
+        raise NotReached(_("the name {host!r:.80} has no address").format(host=source.host)) from None
     for address in found:
         if not is_allowed(ipaddress.ip_address(address.partition("%")[0]), allows_private=allows_private):
             raise NotReached(
-                f"{source.host} is at {address}, which is no public address; an administrator can allow private"
-                " addresses for this server"
+                _(
+                    "{host} is at {address}, which is no public address; an administrator can allow private"
+                    " addresses for this server"
+                ).format(host=source.host, address=address)
             )
     return found[0]
 
