@@ -84,7 +84,9 @@ class App:
         self._gateway = Gateway(site)
         reading.begin(self._gateway.relaying)
         self._dispatch = Dispatcher(
-            site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
+            site,
+            (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES),
+            lost=setup.LOST,
         )
         self._cleaning: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None

@@ -15,7 +15,7 @@ from gatelodge.core.operation import Operation, number, one
 EVERY = 60
 """Seconds between two counts."""
 DAYS = 12
-"""Of so many days calls are counted, the last 24 hours among them."""
+"""Of so many days calls are counted, today among them."""
 A_BATCH = 100
 MOST_ACTIVE = 2000
 LATELY = 600
@@ -23,8 +23,8 @@ LATELY = 600
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How much an app is used. ``last_used`` is epoch seconds, 0 for never; ``days`` are its calls by day, the last
-    24 hours at the end.
+    """How much an app is used. ``last_used`` is epoch seconds, 0 for never; ``days`` are its calls by day
+    (UTC), today at the end.
     """
 
     users: int = 0

@@ -19,3 +19,17 @@ CREATE TABLE app_countings (
 );
 
 INSERT INTO app_countings (id, next_at) VALUES (1, 0);
+
+-- Calls of each app by day (days of UTC since the epoch): what the list draws, without adding up hours and servers.
+CREATE TABLE call_days (
+  org_id TEXT NOT NULL,
+  app_id TEXT NOT NULL,
+  day BIGINT NOT NULL,
+  calls BIGINT NOT NULL,
+  PRIMARY KEY (org_id, app_id, day)
+);
+
+CREATE INDEX call_days_by_day ON call_days (day);
+
+INSERT INTO call_days (org_id, app_id, day, calls)
+SELECT org_id, app_id, hour / 24, CAST(SUM(calls) AS BIGINT) FROM call_counts GROUP BY org_id, app_id, hour / 24;
