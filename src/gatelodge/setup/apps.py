@@ -40,7 +40,7 @@ def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) ->
     async def found(visit: Visit) -> Response:
         app = await visit.site.store.read(registry.find, visit.org.id, visit.request.path_params["app_id"])
         if app is None:
-            return visit.page("not_found.html", title=_("Not found"), status=404)
+            return visit.page("not_found.html", title=_("Not found"), status=404, of="app")
         return await answer(visit, app)
 
     return found

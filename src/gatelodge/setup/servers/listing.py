@@ -127,7 +127,7 @@ def of_server(answer: Callable[[Visit, McpServer], Awaitable[Response]]) -> Call
     async def found(visit: Visit) -> Response:
         server = await visit.site.store.read(mcp_servers.find, visit.org.id, visit.request.path_params["server_name"])
         if server is None:
-            return visit.page("not_found.html", title=_("Not found"), status=404)
+            return visit.page("not_found.html", title=_("Not found"), status=404, of="server")
         return await answer(visit, server)
 
     return found
