@@ -156,12 +156,6 @@ def own(result: Spans) -> Spans:
     return {**result, "cacheScope": PRIVATE} if "cacheScope" in result else result
 
 
-def owned(message: bytes) -> bytes:
-    """A message with a result that is this caller's alone. Raises ``Unreadable``."""
-    top, result = result_of(message)
-    return message if result is None else with_result(top, own(result))
-
-
 def _kept(entries: Raw, kind: str, key: str, permitted: Permitted, drifted: Callable[[], None]) -> Raw:
     try:
         found = _list.decode(entries)

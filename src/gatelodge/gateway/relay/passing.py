@@ -19,8 +19,6 @@ def reading_of(exchange: Exchange) -> Reading | None:
         return partial(_filtered, exchange)
     if exchange.inbound.method in (words.DISCOVER, words.INITIALIZE):
         return partial(filtering.introduced, upstream=exchange.line.upstream)
-    if exchange.inbound.method == "resources/read" and exchange.inbound.is_modern:
-        return filtering.owned
     return None
 
 
