@@ -115,6 +115,10 @@ class LiveNode:
         self._servers = Cache[str, dict[str, LiveServer]](self._read_servers)
         self._keys = Cache[str, OrgKeys](self._read_keys)
         self._told: list[Callable[[], None]] = []
+        self.epoch = 0
+        """A number that changes with whatever this node applies. What was found out in an epoch holds in it, as long as
+        the feed is read (``is_fresh``) and time changes nothing (``stays_until``).
+        """
 
     @property
     def applied(self) -> int:
@@ -171,6 +175,9 @@ class LiveNode:
 
     async def servers(self, org_id: str) -> dict[str, LiveServer]:
         """The org's active MCP servers by name."""
+        known = self._servers.at_hand(org_id)
+        if known is not None and self.is_fresh():
+            return known
         await self._be_fresh()
         return await self._servers.get(org_id)
 
@@ -199,6 +206,15 @@ class LiveNode:
             and self._users.at_hand((org_id, user.user.id)) is user
             and not any(record_id in self._ended for record_id in record_ids)
         )
+
+    def stays_until(self, org_id: str, keys: OrgKeys, client: LiveClient) -> int:
+        """Until when, in epoch seconds, time alone changes none of these: no other key signs, no release that waits is
+        live, and the app has not ended.
+        """
+        now = self._clock.now_ms()
+        releases = self._clients.at_hand((org_id, client.client_id)) or ()
+        coming = min((each.live_from // 1000 for each in releases if each.live_from > now), default=keys.until)
+        return min(keys.until, client.ends_at or keys.until, coming)
 
     # --- following the feed -------------------------------------------------------------------------------------
 
@@ -295,6 +311,7 @@ class LiveNode:
     async def _read_all(self) -> None:
         """Forget every answer, and load what is asked without a query."""
         place = Place(await self._store.read(propagation.newest_change), propagation.ALL_POSITIONS)
+        self.epoch += 1
         for cache in (self._clients, self._users, self._servers, self._keys):
             cache.clear()
         await self._load_orgs()
@@ -312,6 +329,7 @@ class LiveNode:
             self._acknowledged = applied
 
     async def _apply(self, change: Received) -> None:
+        self.epoch += 1
         match change.kind:
             case "client":
                 self._clients.drop((change.org_id, change.key))

@@ -14,7 +14,9 @@ from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
 from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
 
 WATCH_AFTER = 0.05
-"""Seconds after which somebody looks whether the client is still there: most calls are over by then, and cost no task."""
+"""Seconds, once or twice, after which somebody looks whether the client is still there: most calls are over by then, and
+cost no task.
+"""
 SLOW_SECONDS = 30.0
 """How long a client may take to read what was sent to it before an open stream is ended."""
 EVENT_HEADERS = [
@@ -54,6 +56,7 @@ class Exchange:
         self.given: Given = {}
         self.credential: Credential | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.watching: asyncio.Task[None] | None = None
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
         self._scope = scope
