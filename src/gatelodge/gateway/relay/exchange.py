@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import aiohttp
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
-from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
+from gatelodge.gateway.relay.upstream import Answer, Credential, Failed, Given, Line
 
 WATCH_AFTER = 0.05
 """Seconds, once or twice, after which somebody looks whether the client is still there: most calls are over by then, and
@@ -85,20 +84,13 @@ class Exchange:
         """A time in seconds that only goes forward."""
         return asyncio.get_running_loop().time()
 
-    async def sent_on(
-        self, method: str, headers: dict[str, str], body: bytes, *, waits: bool = False
-    ) -> aiohttp.ClientResponse:
-        """Send what the client asked for to the upstream, once. Only what changes nothing is sent again, when a kept
-        connection turned out to be dead. ``waits``: its answer may pause for as long as a person thinks. Raises ``Failed``.
+    async def sent_on(self, method: str, headers: dict[str, str], body: bytes, *, waits: bool = False) -> Answer:
+        """Send what the client asked for to the upstream, once. ``waits``: its answer may pause for as long as a person
+        thinks. Raises ``Failed``.
         """
         begun = self.loop_time
         try:
             answer = await self.line.send(method, headers, body, waits=waits)
-        except Failed as failed:
-            if not failed.may_send_again or self.inbound.method == words.CALL:
-                raise
-            answer = await self.line.send(method, headers, body, waits=waits)
-        else:
             # What was answered with 401 was not done: it may be sent again with a credential that was fetched anew.
             if answer.status == 401 and self.given and self.credential is not None:  # noqa: PLR2004
                 given = await self.credential(self.caller, self.given)
