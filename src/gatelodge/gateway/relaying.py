@@ -28,6 +28,7 @@ from gatelodge.live import LiveServer
 from gatelodge.web import local_commands, looking
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
+from gatelodge.words import Reason, reason, verbatim
 
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Failed, Inbound, Relay, Upstream
@@ -75,9 +76,9 @@ class Relaying:
                     raise
                 return await relay.catalogue(upstream, again)
         except (NeedsGrant, NeedsReader) as error:
-            return await self._reached(relay, upstream, str(error))
+            return await self._reached(relay, upstream, error.reason)
         except (Failed, NoCredential) as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
 
     async def _told_by_command(self, relay: "Relay", upstream: "Upstream") -> Catalogue:
         """What a local command offers, by a child of its own that ends with it. Raises ``NotRead``."""
@@ -88,12 +89,12 @@ class Relaying:
         try:
             return await relay.catalogue(upstream, given)
         except Failed as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
         finally:
             if self._commands is not None:
                 self._commands.end_all_of(given)
 
-    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
+    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: Reason) -> Catalogue:
         """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
         from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
 
@@ -101,7 +102,7 @@ class Relaying:
             with contextlib.suppress(Unauthorized):
                 _version = await relay.probe(upstream, {})
         except Failed as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
         raise LacksCredential(lacking)
 
     async def _loaded(self) -> "Relay":
@@ -219,9 +220,9 @@ class _Relayed:
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:
-            raise _failed("refused", 403, str(error), data={"url": error.url}) from None
+            raise _failed("refused", 403, error.reason, data={"url": error.url}) from None
         except NoCredential as error:
-            raise _failed("upstream_error", 502, str(error)) from None
+            raise _failed("upstream_error", 502, error.reason) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
         """Before anything is sent on: that nothing more was to be asked, and that it can be written down."""
@@ -231,7 +232,11 @@ class _Relayed:
             verdict = caller.permitted.tool(found.name)
             if verdict.missing_scopes or (verdict.asks_first and not self._noted.approval_id):
                 # ``BeforeCalls`` has asked already. Where it was not, nothing goes on.
-                raise _failed("refused", 403, f"{found.name:.80} needs more scopes, or the approval of a person first")
+                raise _failed(
+                    "refused",
+                    403,
+                    reason("{name} needs more scopes, or the approval of a person first", name=found.name[:80]),
+                )
         try:
             if item is None or item.mark == "read":
                 self._site.calls.admit_read(caller.org_id)
@@ -241,7 +246,7 @@ class _Relayed:
                 call = self._call(Done(method=found.method, name=found.name))
                 self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
-            raise _failed("refused", 503, str(error), retry_after=error.retry_after) from None
+            raise _failed("refused", 503, verbatim(str(error)), retry_after=error.retry_after) from None
         return None
 
     def _call(self, done: "Done") -> Call:
@@ -263,7 +268,7 @@ class _Relayed:
         )
 
 
-def _failed(outcome: str, status: int, why: str, **more: Any) -> "Failed":
+def _failed(outcome: str, status: int, why: Reason, **more: Any) -> "Failed":
     """What ends a call before it was sent on."""
     from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now; an import costs a call that goes well
 

@@ -37,13 +37,13 @@ async def look(
     is used where each user has their own, ``document`` a REST API's own, where it isn't to be fetched. Raises ``NotRead``.
     """
     began = time.monotonic()
-    catalogue, why, lacking = Catalogue(offered=()), "", None
+    catalogue, why, lacking = Catalogue(offered=()), None, None
     try:
         catalogue = await site.read_catalogue(org, server, reader, document)
     except LacksCredential as error:
         lacking = error
     except NotRead as error:
-        why = str(error)
+        why = error.reason
     found = Health(
         server_id=server.id,
         checked_at=site.clock.now(),
@@ -52,8 +52,10 @@ async def look(
         speaks=catalogue.protocol_version,
     )
     await site.store.run(server_health.note, org.id, found)
-    if why or lacking:
-        raise lacking or NotRead(why)
+    if lacking:
+        raise lacking
+    if why:
+        raise NotRead(why)
     return await site.store.run(server_items.read_in, server, catalogue, actor=actor, now_ms=site.clock.now_ms())
 
 

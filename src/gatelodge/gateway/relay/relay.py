@@ -17,6 +17,7 @@ from gatelodge.gateway.relay.exchange import WATCH_AFTER, Done, Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused
 from gatelodge.gateway.relay.sessions import Session, Sessions, State, owner_of
 from gatelodge.gateway.relay.upstream import Credential, Failed, Line, Unauthorized, Upstream
+from gatelodge.words import verbatim
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
@@ -305,7 +306,7 @@ async def _end(exchange: Exchange) -> None:
         return
     with contextlib.suppress(OSError):
         if not exchange.has_started:
-            await exchange.fail(Failed(exchange.done.outcome, 504, exchange.ended))
+            await exchange.fail(Failed(exchange.done.outcome, 504, verbatim(exchange.ended)))
         elif exchange.is_stream:
             await exchange.write(b"", is_last=True)
 

@@ -23,6 +23,7 @@ from gatelodge.gateway.relay.wire import (
     place_of,
 )
 from gatelodge.web.outbound import Address, NotFetched, Outbound
+from gatelodge.words import Because, Reason, mark, reason
 
 MOST_STREAMS = 2000
 """Streams that are open for listening, for each upstream and node. They take nothing from the connections of calls."""
@@ -49,17 +50,17 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
 
-class Failed(Exception):
+class Failed(Because):
     """The upstream gave no answer that can be passed on: what a record says, the HTTP status for the client, and why.
 
     ``retry_after`` is in seconds, 0 when nobody knows.
     """
 
     def __init__(
-        self, outcome: str, status: int, why: str, *, retry_after: int = 0, data: dict[str, str] | None = None
+        self, outcome: str, status: int, why: Reason, *, retry_after: int = 0, data: dict[str, str] | None = None
     ) -> None:
         super().__init__(why)
-        self.outcome, self.status, self.why, self.retry_after = outcome, status, why, retry_after
+        self.outcome, self.status, self.why, self.retry_after = outcome, status, str(why), retry_after
         self.data = data or {}
 
 
@@ -171,7 +172,9 @@ class HttpLine(Line):
             answer = await pool.ask(method, target, headers, body, times)
         except NotWritten as error:
             self._breaker.gave_up()
-            raise self._failed("upstream_error", 502, f"can't be asked this: {error}") from None
+            raise self._failed(
+                "upstream_error", 502, mark("the upstream of {name} can't be asked this: {error}"), error=str(error)
+            ) from None
         except (OSError, NotFetched) as error:
             self._breaker.failed(self._clock())
             raise self._why(error) from None
@@ -189,28 +192,45 @@ class HttpLine(Line):
     def _check_room(self, *, is_stream: bool) -> None:
         """Raises ``Failed`` when nothing more may be sent there now."""
         if not is_stream and self._under_way >= self.upstream.terms.most_connections * (1 + QUEUE):
-            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
+            raise self._failed(
+                "upstream_error",
+                503,
+                mark("the upstream of {name} has as many calls under way as it may have"),
+                retry_after=1,
+            )
         if wait := self._breaker.wait(self._clock()):
             raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                "upstream_error", 503, mark("the upstream of {name} has failed several times in a row and is left alone for now"),
                 retry_after=int(wait) + 1,
             )  # fmt: skip
 
     def _why(self, error: Exception) -> Failed:
         match error:
             case NotConnectedInTime():
-                return self._failed("timeout", 504, "could not be connected to in time")
+                return self._failed("timeout", 504, mark("the upstream of {name} could not be connected to in time"))
             case TimeoutError():
-                return self._failed("timeout", 504, "did not begin to answer in time")
+                return self._failed("timeout", 504, mark("the upstream of {name} did not begin to answer in time"))
             case NotFetched():
-                return self._failed("upstream_error", 502, f"may not be asked: {error}")
+                return self._failed(
+                    "upstream_error", 502, mark("the upstream of {name} may not be asked: {error}"), error=error.reason
+                )
             case Broken():
-                return self._failed("upstream_error", 502, "closed the connection before it answered")
+                return self._failed(
+                    "upstream_error", 502, mark("the upstream of {name} closed the connection before it answered")
+                )
             case NoHttp():
-                return self._failed("upstream_error", 502, f"answered with what is no HTTP ({error})")
+                return self._failed(
+                    "upstream_error",
+                    502,
+                    mark("the upstream of {name} answered with what is no HTTP ({error})"),
+                    error=str(error),
+                )
             case _:
                 assert isinstance(error, NotConnected)
-                return self._failed("upstream_error", 502, "can't be connected to")
+                return self._failed("upstream_error", 502, mark("the upstream of {name} can't be connected to"))
 
-    def _failed(self, outcome: str, status: int, why: str, *, retry_after: int = 0) -> Failed:
-        return Failed(outcome, status, f"the upstream of {self.upstream.name} {why}", retry_after=retry_after)
+    def _failed(
+        self, outcome: str, status: int, text: str, *, retry_after: int = 0, error: Reason | str = ""
+    ) -> Failed:
+        why = reason(text, name=self.upstream.name, error=error)
+        return Failed(outcome, status, why, retry_after=retry_after)
