@@ -11,6 +11,7 @@ turn with it), and PostgreSQL's own CPU, the mean over the rounds.
 
 import argparse
 import contextlib
+import logging
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import msgspec
+import structlog
 
 from bench.measuring import cpu_seconds_of_all
 from gatelodge.cli.seeding import new_app
@@ -221,6 +223,7 @@ def measured(house: House, app_id: str, rounds: int, spent: Callable[[], float])
 
 def main() -> None:
     """Build, measure, print."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     parser = argparse.ArgumentParser(description="CPU per page of Setup.")
     parser.add_argument("--apps", type=int, default=10_000)
     parser.add_argument("--authorizations", type=int, default=100_000)
