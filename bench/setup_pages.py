@@ -130,7 +130,11 @@ def some_calls(house: House, app_id: str, user_id: str, first: int, last: int) -
         "app_id": f"'{app_id}'", "user_id": f"'{user_id}'", "server": "'sobject-reads'", "method": "'tools/call'",
         "outcome": "CASE WHEN i % 50 = 0 THEN 'upstream_error' ELSE 'ok' END", "name": "'find'", "hash": "'x'",
     }  # fmt: skip
-    numbers = {"seq": "i", "at": f"{house.site.clock.now_ms() - 90 * 86_400_000} + i * {step}", "status": "200"}
+    numbers = {
+        "seq": "i",
+        "at": f"{house.site.clock.now_ms() - 90 * 86_400_000} + CAST(i AS BIGINT) * {step}",
+        "status": "200",
+    }
     whole = ("seq", "at", "status", "duration_us", "bytes_in", "bytes_out", "rows")
     values = (numbers.get(n, "0") if n in whole else texts.get(n, "''") for n in CALL_FIELDS)
     yield from execute(
