@@ -12,7 +12,11 @@ from gatelodge.words import Reason, verbatim
 
 EVERY = 60
 """Seconds between two looks at one server, and up to so many more by chance: not all at once."""
+EVERY_COMMAND = 600
+"""The same for a local command, of which each look starts a process."""
 SPREAD = 12
+SOONEST = 10
+"""Seconds from one look to the next where something shows that the server has changed, and up to ``SPREAD`` more."""
 MOST_SERVERS = 1000
 
 
@@ -48,16 +52,20 @@ def begin(org_id: str, server_id: str) -> Operation[None]:
     )
 
 
-def take_turn(org_id: str, server_id: str, *, chance: int, now: int) -> Operation[bool]:
-    """True for exactly one caller each time a look is due. ``chance`` is any number that chance made."""
+def take_turn(
+    org_id: str, server_id: str, *, chance: int, now: int, every: int = EVERY, is_early: bool = False
+) -> Operation[bool]:
+    """True for exactly one caller each time a look is due: the next one in ``every`` seconds, and some more by ``chance``,
+    which is any number that chance made. ``is_early``: there is a reason to look before that time is over.
+    """
     taken = yield from one(
         "UPDATE server_health SET next_at = :next_at WHERE org_id = :org_id AND server_id = :server_id"
-        " AND next_at <= :now RETURNING server_id AS value",
+        " AND next_at <= :due RETURNING server_id AS value",
         text,
         server_id=server_id,
         org_id=org_id,
-        next_at=now + EVERY + chance % SPREAD,
-        now=now,
+        next_at=now + every + chance % SPREAD,
+        due=now + every - SOONEST if is_early else now,
     )
     return taken is not None
 

@@ -8,7 +8,7 @@ import importlib
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +25,7 @@ from gatelodge.gateway.protected_resource import Gate
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted, call_of
 from gatelodge.live import LiveServer
-from gatelodge.web import local_commands
+from gatelodge.web import local_commands, looking
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
 from gatelodge.words import Reason, reason, verbatim
@@ -33,7 +33,7 @@ from gatelodge.words import Reason, reason, verbatim
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
     from gatelodge.gateway.relay.upstream import Line
-    from gatelodge.gateway.stdio.line import Commands
+    from gatelodge.gateway.stdio.line import CommandLine, Commands
 
 
 class Relaying:
@@ -47,12 +47,13 @@ class Relaying:
         self._loading = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
         self._is_due = False
+        self._early = looking.Early(site)
         site.live.on_applied(self._look_again)
 
     async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
-        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller, self._early)
 
     async def catalogue(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
         """All that an upstream offers now to who brings its credential: this user's where each has their own.
@@ -158,7 +159,7 @@ class Relaying:
                     del self._upstreams[server.id]
                     relay.forget(server.id)
             if self._commands is not None:
-                await self._commands.look_again(self._is_live)
+                await self._commands.look_again(self._is_live, self._renewed)
 
     async def _is_live(self, upstream: "Upstream") -> bool:
         """Whether apps may still call this server, and it is the same."""
@@ -173,6 +174,7 @@ class Relaying:
         """End every exchange and close every connection."""
         if self._looking is not None:
             self._looking.cancel()
+        await self._early.stop()
         if self._relay is not None:
             await self._relay.stop()
         if self._commands is not None:
@@ -183,10 +185,17 @@ class _Relayed:
     """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
 
     def __init__(
-        self, site: Site, org: Org, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller
+        self,
+        site: Site,
+        org: Org,
+        relay: "Relay",
+        upstream: "Upstream",
+        live: LiveServer,
+        caller: Caller,
+        early: looking.Early,
     ) -> None:
         self._site, self._org, self._relay, self._upstream = site, org, relay, upstream
-        self._live, self._caller = live, caller
+        self._live, self._caller, self._early = live, caller, early
         self._noted = Noted()
         self._found: Inbound | None = None
         self._begun = ""
@@ -201,15 +210,15 @@ class _Relayed:
         )
         done.duration_us = int((time.perf_counter() - began) * 1_000_000)
         self._site.calls.note(self._call(done), self._begun)
+        if done.has_drifted:
+            self._early.look(self._org, self._live.server)
 
     async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
         """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         if self._upstream.command:
-            from gatelodge.gateway.stdio.line import owned_by  # noqa: PLC0415 - loaded by now
-
-            return owned_by(caller.user_id, caller.client_id)
+            return cast("CommandLine", self._relay.line(self._upstream)).owned_by(caller)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:

@@ -22,7 +22,10 @@ CONNECT_SECONDS = 5
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One database. ``path`` is a SQLite file, else a server's ``host``; ``makes_sample``: made when it is missing."""
+    """One database. ``path`` is a SQLite file, else a server's ``host``; ``makes_sample``: made when it is missing.
+    ``authority`` is the name, and ``authority_path`` the place, of the file with the certificates that the server's own is
+    checked against; "" for those of the machine.
+    """
 
     dialect: str
     path: str = ""
@@ -33,6 +36,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password: str = ""
     tls: str = "verify-full"
+    authority: str = ""
+    authority_path: str = ""
 
     def __repr__(self) -> str:
         return f"Source({self.shown})"
@@ -44,13 +49,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
             return f"{SAMPLE}{self.path}" if self.makes_sample else f"sqlite:///{self.path}"
         user = f"{quote(self.username, safe='')}@" if self.username else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.dialect}://{user}{host}:{self.port}/{quote(self.database, safe='')}?sslmode={self.tls}"
+        checked_by = f"&sslrootcert={quote(self.authority)}" if self.authority else ""
+        place = f"{host}:{self.port}/{quote(self.database, safe='')}"
+        return f"{self.dialect}://{user}{place}?sslmode={self.tls}{checked_by}"
 
 
 def parse(url: str, folder: Path) -> Source:
     """The database of a URL. Raises ``Refused`` ("source") for one that can't be used.
 
-    ``folder`` is the only place where a SQLite file may be: no other is opened, wherever links lead.
+    ``folder`` is the only place where a SQLite file or a file of certificates may be: no other is opened, wherever links
+    lead.
     """
     if url.startswith(SAMPLE):
         # Wherever the data folder was when it was registered: the sample is in it.
@@ -66,13 +74,18 @@ def parse(url: str, folder: Path) -> Source:
             ).format(scheme=scheme),
             "source",
         )
-    return _server(url)
+    return _server(url, folder)
 
 
 def _file(url: str, folder: Path) -> Source:
     name = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not name or "\0" in name or "?" in url:
         raise Refused(_("a SQLite database is written sqlite:///FILE, without options"), "source")
+    return Source(dialect="sqlite", path=str(_inside(folder, name)))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder. Raises ``Refused``."""
     inside = folder.resolve()
     path = (inside / name).resolve()
     if not path.is_relative_to(inside):
@@ -83,10 +96,10 @@ def _file(url: str, folder: Path) -> Source:
             ).format(name=name),
             "source",
         )
-    return Source(dialect="sqlite", path=str(path))
+    return path
 
 
-def _server(url: str) -> Source:
+def _server(url: str, folder: Path) -> Source:
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
@@ -101,10 +114,18 @@ def _server(url: str) -> Source:
             ),
             "source",
         )
-    unknown = sorted(set(options) - {"sslmode"})
-    if unknown or options.get("sslmode", TLS[0]) not in TLS:
-        raise Refused(_("the only option is sslmode, one of {listed}").format(listed=", ".join(TLS)), "source")
-    default = "disable" if is_this_machine(parts.hostname) else TLS[0]
+    authority = options.pop("sslrootcert", "")
+    default = "disable" if is_this_machine(parts.hostname) and not authority else TLS[0]
+    tls = options.pop("sslmode", default)
+    if options or tls not in TLS or (authority and tls != TLS[0]):
+        raise Refused(
+            _(
+                "the only options are sslmode, one of {listed}, and with {first} sslrootcert, the name of a file of"
+                " certificates"
+            ).format(listed=", ".join(TLS), first=TLS[0]),
+            "source",
+        )
+    authority_path = _authority(folder, authority) if authority else ""
     return Source(
         dialect=parts.scheme,
         host=parts.hostname,
@@ -112,8 +133,25 @@ def _server(url: str) -> Source:
         database=database,
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        tls=options.get("sslmode", default),
+        tls=tls,
+        authority=authority,
+        authority_path=authority_path,
     )
+
+
+def _authority(folder: Path, name: str) -> str:
+    """Where a file of certificates is that this process can read some from. Raises ``Refused``."""
+    path = _inside(folder, name) if "\0" not in name else folder
+    try:
+        _context = ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):
+        raise Refused(
+            _("{name!r:.120} is no file of PEM certificates in the folder records of the data folder").format(
+                name=name
+            ),
+            "source",
+        ) from None
+    return str(path)
 
 
 def is_this_machine(host: str) -> bool:
@@ -180,10 +218,17 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
             connect_timeout=CONNECT_SECONDS,
             application_name="gatelodge",
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            sslrootcert="system" if source.tls == TLS[0] else None,
+            sslrootcert=_authorities(source) if source.tls == TLS[0] else None,
         )
     except psycopg.OperationalError as error:
         raise NotReached(_first_line(error, source)) from None
+
+
+def _authorities(source: Source) -> str:
+    """The file of certificates that libpq checks a server's against. The one that comes with psycopg looks for the machine's
+    where no machine has them, so that it is told where Python's are.
+    """
+    return source.authority_path or ssl.get_default_verify_paths().cafile or "system"
 
 
 def _mysql(source: Source, allows_private: bool, seconds: float, *, is_writing: bool) -> Any:  # noqa: FBT001 - the connector's own
@@ -201,6 +246,7 @@ def _mysql(source: Source, allows_private: bool, seconds: float, *, is_writing: 
             database=source.database,
             charset="utf8mb4",
             ssl=_tls(source),
+            ssl_disabled=source.tls == "disable",
             # Longer than the server's own limits, which end a statement and keep the connection.
             read_timeout=seconds + CONNECT_SECONDS,
             write_timeout=seconds + CONNECT_SECONDS,
@@ -231,7 +277,7 @@ def _limit_mysql(connection: Any, seconds: float, *, is_writing: bool) -> None:
 def _tls(source: Source) -> ssl.SSLContext | None:
     if source.tls == "disable":
         return None
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=source.authority_path or None)
     if source.tls == "require":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -182,7 +182,7 @@ def _older(exchange: Exchange, top: Spans, result: Spans | None) -> bytes:
     for key in NEWER:
         _ = result.pop(key, None)
     message = filtering.with_result({**top, "id": exchange.inbound.id}, result)
-    return filtering.filtered(message, exchange.caller.permitted)
+    return filtering.filtered(message, exchange.caller.permitted, exchange.note_drift)
 
 
 async def _asked_of_client(exchange: Exchange, session: Session, result: Spans) -> dict[str, Raw]:

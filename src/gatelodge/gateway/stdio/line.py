@@ -6,12 +6,13 @@ A session is a child. A command of 2026-07-28, which knows no sessions, has one 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import aiohttp
 import msgspec
 
 from gatelodge.core import secrets
+from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.breaker import Breaker
 from gatelodge.gateway.relay.events import TooLarge
@@ -22,17 +23,26 @@ from gatelodge.gateway.stdio.child import Child
 from gatelodge.gateway.stdio.talk import Talk
 from gatelodge.words import mark, reason
 
-OWNER = "Gatelodge-Owner"
-"""Stands among the headers that the relay gives us: whose child it is."""
+OWNER, CONNECTION = "Gatelodge-Owner", "Gatelodge-Connection"
+"""Stand among the headers that the relay gives us: whose child it is, and by which of their connections."""
 READER = "reader/"
 """What the owner is called by whom a server is read, whether it is active or not. No user's id begins so."""
 MOST_CHILDREN = 64
 """Of all commands of this node together."""
+MOST_CALLERS = 1000
+"""Connections that are known of one command: of those that have no child any more, the last ones."""
 IDLE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 LOST = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Session not found"}}'
 NO_STREAM = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"there is a stream already, or no session"}}'
 _spans = msgspec.json.Decoder(Spans)
+
+
+class Whose(NamedTuple):
+    """Whose child is asked, and by which of their connections."""
+
+    owner: str
+    connection: str
 
 
 class Commands:
@@ -72,10 +82,21 @@ class Commands:
             _ = self.end(idle[0])
         return bool(idle)
 
-    async def look_again(self, is_live: Callable[[Upstream], Awaitable[bool]]) -> None:
-        """End the children of callers at servers that are no longer what they were."""
+    async def look_again(
+        self,
+        is_live: Callable[[Upstream], Awaitable[bool]],
+        renewed: Callable[[Caller], Awaitable[Caller | None]],
+    ) -> None:
+        """End the children at servers that are no longer what they were, and those that were called by no connection that
+        would be let in again.
+        """
         for talk, upstream in list(self.running.items()):
-            if not talk.owner.startswith(READER) and not await is_live(upstream):
+            if talk.owner.startswith(READER):
+                continue
+            for caller in list(talk.callers.values()):
+                if await renewed(caller) is None:
+                    del talk.callers[caller.connection_id]
+            if not talk.callers or not await is_live(upstream):
                 _ = self.end(talk)
 
     def end_all_of(self, given: Mapping[str, str]) -> None:
@@ -114,6 +135,15 @@ class CommandLine(Line):
         self._talks: dict[tuple[str, str], Talk] = {}
         self._breaker = Breaker()
         self._starting: dict[str, asyncio.Lock] = {}
+        self._callers: dict[str, Caller] = {}
+
+    def owned_by(self, caller: Caller) -> dict[str, str]:
+        """What the relay is given for a caller, so that the child is theirs."""
+        _ = self._callers.pop(caller.connection_id, None)
+        if len(self._callers) >= MOST_CALLERS:
+            del self._callers[next(iter(self._callers))]
+        self._callers[caller.connection_id] = caller
+        return {OWNER: f"{caller.user_id}/{caller.client_id}", CONNECTION: caller.connection_id}
 
     async def close(self) -> None:
         """End every child of it."""
@@ -144,19 +174,21 @@ class CommandLine(Line):
         return cast("aiohttp.ClientResponse", answer)
 
     async def _answer(self, method: str, headers: dict[str, str], body: bytes, *, waits: bool) -> Answer:
-        owner, session_id = headers.get(OWNER, ""), headers.get("Mcp-Session-Id", "")
+        whose = Whose(headers.get(OWNER, ""), headers.get(CONNECTION, ""))
+        session_id = headers.get("Mcp-Session-Id", "")
         top = _spans.decode(body)
         asked = top.get("method", msgspec.Raw(b""))
         if method == "POST" and asked == msgspec.Raw(b'"initialize"'):
-            return await self._begin(owner, top)
+            return await self._begin(whose, top)
         is_modern = headers.get("MCP-Protocol-Version") in words.MODERN
         if not session_id and not is_modern:
             return whole(NO_STREAM, 405 if method == "GET" else 400)
         if is_modern and asked == msgspec.Raw(b'"server/discover"') and not self.eras.modern:
-            return await self._discover(owner, top)
-        talk = self._talks.get((owner, session_id)) if session_id else await self._shared(owner)
+            return await self._discover(whose, top)
+        talk = self._talks.get((whose.owner, session_id)) if session_id else await self._shared(whose)
         if talk is None:
             return whole(LOST, 404)
+        self._met(talk, whose)
         if method == "DELETE":
             _ = self._commands.end(talk)
             return Answer(204)
@@ -200,20 +232,20 @@ class CommandLine(Line):
 
         return streamed(talk.stream, let_go)
 
-    async def _begin(self, owner: str, top: Spans) -> Answer:
+    async def _begin(self, whose: Whose, top: Spans) -> Answer:
         """``initialize``: a child of its own for a session of its own."""
-        talk = await self._start(owner, secrets.new_token())
+        talk = await self._start(whose, secrets.new_token())
         said = await self._first(talk, top, self.upstream.terms.first_byte_seconds)
         if "result" not in said:
             _ = self._commands.end(talk)
             return whole(msgspec.json.encode(said), 400)
         return whole(msgspec.json.encode(said), 200, talk.session_id)
 
-    async def _discover(self, owner: str, top: Spans) -> Answer:
+    async def _discover(self, whose: Whose, top: Spans) -> Answer:
         """The first question to a command whose era nobody knows. One that doesn't understand it is ended: what it makes of
         the next is uncertain. One that says nothing is taken for one of the old era.
         """
-        talk = await self._start(owner, "")
+        talk = await self._start(whose, "")
         try:
             said = await self._first(talk, top, self.upstream.terms.connect_seconds)
         except TimeoutError:
@@ -240,13 +272,13 @@ class CommandLine(Line):
             _ = self._commands.end(talk)
             raise
 
-    async def _shared(self, owner: str) -> Talk:
+    async def _shared(self, whose: Whose) -> Talk:
         """The child of this owner's at a command that knows no sessions."""
-        async with self._starting.setdefault(owner, asyncio.Lock()):
-            talk = self._talks.get((owner, ""))
-            return talk if talk is not None else await self._start(owner, "")
+        async with self._starting.setdefault(whose.owner, asyncio.Lock()):
+            talk = self._talks.get((whose.owner, ""))
+            return talk if talk is not None else await self._start(whose, "")
 
-    async def _start(self, owner: str, session_id: str) -> Talk:
+    async def _start(self, whose: Whose, session_id: str) -> Talk:
         commands, name = self._commands, self.upstream.name
         if why := commands.problem(self.upstream.url):
             raise self._failed("refused", 503, mark("the command of {name} is not run: {error}"), error=why)
@@ -274,14 +306,20 @@ class CommandLine(Line):
         finally:
             commands.starting -= 1
         largest = self.upstream.terms.largest_answer
-        talk = Talk(child, owner=owner, session_id=session_id, largest=largest, ended=self._ended)
-        if (before := self._talks.get((owner, session_id))) is not None:
+        talk = Talk(child, owner=whose.owner, session_id=session_id, largest=largest, ended=self._ended)
+        self._met(talk, whose)
+        if (before := self._talks.get((whose.owner, session_id))) is not None:
             _ = commands.end(before)
-        self._talks[owner, session_id] = talk
+        self._talks[whose.owner, session_id] = talk
         commands.running[talk] = self.upstream
         if commands.is_over:
             _ = commands.end(talk)
         return talk
+
+    def _met(self, talk: Talk, whose: Whose) -> None:
+        """Have a child stand on the connection that it is called by."""
+        if (caller := self._callers.get(whose.connection)) is not None:
+            talk.callers[whose.connection] = caller
 
     def _ended(self, talk: Talk) -> None:
         """A child is gone. One that nobody ended while somebody waited for it has failed."""
@@ -295,11 +333,6 @@ class CommandLine(Line):
     def _failed(self, outcome: str, status: int, text: str, *, retry_after: int = 0, error: str = "") -> Failed:
         why = reason(text, name=self.upstream.name, error=error)
         return Failed(outcome, status, why, retry_after=retry_after)
-
-
-def owned_by(user_id: str, client_id: str) -> dict[str, str]:
-    """What the relay is given for a caller, so that the child is theirs."""
-    return {OWNER: f"{user_id}/{client_id}"}
 
 
 def read_once() -> dict[str, str]:

@@ -11,7 +11,7 @@ from gatelodge.core import mcp_servers, server_health, server_items, server_kind
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.server_health import Health
 from gatelodge.core.server_items import Items
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import RELAYED
 from gatelodge.setup.frame import Visit
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark, ngettext
@@ -92,8 +92,8 @@ def state_of(server: McpServer) -> State:
 
 
 def health_of(server: McpServer, health: Health) -> State | None:
-    """How an upstream is; None for a server that nobody has to look at."""
-    if server.kind != UPSTREAM:
+    """How an upstream or a local command is; None for a server that nobody has to look at."""
+    if server.kind not in RELAYED:
         return None
     if not health.checked_at:
         return State("", "clock", _("Not looked at yet"))
