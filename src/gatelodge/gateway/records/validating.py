@@ -34,7 +34,7 @@ def value_for(field: Field, value: Any, dialect: str) -> Any:
     if value is None:
         if not field.is_nullable:
             raise refused(field, value, REQUIRED_FIELD_MISSING, "a value", "This field can't be empty: send a value.")
-        return None
+        return sa.null() if field.is_cast else None  # a JSON column would take None for JSON's own null
     match field.type:
         case "id" | "reference":
             return _id(field, value)
@@ -49,8 +49,10 @@ def value_for(field: Field, value: Any, dialect: str) -> Any:
         case "base64":
             return _bytes(field, value)
     text = _text(field, value)
-    if not field.is_cast or dialect != "postgresql":  # which alone is strict about the types that go as text
+    if not field.is_cast:
         return text
+    if dialect != "postgresql":  # which alone is strict about the types that go as text
+        return sa.literal(text, sa.String())
     if isinstance(field.stored, sa.types.NullType):  # one that SQLAlchemy doesn't know: PostgreSQL does
         return sa.literal(text, field.stored)
     return sa.cast(sa.literal(text, sa.String()), field.stored)

@@ -32,7 +32,7 @@ from gatelodge.gateway.records.validating import FOREIGN, MEANINGS, refused, sho
 
 MOST_FIELDS = 800
 NAMES = re.compile(
-    r"Key \(([^)]*)\)=|FOREIGN KEY \(([^)]*)\) REFERENCES|[Cc]olumn (?:`[^`]*`\.`[^`]*`\.)?[`']([^`']+)[`']|failed: (.+)$"
+    r"Key \(([^)]*)\)=|FOREIGN KEY \(([^)]*)\) REFERENCES|[Cc]olumn (?:`[^`]*`\.`[^`]*`\.)?[`']([^`']+)[`']|failed: (.+)$|CONSTRAINT `([^`]+)` failed"
 )
 """Where a database names the columns that it refuses: of a key, of a reference, of a value, of a rule."""
 
@@ -114,7 +114,7 @@ def _values(work: Work, of: SObject, body: dict[str, Any], verb: str) -> dict[st
                 raise refused(field, value, INVALID_FIELD_FOR_INSERT_UPDATE, "each field once", "Send it once.")
             values[field.name] = value_for(field, value, work.connection.dialect.name)
             _check_cast(work, field, values[field.name], value)
-            if field.parent and values[field.name] is not None:
+            if field.parent and value is not None:
                 _check_parent(work, field, values[field.name], value)
         except NotWritten as error:
             problems += error.problems
@@ -329,18 +329,18 @@ def _explained(work: Work, of: SObject, error: DBAPIError, body: dict[str, Any])
 
 
 def _blamed(work: Work, of: SObject, said: str, body: dict[str, Any]) -> list[str]:
-    """The fields, of those that were sent, that the database names in what it said; the one that was sent if it was one."""
+    """The fields, of those that were sent, that the database names in what it said; else the only one that it can mean."""
+    table = of.source or of.name
     found = NAMES.search(said)
-    words = (
-        {word.lower() for word in re.findall(r"\w+", next(filter(None, found.groups()), ""))} if found else set[str]()
-    )
-    sent = {name: field for name in body if (field := of.by_name.get(name.lower())) and _may_name(work, of, field)}
+    names = next(filter(None, found.groups()), "").replace(f"{table}.", "") if found else ""
     rule = re.search(r'check constraint "([^"]+)"', said)  # which PostgreSQL calls after table and column
-    ruled = rule[1].lower() if rule else ""
+    sent = {name: field for name in body if (field := of.by_name.get(name.lower())) and _may_name(work, of, field)}
+    native = {name: field.column or field.name for name, field in sent.items()}
     named = [
         name
-        for name, field in sent.items()
-        if (native := (field.column or field.name).lower()) in words
-        or ruled == f"{of.source or of.name}_{native}_check".lower()
+        for name, column in native.items()
+        if re.search(rf"(?<!\w){re.escape(column)}(?!\w)", names, re.IGNORECASE)
+        or (rule and rule[1] == f"{table}_{column}_check")
     ]
-    return named or (list(sent) if len(sent) == 1 else [])
+    unknown = [name for name, field in sent.items() if isinstance(field.stored, sa.types.NullType)]
+    return named or next((each for each in (list(sent), unknown) if len(each) == 1), [])
