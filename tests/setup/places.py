@@ -71,6 +71,7 @@ def authorize(page: Page, dev: Dev, preset: str, redirect_uri: str) -> None:
         "redirect_uri": redirect_uri,
         "scope": "mcp_api refresh_token",
         "state": "s",
+        "resource": dev.mcp_url,
         "code_challenge": "a" * 43,
         "code_challenge_method": "S256",
     }

@@ -82,7 +82,7 @@ def add(made: IdentityProvider) -> Operation[None]:
     """Let a provider's users sign in. Raises ``Refused`` for a name that is taken or a permission set nobody has."""
     if not NAME.fullmatch(made.name):
         raise Refused(
-            _("the name {name!r:.60} must be 1 to 40 of a-z, 0-9 and - (in between)").format(name=made.name), "name"
+            _("The name {name!r:.60} must be 1 to 40 of a-z, 0-9 and - (in between)").format(name=made.name), "name"
         )
     if not 1 <= len(made.label) <= LONGEST_LABEL:
         raise Refused(

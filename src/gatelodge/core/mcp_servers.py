@@ -245,10 +245,10 @@ def check(made: McpServer) -> None:
 
 def _name_problem(name: str) -> str:
     if name == NOT_A_NAME:
-        return _("the name {name!r} is kept for Setup's own page; choose another").format(name=name)
+        return _("The name {name!r} is kept for Setup's own page; choose another").format(name=name)
     if NAME_SHAPE.fullmatch(name):
         return ""
-    return _("the name {name!r:.60} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter").format(name=name)
+    return _("The name {name!r:.60} must be 2 to 40 of a-z, 0-9 and -, beginning with a letter").format(name=name)
 
 
 def _label_problem(label: str) -> str:

@@ -9,6 +9,7 @@ from gatelodge.core.apps.deleted import KEPT_FOR
 from gatelodge.core.apps.registry import ExternalClientApp
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.permissions import MANAGE_APPS
+from gatelodge.setup import events
 from gatelodge.setup.frame import Visit
 from gatelodge.web import moments
 from gatelodge.web.errors import BadRequest
@@ -116,7 +117,7 @@ async def _list(visit: Visit, problem: str) -> Response:
     rows = [
         {
             "app": each.app,
-            "by": each.deleted_by,
+            "by": await events.name_of(visit, each.deleted_by),
             "at": moments.moment(each.deleted_at, now),
             "until": moments.day(each.until),
         }

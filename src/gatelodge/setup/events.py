@@ -139,7 +139,7 @@ async def lines(visit: Visit, found: list[Recorded]) -> list[Line]:
     for each in found:
         for record_id in (each.actor, each.subject, *filter(_is_named, each.told().values())):
             if record_id not in names:
-                names[record_id] = await _name(visit, record_id)
+                names[record_id] = await name_of(visit, record_id)
     return [
         Line(
             event=each,
@@ -159,7 +159,8 @@ def _is_named(value: object) -> bool:
     return isinstance(value, str) and any(is_id(value, kind) for kind in (USER, APP, MCP_SERVER))
 
 
-async def _name(visit: Visit, record_id: str) -> str:
+async def name_of(visit: Visit, record_id: str) -> str:
+    """What people call a record by, or the id where it has gone."""
     store, org_id = visit.site.store, visit.org.id
     if is_id(record_id, USER):
         user = await store.read(users.find, org_id, record_id)
@@ -213,7 +214,8 @@ def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
         if set(change) == {"from", "to"}:
             made.append(Detail(name=name, before=_text(change["from"]), after=_text(change["to"]), is_change=True))
         else:
-            made.append(Detail(name=name, after=_text(names.get(value, value) if isinstance(value, str) else value)))
+            said = _(value) if field == "why" and isinstance(value, str) else value
+            made.append(Detail(name=name, after=_text(names.get(said, said) if isinstance(said, str) else said)))
     return made
 
 

@@ -37,13 +37,13 @@ async def look(
     is used where each user has their own, ``document`` a REST API's own, where it isn't to be fetched. Raises ``NotRead``.
     """
     began = time.monotonic()
-    catalogue, why, lacking = Catalogue(offered=()), "", None
+    catalogue, why, lacking = Catalogue(offered=()), None, None
     try:
         catalogue = await site.read_catalogue(org, server, reader, document)
     except LacksCredential as error:
         lacking = error
     except NotRead as error:
-        why = str(error)
+        why = error.reason
     found = Health(
         server_id=server.id,
         checked_at=site.clock.now(),
@@ -52,9 +52,51 @@ async def look(
         speaks=catalogue.protocol_version,
     )
     await site.store.run(server_health.note, org.id, found)
-    if why or lacking:
-        raise lacking or NotRead(why)
+    if lacking:
+        raise lacking
+    if why:
+        raise NotRead(why)
     return await site.store.run(server_items.read_in, server, catalogue, actor=actor, now_ms=site.clock.now_ms())
+
+
+class Early:
+    """Looks at servers that have shown that they changed before their minute is over: one look of this node at each at a
+    time, and one of the whole deployment in so many seconds (``server_health.SOONEST``).
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._not_before: dict[str, int] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    def look(self, org: Org, server: McpServer) -> None:
+        """Have this server looked at, unless that was just done; nobody waits for it."""
+        now = self._site.clock.now()
+        if server.id in self._under_way or now < self._not_before.get(server.id, 0):
+            return
+        self._not_before[server.id] = now + server_health.SOONEST
+        task = asyncio.create_task(self._look(org, server), name="early-look")
+        self._under_way[server.id] = task
+        task.add_done_callback(lambda _: self._under_way.pop(server.id, None))
+
+    async def _look(self, org: Org, server: McpServer) -> None:
+        try:
+            if await _has_turn(self._site, org, server, is_early=True):
+                found = await look(self._site, org, server, actor=PROBE)
+                log.info("server.changed", org=org.name, server=server.name, held=found.held, taken=found.taken)
+        except LacksCredential:
+            pass  # each user has their own: an administrator reads it
+        except (NotRead, Unavailable) as error:
+            log.info("server.unwell", org=org.name, server=server.name, why=str(error))
+        except Exception:
+            log.exception("looking.failed")
+
+    async def stop(self) -> None:
+        """End the looks that are under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            _ = task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def keep_looking(site: Site) -> None:
@@ -89,8 +131,8 @@ async def look_at_all(site: Site) -> None:
                     _ = looks.create_task(one(org, live.server))
 
 
-async def _has_turn(site: Site, org: Org, server: McpServer) -> bool:
-    chance = secrets.random_bytes(1)[0]
+async def _has_turn(site: Site, org: Org, server: McpServer, *, is_early: bool = False) -> bool:
+    chance, now, every = secrets.random_bytes(1)[0], site.clock.now(), EVERY[server.kind]
     return await site.store.run(
-        server_health.take_turn, org.id, server.id, chance=chance, now=site.clock.now(), every=EVERY[server.kind]
-    )
+        server_health.take_turn, org.id, server.id, chance=chance, now=now, every=every, is_early=is_early
+    )  # fmt: skip

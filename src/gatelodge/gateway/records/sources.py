@@ -12,6 +12,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.web.outbound import is_allowed
+from gatelodge.words import _
 
 SAMPLE = "sample:"
 PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -67,8 +68,10 @@ def parse(url: str, folder: Path) -> Source:
         return _file(url, folder)
     if scheme not in PORTS:
         raise Refused(
-            f"{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
-            " or mysql://USER:PASSWORD@HOST/NAME",
+            _(
+                "{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
+                " or mysql://USER:PASSWORD@HOST/NAME"
+            ).format(scheme=scheme),
             "source",
         )
     return _server(url, folder)
@@ -77,7 +80,7 @@ def parse(url: str, folder: Path) -> Source:
 def _file(url: str, folder: Path) -> Source:
     name = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not name or "\0" in name or "?" in url:
-        raise Refused("a SQLite database is written sqlite:///FILE, without options", "source")
+        raise Refused(_("a SQLite database is written sqlite:///FILE, without options"), "source")
     return Source(dialect="sqlite", path=str(_inside(folder, name)))
 
 
@@ -87,8 +90,10 @@ def _inside(folder: Path, name: str) -> Path:
     path = (inside / name).resolve()
     if not path.is_relative_to(inside):
         raise Refused(
-            f"{name!r:.120} is outside of the folder for database files, which is records in the data folder: put the"
-            " file there and name it from there",
+            _(
+                "{name!r:.120} is outside of the folder for database files, which is records in the data folder:"
+                " put the file there and name it from there"
+            ).format(name=name),
             "source",
         )
     return path
@@ -100,17 +105,24 @@ def _server(url: str, folder: Path) -> Source:
         port = parts.port or PORTS[parts.scheme]
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        raise Refused("this is not a URL: percent-encode what is special in names and passwords", "source") from None
+        raise Refused(_("this is not a URL: percent-encode what is special in names and passwords"), "source") from None
     database = unquote(parts.path.removeprefix("/"))
     if not parts.hostname or not database or "\0" in unquote(url) or parts.fragment:
-        raise Refused(f"write {parts.scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name", "source")
+        raise Refused(
+            _("write {scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name").format(
+                scheme=parts.scheme
+            ),
+            "source",
+        )
     authority = options.pop("sslrootcert", "")
     default = "disable" if is_this_machine(parts.hostname) and not authority else TLS[0]
     tls = options.pop("sslmode", default)
     if options or tls not in TLS or (authority and tls != TLS[0]):
         raise Refused(
-            f"the only options are sslmode, one of {', '.join(TLS)}, and with {TLS[0]} sslrootcert, the name of a file of"
-            " certificates",
+            _(
+                "the only options are sslmode, one of {listed}, and with {first} sslrootcert, the name of a file of"
+                " certificates"
+            ).format(listed=", ".join(TLS), first=TLS[0]),
             "source",
         )
     authority_path = _authority(folder, authority) if authority else ""
@@ -134,7 +146,10 @@ def _authority(folder: Path, name: str) -> str:
         _context = ssl.create_default_context(cafile=path)
     except (OSError, ValueError):
         raise Refused(
-            f"{name!r:.120} is no file of PEM certificates in the folder records of the data folder", "source"
+            _("{name!r:.120} is no file of PEM certificates in the folder records of the data folder").format(
+                name=name
+            ),
+            "source",
         ) from None
     return str(path)
 
@@ -158,12 +173,14 @@ def address_of(source: Source, *, allows_private: bool) -> str:
     try:
         found = [str(each[4][0]) for each in socket.getaddrinfo(source.host, source.port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
-        raise NotReached(f"the name {source.host!r:.80} has no address") from None
+        raise NotReached(_("the name {host!r:.80} has no address").format(host=source.host)) from None
     for address in found:
         if not is_allowed(ipaddress.ip_address(address.partition("%")[0]), allows_private=allows_private):
             raise NotReached(
-                f"{source.host} is at {address}, which is no public address; an administrator can allow private"
-                " addresses for this server"
+                _(
+                    "{host} is at {address}, which is no public address; an administrator can allow private"
+                    " addresses for this server"
+                ).format(host=source.host, address=address)
             )
     return found[0]
 

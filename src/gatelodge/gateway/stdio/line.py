@@ -21,6 +21,7 @@ from gatelodge.gateway.relay.upstream import Failed, Line, Upstream
 from gatelodge.gateway.stdio.answers import Answer, Inbox, streamed, whole
 from gatelodge.gateway.stdio.child import Child
 from gatelodge.gateway.stdio.talk import Talk
+from gatelodge.words import mark, reason
 
 OWNER, CONNECTION = "Gatelodge-Owner", "Gatelodge-Connection"
 """Stand among the headers that the relay gives us: whose child it is, and by which of their connections."""
@@ -162,11 +163,13 @@ class CommandLine(Line):
         try:
             answer = await self._answer(method, headers, body or b"{}", waits=waits or is_stream)
         except TooLarge:
-            raise self._failed("too_large", 502, "answered with a longer line than it may") from None
+            raise self._failed(
+                "too_large", 502, mark("the command of {name} answered with a longer line than it may")
+            ) from None
         except (ConnectionError, msgspec.DecodeError):
-            raise self._failed("upstream_error", 502, "ended before it answered") from None
+            raise self._failed("upstream_error", 502, mark("the command of {name} ended before it answered")) from None
         except TimeoutError:
-            raise self._failed("timeout", 504, "did not answer in time") from None
+            raise self._failed("timeout", 504, mark("the command of {name} did not answer in time")) from None
         # An answer has what the relay reads of one: status, headers, content_length, content, release and close.
         return cast("aiohttp.ClientResponse", answer)
 
@@ -278,21 +281,28 @@ class CommandLine(Line):
     async def _start(self, whose: Whose, session_id: str) -> Talk:
         commands, name = self._commands, self.upstream.name
         if why := commands.problem(self.upstream.url):
-            raise self._failed("refused", 503, f"is not run: {why}")
+            raise self._failed("refused", 503, mark("the command of {name} is not run: {error}"), error=why)
         if wait := self._breaker.wait(asyncio.get_running_loop().time()):
             raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                "upstream_error", 503, mark("the command of {name} has failed several times in a row and is left alone for now"),
                 retry_after=int(wait) + 1,
             )  # fmt: skip
         if commands.is_over or not commands.make_room(self.upstream):
             self._breaker.gave_up()
-            raise self._failed("upstream_error", 503, "runs as often as it may", retry_after=5)
+            raise self._failed(
+                "upstream_error", 503, mark("the command of {name} runs as often as it may"), retry_after=5
+            )
         commands.starting += 1
         try:
             child = await Child.started(name, self.upstream.command, commands.folder / self.upstream.server_id)
         except OSError as error:
             self._breaker.failed(asyncio.get_running_loop().time())
-            raise self._failed("upstream_error", 502, f"can't be started: {error.strerror}") from None
+            raise self._failed(
+                "upstream_error",
+                502,
+                mark("the command of {name} can't be started: {error}"),
+                error=error.strerror or "",
+            ) from None
         finally:
             commands.starting -= 1
         largest = self.upstream.terms.largest_answer
@@ -320,8 +330,9 @@ class CommandLine(Line):
         if not talk.was_told and not talk.is_idle:
             self._breaker.failed(asyncio.get_running_loop().time())
 
-    def _failed(self, outcome: str, status: int, why: str, *, retry_after: int = 0) -> Failed:
-        return Failed(outcome, status, f"the command of {self.upstream.name} {why}", retry_after=retry_after)
+    def _failed(self, outcome: str, status: int, text: str, *, retry_after: int = 0, error: str = "") -> Failed:
+        why = reason(text, name=self.upstream.name, error=error)
+        return Failed(outcome, status, why, retry_after=retry_after)
 
 
 def read_once() -> dict[str, str]:

@@ -16,7 +16,7 @@ from gatelodge.setup.frame import Visit
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark, ngettext
 
-NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why="", speaks="")
+NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why=None, speaks="")
 KINDS = {kind: mark(label) for kind, label in server_kinds.KINDS.items()}
 
 
@@ -125,9 +125,10 @@ def of_server(answer: Callable[[Visit, McpServer], Awaitable[Response]]) -> Call
     """A page of the server that the path names; another org's server is not found."""
 
     async def found(visit: Visit) -> Response:
-        server = await visit.site.store.read(mcp_servers.find, visit.org.id, visit.request.path_params["server_name"])
+        name = visit.request.path_params["server_name"]
+        server = await visit.site.store.read(mcp_servers.find, visit.org.id, name)
         if server is None:
-            return visit.page("not_found.html", title=_("Not found"), status=404)
+            raise BadRequest(_("this org has no MCP server {name!r:.60}").format(name=name), 404)
         return await answer(visit, server)
 
     return found

@@ -19,8 +19,8 @@ from gatelodge.setup.servers.listing import KINDS, without_password
 from gatelodge.web import forms, local_commands, looking
 from gatelodge.words import _, mark
 
-TYPED = ("kind", "label", "name", "source", "variant", "document_url", "document", "allows_private")
-"""The fields of the form that are shown again when it is refused."""
+TYPED = ("kind", "source", "label", "name", "variant", "document_url", "document", "allows_private")
+"""The fields of the form that are shown again when it is refused, in its order."""
 NO_NAME = re.compile(r"[^a-z0-9]+")
 ABOUT = {
     UPSTREAM: mark("An MCP server somewhere else, by its URL. Calls are relayed to it."),
@@ -85,7 +85,7 @@ async def create(visit: Visit) -> Response:
         catalogue = await _api(visit, made, typed["document"]) if kind == OPENAPI else None
         await _register(visit, made)
     except Invalid as invalid:
-        return _form(visit, kind, typed, invalid.errors)
+        return _form(visit, kind, typed, _to_mend(invalid.errors, typed))
     except Refused as refused:
         return _form(visit, kind or UPSTREAM, typed, {refused.field: refused.message})
     if kind == RECORDS:
@@ -101,6 +101,13 @@ async def create(visit: Visit) -> Response:
     return visit.go(f"/setup/mcp-servers/{made.name}/items")
 
 
+def _to_mend(errors: dict[str, str], typed: dict[str, str]) -> dict[str, str]:
+    """The sentences in the order of the form; a name that is made from the label is the label's fault."""
+    if "label" in errors and not typed["name"]:
+        errors = {name: sentence for name, sentence in errors.items() if name != "name"}
+    return {name: errors[name] for name in sorted(errors, key=(*TYPED, *errors).index)}
+
+
 async def _api(visit: Visit, made: McpServer, document: str) -> Catalogue:
     """What the document of a REST API offers: it is read before anything is made. Raises ``Invalid`` or ``Refused``."""
     mcp_servers.check(made)
@@ -112,7 +119,7 @@ async def _api(visit: Visit, made: McpServer, document: str) -> Catalogue:
     except NotRead as error:
         sentence = _("The document can't be used: {why}.")
         field = "document" if document else "document_url"
-        raise Refused(sentence.format(why=str(error).rstrip(".")), field) from None
+        raise Refused(sentence.format(why=error.reason.here().rstrip(".")), field) from None
 
 
 async def _register(visit: Visit, made: McpServer) -> None:
