@@ -101,7 +101,7 @@ def _servers(house: House) -> None:
         house.write(server_health.note, house.org.id, found)
 
 
-def _tool(name: str, description: str, is_reading: bool) -> Any:  # noqa: FBT001 - a row of TOOLS
+def _tool(name: str, description: str, is_reading: bool) -> Any:
     return offering.reading(name, description=description) if is_reading else offering.tool(name, description)
 
 
@@ -161,7 +161,9 @@ def _administer(house: House) -> None:
     offices.send(robin, f"/setup/apps/{scenes.app_id(house, gone)}/delete", confirm="Old prototype")
     app = offices.app_of(house, "Claude_for_sales")
     offices.send(robin, f"/setup/apps/{app.id}/edit", description="Drafts account plans for the sales team.")
-    _tell(house, "scope", "create", "tickets.write", "--label", "Change tickets", "--meaning", "Open and answer tickets.")
+    _tell(
+        house, "scope", "create", "tickets.write", "--label", "Change tickets", "--meaning", "Open and answer tickets."
+    )
     _tell(
         house, "identity-provider", "add", "--name", "okta", "--label", "Acme single sign-on", "--client-id",
         "0oa1gatelodge", "--issuer", "https://acme.okta.example", "--permission-set", "Standard_User",
