@@ -56,7 +56,7 @@ bench: .venv/dev.stamp .tools/node.stamp services ## what the figures in the doc
 	@npm --prefix bench/peer ci --ignore-scripts --no-audit --no-fund --silent
 	@$(BIN)/python bench/cold_start.py && $(BIN)/python bench/flows.py && $(BIN)/python bench/revocation.py
 	@test -x .tools/fastmcp/bin/fastmcp || ($(BIN)/python -m venv .tools/fastmcp && .tools/fastmcp/bin/pip install --quiet fastmcp==4.1.2)
-	@$(BIN)/python bench/gateway.py --fastmcp "$(CURDIR)/.tools/fastmcp/bin/python" && $(BIN)/python bench/setup_pages.py
+	@$(BIN)/python bench/gateway.py --fastmcp "$(CURDIR)/.tools/fastmcp/bin/python" && $(BIN)/python bench/records.py && $(BIN)/python bench/setup_pages.py
 
 lock: .venv/dev.stamp ## resolve the pins anew (needs uv); the locks name no registry
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group pyproject.toml:build pyproject.toml -o requirements.lock

@@ -141,23 +141,26 @@ def house(tmp_path: Path, furnished: Path) -> Iterator[House]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def house_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The same on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        made = copy_of(request.getfixturevalue("furnished"), tmp_path / "data")
-    else:
-        model: House = request.getfixturevalue("furnished_on_postgres")
-        cluster: postgres.Cluster = request.getfixturevalue("postgres_server")
-        url = cluster.fresh_database(template=model.config.database.rpartition("/")[2])
-        made = copy_of(Path(model.config.data), tmp_path / "data", url)
-    with made:
+    with copy_on(request.param, request, tmp_path / "data") as made:
         yield made
 
 
-def copy_of(furnished: Path, data: Path, database: str = "") -> House:
+def copy_of(furnished: Path, data: Path, database: str = "", **options: Any) -> House:
     """A house of its own with what this one holds; its records are its own too."""
     shutil.copytree(furnished, data)
-    made = House(data, database=database)
+    made = House(data, database=database, **options)
     made.moved_from = furnished
     return made
+
+
+def copy_on(kind: str, request: pytest.FixtureRequest, data: Path, **options: Any) -> House:
+    """The same on a database of this kind."""
+    if kind == "sqlite":
+        return copy_of(request.getfixturevalue("furnished"), data, **options)
+    model: House = request.getfixturevalue("furnished_on_postgres")
+    cluster: postgres.Cluster = request.getfixturevalue("postgres_server")
+    url = cluster.fresh_database(template=model.config.database.rpartition("/")[2])
+    return copy_of(Path(model.config.data), data, url, **options)
 
 
 @pytest.fixture(scope="session")

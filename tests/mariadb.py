@@ -50,8 +50,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
-    """Start a server and stop it at the end."""
+def running(*options: str) -> Iterator[Server]:
+    """Start a server, with these options besides, and stop it at the end."""
     program = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
     assert Path(program).exists(), "the tests need MariaDB: on Debian, apt-get install mariadb-server"
     folder = Path(tempfile.mkdtemp(prefix="gatelodge-mariadb-"))
@@ -69,7 +69,7 @@ def running() -> Iterator[Server]:
         f"--port={port}", "--bind-address=127.0.0.1", f"--user={user}", "--skip-log-bin", "--skip-name-resolve",
         "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-flush-log-at-trx-commit=0",
         "--innodb-doublewrite=0", "--performance-schema=OFF", "--character-set-server=utf8mb4", "--max-connections=200",
-        f"--init-file={folder / 'init.sql'}",
+        f"--init-file={folder / 'init.sql'}", *options,
     ]  # fmt: skip
     (folder / "init.sql").write_text(
         f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n"

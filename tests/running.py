@@ -64,9 +64,11 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], ready: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process of ours that is ready when this URL answers, and its first line. Its stderr is shown when it never does."""
-    with tempfile.TemporaryFile("w+") as stderr:
+def running(command: list[str], ready: str, log: Path | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process of ours that is ready when this URL answers, and its first line. Its stderr, which goes into ``log`` where
+    one is named, is shown when it never does.
+    """
+    with log.open("w+") if log else tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "gatelodge", *command],
             stdout=subprocess.PIPE,
@@ -91,12 +93,12 @@ def running(command: list[str], ready: str) -> Iterator[tuple[subprocess.Popen[s
 
 
 @contextlib.contextmanager
-def running_dev(data: Path, *flags: str, path: str = "") -> Iterator[Dev]:
-    """``gatelodge dev`` on a free port; ``path`` is put behind its public URL."""
+def running_dev(data: Path, *flags: str, path: str = "", log: Path | None = None) -> Iterator[Dev]:
+    """``gatelodge dev`` on a free port; ``path`` is put behind its public URL, ``log`` is what it writes for people."""
     port = free_port()
     url = f"http://localhost:{port}{path}"
     with running(
-        ["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], f"{url}/readyz"
+        ["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url, *flags], f"{url}/readyz", log
     ) as (
         process,
         line,

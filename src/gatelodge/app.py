@@ -45,6 +45,7 @@ from gatelodge.store.master_key import KeyRefused, load_or_make
 from gatelodge.store.opening import is_postgres
 from gatelodge.web import looking, pages
 from gatelodge.web.access_tokens import AccessTokens
+from gatelodge.web.counting import Counting
 from gatelodge.web.limits import RateLimits
 from gatelodge.web.passwords import Passwords
 from gatelodge.web.recording import Calls, purge
@@ -83,11 +84,15 @@ class App:
         self._gateway = Gateway(site)
         reading.begin(self._gateway.relaying)
         self._dispatch = Dispatcher(
-            site, (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES)
+            site,
+            (*oauth.ENDPOINTS, *self._gateway.routes, *setup.ROUTES, *pages.STATIC_ROUTES),
+            lost=setup.LOST,
         )
         self._cleaning: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
+        self.counting = Counting(site)
         self.is_draining = False
 
     async def start(self) -> None:
@@ -100,11 +105,12 @@ class App:
         await self.site.calls.start()
         self._cleaning = asyncio.create_task(self._clean(), name="cleaning")
         self._indexing = asyncio.create_task(self._index(), name="indexing")
+        self._counting = asyncio.create_task(self.counting.keep_counting(), name="counting")
         self._looking = asyncio.create_task(looking.keep_looking(self.site), name="looking")
 
     async def stop(self) -> None:
         """Stop the servers, leave the nodes, close the database."""
-        for task in (self._cleaning, self._indexing, self._looking):
+        for task in (self._cleaning, self._counting, self._indexing, self._looking):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})

@@ -75,6 +75,50 @@ def mark(text: str) -> str:
     return text
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why something failed or was refused: a sentence with places, and what stands in them. ``str`` is English, for wires,
+    logs and records; a page says ``here``. A place may hold the reason of the reason.
+    """
+
+    text: str
+    values: dict[str, "str | Reason"] = {}
+
+    def __str__(self) -> str:
+        return self.text.format(**{name: str(value) for name, value in self.values.items()})
+
+    def here(self) -> str:
+        """The sentence in the reader's language."""
+        values = {name: v.here() if isinstance(v, Reason) else v for name, v in self.values.items()}
+        return _(self.text).format(**values)
+
+
+LONGEST_VALUE = 200
+
+
+def reason(text: str, **values: object) -> Reason:
+    """A reason, of which the catalogue has the text. Values are cut at 200 characters: some come from strangers."""
+    kept = {name: v if isinstance(v, Reason) else str(v)[:LONGEST_VALUE] for name, v in values.items()}
+    return Reason(text, kept)
+
+
+def verbatim(said: str) -> Reason:
+    """A reason in words that are nobody's to translate."""
+    return Reason("{said}", {"said": said})
+
+
+def here(why: Reason | None) -> str:
+    """The reason in the reader's language; "" for none."""
+    return why.here() if why else ""
+
+
+class Because(Exception):
+    """Something failed for a reason, which a page words in its reader's language."""
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(str(why))
+        self.reason = why
+
+
 def _(text: str) -> str:
     """This text in the reader's language. Values are put in afterwards, by ``.format``."""
     return _translations(_reader.get().language).gettext(text) if text else ""

@@ -8,7 +8,7 @@ from gatelodge.core.errors import Refused
 from gatelodge.gateway.records import mapping
 from gatelodge.gateway.records.desk import Desk
 from gatelodge.gateway.records.mapping import Mapping
-from gatelodge.gateway.records.sources import parse
+from gatelodge.gateway.records.sources import NotReached, parse
 from tests.records import foreign
 from tests.records.foreign import KINDS, Database, Records, serving
 from tests.requirements import requirement
@@ -238,7 +238,10 @@ def test_a_database_in_a_private_network_is_not_asked_unless_that_is_allowed(dat
     )
     records.runner.run(records.server.start())
     (error,) = records.refused("soqlQuery", q="SELECT Id FROM accounts")
-    assert error["errorCode"] == "SERVER_UNAVAILABLE" and "no public address" in error["message"]
+    assert error["errorCode"] == "SERVER_UNAVAILABLE" and "can't be reached" in error["message"]
+    assert "127.0.0.1" not in error["message"], "where it is and why is for administrators"
+    with pytest.raises(NotReached, match="no public address"):
+        records.server.desk.look()
     records.runner.run(records.server.stop())
     records.runner.close()
 

@@ -83,7 +83,8 @@ class Upstream:
 
     async def _call_tool(self, context: Any, params: Any) -> types.CallToolResult:
         self.called.append(params.name)
-        return types.CallToolResult(content=[types.TextContent(type="text", text="Sunny.")])
+        is_error = (params.arguments or {}).get("q") == "fail"
+        return types.CallToolResult(content=[types.TextContent(type="text", text="Sunny.")], is_error=is_error)
 
     async def _list_resources(self, context: Any, params: Any) -> types.ListResourcesResult:
         return types.ListResourcesResult(resources=self.resources)

@@ -6,20 +6,25 @@ from typing import Any
 import pytest
 
 from gatelodge.cli.seeding import new_app
-from gatelodge.core import propagation
-from gatelodge.core.apps import registry, words
+from gatelodge.core import connections, propagation
+from gatelodge.core.apps import counting, registry, words
 from gatelodge.core.apps.policies import Policies
-from gatelodge.core.apps.registry import FILTERS, SORTED_BY, Wanted
+from gatelodge.core.apps.registry import FILTERS, SORTED_BY, Counted, Wanted
 from gatelodge.core.apps.settings import Settings
+from gatelodge.core.calls import Call, counts
+from gatelodge.core.connections import Connection
+from gatelodge.core.ids import AUTHORIZATION, CONNECTION
 from gatelodge.core.operation import Operation, execute, many
+from gatelodge.core.secrets import new_id
 from gatelodge.store.opening import is_postgres
 from tests.house import House
-from tests.people import Person
+from tests.people import Person, form_token
 from tests.requirements import requirement
-from tests.setup.offices import administrator
+from tests.setup.offices import add_user, administrator, send
 from tests.setup.offices import words as read
 
 NAME = re.compile(r'<div class="app">.*?<a href="[^"]*">(.*?)</a>', re.DOTALL)
+HEAD = re.compile(r'<a class="sort" href="([^"]*)">')
 NEXT = re.compile(r'<a class="btn small" href="([^"]*)">Next page')
 
 
@@ -125,6 +130,101 @@ def plans(house: House, which: Wanted, after: tuple[Any, str] | None) -> str:
         return (yield from many(f"{said}{statement.sql}", lambda **row: row[column], **statement.values))
 
     return "\n".join(house.write(explained))
+
+
+def use(house: House, app: registry.ExternalClientApp, users: int, calls: int) -> None:
+    """So many users allow this app something, and its first one calls a tool so often."""
+    house.later(1)
+    for n in range(users):
+        user_id = add_user(house, f"{app.settings.api_name}{n}.{house.site.clock.now()}@acme.example".lower())
+        house.write(some_connection, house, user_id, app)
+    made = [call(house, app, n) for n in range(calls)]
+    house.write(counts.add, house.org.id, made, {})
+
+
+def some_connection(house: House, user_id: str, app: registry.ExternalClientApp) -> Operation[None]:
+    now = house.site.clock.now()
+    begun = Connection(
+        id=new_id(CONNECTION), org_id=house.org.id, authorization_id=new_id(AUTHORIZATION), user_id=user_id,
+        app_id=app.id, client_id=app.consumer_key, scopes=("mcp_api",), resource="", signed_in_at=now,
+    )  # fmt: skip
+    yield from connections.begin((yield from connections.agree(begun, now)), now)
+
+
+def call(house: House, app: registry.ExternalClientApp, n: int) -> Call:
+    return Call(
+        at=house.site.clock.now_ms() + n, org_id=house.org.id, app_id=app.id, client_id=app.consumer_key, user_id="",
+        connection_id="", server="sobject-reads", method="tools/call", name="find", outcome="ok",
+    )  # fmt: skip
+
+
+@requirement("apps:list-by-use")
+def test_the_list_is_sorted_by_users_calls_and_last_use_as_they_were_counted_a_minute_ago(house_on: House):
+    made = {name: make(house_on, name) for name in ("Ash", "Birch", "Cedar")}
+    use(house_on, made["Ash"], users=1, calls=9)
+    use(house_on, made["Birch"], users=3, calls=2)
+    use(house_on, made["Cedar"], users=2, calls=5)
+    robin = administrator(house_on)
+    house_on.run(house_on.app.counting.count())
+    for sort, found in {
+        "users": ["Birch", "Cedar", "Ash"],
+        "calls": ["Ash", "Cedar", "Birch"],
+        "used": ["Cedar", "Birch", "Ash"],
+    }.items():
+        page = robin.front.get("/setup/apps").text
+        head = next(path for path in HEAD.findall(page) if f"sort={sort}" in path)
+        assert head.endswith(f"sort={sort}&amp;order=desc"), head
+        assert listed(robin, f"?sort={sort}&order=desc")[:3] == found, sort
+        assert listed(robin, f"?sort={sort}")[::-1] == listed(robin, f"?sort={sort}&order=desc")
+        assert f"sort={sort}" in robin.front.get("/setup/apps?sort=label").text
+        assert 'aria-sort="descending"' in robin.front.get(f"/setup/apps?sort={sort}&order=desc").text
+    use(house_on, made["Ash"], users=3, calls=0)
+    row = robin.front.get("/setup/apps?sort=users&q=ash").text
+    assert '<td class="num">1</td>' in row and '<td class="num">4</td>' in robin.front.get("/setup/apps?q=ash").text
+
+
+@requirement("apps:list-by-use")
+def test_who_takes_back_what_they_allowed_and_calls_of_twelve_days_ago_fall_out_of_the_order(house_on: House):
+    ash, birch = make(house_on, "Ash"), make(house_on, "Birch")
+    use(house_on, ash, users=2, calls=3)
+    use(house_on, birch, users=1, calls=2)
+    robin = administrator(house_on)
+    house_on.run(house_on.app.counting.count())
+    assert listed(robin, "?sort=users&order=desc")[:2] == ["Ash", "Birch"]
+    token = form_token(robin.front.get(f"/setup/apps/{ash.id}/usage"))
+    robin.front.post(f"/setup/apps/{ash.id}/usage", data={"form_token": token, "act": "revoke-all", "confirm": "Ash"})
+    house_on.run(house_on.app.counting.count())
+    assert listed(robin, "?sort=users&order=desc")[0] == "Birch"
+    assert listed(robin, "?sort=calls&order=desc")[0] == "Ash"
+    house_on.later(13 * 86400)
+    use(house_on, birch, users=0, calls=1)
+    house_on.run(house_on.app.counting.count())
+    assert listed(administrator(house_on), "?sort=calls&order=desc")[0] == "Birch"
+
+
+@requirement("apps:list-by-use")
+def test_an_app_that_stays_as_it_is_stands_once_on_the_pages_while_others_move_and_come_and_go(house_on: House):
+    still = [make(house_on, f"Still {n:03}") for n in range(70)]
+    moving = make(house_on, "Moving")
+    house_on.write(counting.note, house_on.org.id, [Counted(app.id, 1 + n % 7, n, 0) for n, app in enumerate(still)])
+    robin = administrator(house_on)
+    first = robin.front.get("/setup/apps?sort=users&order=desc")
+    house_on.write(counting.note, house_on.org.id, [Counted(moving.id, 9, 0, 0)])
+    after = NEXT.search(first.text)
+    assert after is not None
+    make(house_on, "New")
+    assert send(robin, f"/setup/apps/{still[0].id}/delete", confirm="Still_000").status_code == 303
+    found = NAME.findall(first.text) + listed(robin, after[1].replace("&amp;", "&").removeprefix("/setup/apps"))
+    assert sorted(name for name in found if name.startswith("Still") and name != "Still 000") == [
+        f"Still {n:03}" for n in range(1, 70)
+    ]
+
+
+@requirement("apps:list-by-use")
+def test_one_node_of_all_counts_once_a_minute(house_on: House):
+    now = house_on.site.clock.now()
+    assert house_on.write(counting.take_turn, now) and not house_on.write(counting.take_turn, now + 59)
+    assert house_on.write(counting.take_turn, now + 60)
 
 
 @pytest.mark.parametrize("sort", SORTED_BY)

@@ -114,6 +114,7 @@ def test_callback_urls_are_added_and_removed_by_buttons_that_post(house: House):
         ("https://claude.ai/api/mcp/auth_callback/", "a slash at the end"),
         ("http://localhost:8080/Callback", "upper and lower case"),
         ("http://localhost:4000/elsewhere", "a client that returns to http://127.0.0.1:4000/elsewhere is refused"),
+        ("http://claude.ai/api/mcp/auth_callback", "what differs is the scheme"),
         ("https://claude.ai/api/mcp/auth_callback", ""),
         ("https://client.example/callback", ""),
     ],
@@ -124,6 +125,15 @@ def test_a_callback_url_that_is_nearly_a_known_one_is_doubted(house: House, url:
     page = robin.front.get("/setup/apps/new")
     shown = robin.front.post("/setup/apps/new", data=sent(page.text, check="1", callback_urls=[url]))
     assert said in words(shown) and ('class="doubt"' in shown.text) == bool(said)
+
+
+@requirement("apps:callback-doubts")
+def test_a_slip_is_doubted_in_the_readers_language_too(house: House):
+    robin = administrator(house)
+    page, slip = robin.front.get("/setup/apps/new"), "https://claude.ai/api/mcp/auth_callback/"
+    asked = sent(page.text, check="1", callback_urls=[slip])
+    shown = robin.front.post("/setup/apps/new", data=asked, headers={"Accept-Language": "de"})
+    assert "ein Schrägstrich am Ende" in words(shown) and 'class="doubt"' in shown.text
 
 
 @requirement("apps:callback-doubts")

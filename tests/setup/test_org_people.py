@@ -19,7 +19,20 @@ from tests.house import House
 from tests.oauth.scenes import add_app, person, user_id
 from tests.people import Person, tools_list
 from tests.requirements import requirement
-from tests.setup.offices import PASSWORD, add_user, administrator, app_of, audited, errors, officer, send, token, words
+from tests.setup import offices
+from tests.setup.offices import (
+    PASSWORD,
+    add_user,
+    administrator,
+    app_of,
+    audited,
+    errors,
+    officer,
+    send,
+    sign_in,
+    token,
+    words,
+)
 
 SETS = "/setup/permission-sets"
 
@@ -73,11 +86,20 @@ def test_users_are_narrowed_and_sorted_and_come_a_page_at_a_time(house_on: House
 @requirement("org_pages:new-user")
 def test_a_new_user_sets_the_password_by_a_link_that_is_shown_once(house_on: House):
     robin = administrator(house_on)
-    refused = send(robin, "/setup/users/new", username="nobody", name="x\u202ey", email="", time_zone="Mars/Base")
-    assert refused.status_code == 422 and set(errors(refused)) == {"username", "name", "email", "time_zone"}
+    refused = send(
+        robin, "/setup/users/new", username="nobody", name="x\u202ey", email="", time_zone="Mars/Base", language="tlh"
+    )
+    assert refused.status_code == 422 and set(errors(refused)) == {"username", "name", "email", "language", "time_zone"}
     taken = send(robin, "/setup/users/new", username="SAM@acme.example")
     assert taken.status_code == 422 and "is taken" in errors(taken)["username"]
-    page = send(robin, "/setup/users/new", username="ana@acme.example", name="Ana <b>", permission_sets="Standard_User")
+    page = send(
+        robin,
+        "/setup/users/new",
+        username="ana@acme.example",
+        name="Ana <b>",
+        permission_sets="Standard_User",
+        language="de",
+    )
     assert page.status_code == 200 and "Ana &lt;b&gt;" in page.text
     link = page.text.split('<code id="reset-link">', 1)[1].split("<", 1)[0]
     found = house_on.read(users.find_by_username, house_on.org.id, "ana@acme.example")
@@ -300,6 +322,23 @@ def test_each_rule_for_every_app_refuses_what_it_names(house_on: House):
 
 
 @requirement("org_pages:app-rules")
+def test_an_app_with_opaque_tokens_is_refused_at_sign_in_and_refresh_while_the_org_allows_none(house_on: House):
+    robin = administrator(house_on)
+    opaque = add_app(house_on, jwt_access_tokens=False)
+    answer = opaque.redeem(person(house_on, 1).allow(opaque.authorize_url())["code"]).json()
+    assert send(robin, "/setup/app-settings", allows_opaque_tokens=None).status_code == 303
+    house_on.catch_up()
+    refused = opaque.refresh(answer["refresh_token"])
+    assert refused.status_code == 400 and "app blocked" in refused.json()["error_description"]
+    page = person(house_on, 1)
+    page.sign_in_to_setup()
+    asked = page.go(opaque.authorize_url())
+    assert "External Client App Settings" in words(asked) or "app+blocked" in asked.headers.get("location", "")
+    shown = words(robin.front.get("/setup/app-settings"))
+    assert "consumer secrets via REST API" in shown and "kept as a digest" in shown
+
+
+@requirement("org_pages:app-rules")
 def test_a_scratch_orgs_setup_makes_no_apps_unless_it_is_allowed(house: House):
     house.run(verbs.perform(house.site, "org create", {"name": "try", "label": "Try", "kind": "scratch"}))
     made = {"org": "try", "username": "eve@try.example", "name": "", "email": "", "admin": True, "permission_sets": []}
@@ -366,3 +405,23 @@ def test_a_provider_must_answer_and_its_removal_ends_its_sessions(house_on: Hous
     assert post(robin, path, act="remove", name="own", confirm="own").status_code == 303
     assert sam.front.get("/setup").status_code == 303 and noor.front.get("/setup").status_code == 200
     assert "Connect sign-in" in words(robin.front.get(path))
+
+
+@requirement("org_pages:language-and-zone")
+def test_an_administrator_sets_the_language_and_zone_in_which_somebody_sees_pages_and_they_change_it_back(
+    house_on: House,
+):
+    robin, sam = administrator(house_on), sign_in(person(house_on, 1))
+    path = f"/setup/users/{offices.user_id(house_on, sam.username)}"
+    refused = send(robin, path, act="save", language="tlh", time_zone="Mars/Base")
+    assert refused.status_code == 422 and set(errors(refused)) == {"language", "time_zone"}
+    assert send(robin, path, act="save", language="de", time_zone="Asia/Kathmandu").status_code == 303
+    page = sam.front.get("/setup/my-sign-ins")
+    assert '<html lang="de"' in page.text and "Asia/Kathmandu" in page.text
+    shown = robin.front.get(path).text
+    assert '<option value="de" lang="de" selected>' in shown and '<option value="Asia/Kathmandu" selected>' in shown
+    _actor, tag, details = audited(house_on, offices.user_id(house_on, sam.username))[-1]
+    assert tag == "user:account:change" and '"language":{"from":"","to":"de"}' in details
+    assert send(sam, "/setup/preferences", language="en", time_zone="UTC").status_code == 303
+    assert '<html lang="en"' in sam.front.get("/setup/my-sign-ins").text
+    assert '<option value="en" lang="en" selected>' in robin.front.get(path).text

@@ -23,7 +23,7 @@ from gatelodge.setup.tree import TREE
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/gatelodge"
 LOCALES = SOURCE / "locale"
-KEYWORDS = {"_": None, "gettext": None, "mark": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "gettext": None, "mark": None, "reason": None, "ngettext": (1, 2)}
 MADE = datetime(2026, 11, 24, tzinfo=UTC)
 Message = str | tuple[str, ...]
 

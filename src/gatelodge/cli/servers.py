@@ -100,7 +100,7 @@ async def server_display(site: Site, org: Org, arguments: dict[str, Any]) -> obj
         "source": server.source,
         "revision": server.revision,
         "offers": counts,
-        "health": {"is_well": health.is_well, "milliseconds": health.milliseconds, "why": health.why}
+        "health": {"is_well": health.is_well, "milliseconds": health.milliseconds, "why": str(health.why or "")}
         if health and health.checked_at
         else {},
         "decided": msgspec.to_builtins(mcp_servers.decided(server)),

@@ -3,7 +3,7 @@ and the org never loses the last one who can let others in (decision 0045).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from gatelodge.core.apps import registry
 from gatelodge.core.errors import Invalid, Refused
 from gatelodge.core.operation import Operation
 from gatelodge.core.permissions import MANAGE_ORG, MANAGE_USERS, SYSTEM, ObjectGrant, PermissionSet
-from gatelodge.words import _, mark
+from gatelodge.words import LANGUAGES, _, mark
 
 KEPT = {MANAGE_USERS: mark("manage users"), MANAGE_ORG: mark("change the org's settings")}
 """Without an active user who may do these, nobody in the org could ever be given them again."""
@@ -155,6 +155,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     name: str
     email: str
+    language: str
     time_zone: str
     permission_sets: tuple[str, ...]
 
@@ -170,6 +171,7 @@ def create_user(org_id: str, made: NewUser, *, by: Actor, now_ms: int) -> Operat
         username=made.username,
         name=made.name,
         email=made.email,
+        language=made.language,
         time_zone=made.time_zone,
         password_hash="",
         permission_sets=made.permission_sets,
@@ -181,11 +183,11 @@ def create_user(org_id: str, made: NewUser, *, by: Actor, now_ms: int) -> Operat
 
 
 def change_user(
-    before: users.User, *, name: str, email: str, time_zone: str, by: Actor, now_ms: int
+    before: users.User, *, name: str, email: str, language: str, time_zone: str, by: Actor, now_ms: int
 ) -> Operation[None]:
     """Write what is known of a person, and down what it was."""
-    yield from users.change(before.org_id, before.id, name=name, email=email, time_zone=time_zone)
-    now = {"name": name, "email": email, "time_zone": time_zone}
+    now = {"name": name, "email": email, "language": language, "time_zone": time_zone}
+    yield from users.change(before.org_id, before.id, **now)
     details: dict[str, object] = {
         field: {"from": getattr(before, field), "to": value}
         for field, value in now.items()
@@ -194,15 +196,20 @@ def change_user(
     yield from audit.record(before.org_id, now_ms, by.name, "user:account:change", before.id, details)
 
 
-def check_person(name: str, email: str, time_zone: str, zones: Sequence[str]) -> dict[str, str]:
-    """A sentence for each thing said of a person that breaks a rule."""
+def check_person(said: Mapping[str, str], zones: Sequence[str]) -> dict[str, str]:
+    """A sentence for each thing said of a person that breaks a rule: their name, e-mail, language and time zone."""
     found: dict[str, str] = {}
+    name, email, language, time_zone = said["name"], said["email"], said["language"], said["time_zone"]
     if not name or len(name) > LONGEST_LABEL or not name.isprintable():
         found["name"] = _("The name is 1 to {longest_label} characters of plain text.").format(
             longest_label=LONGEST_LABEL
         )
     if not users.USERNAME_SHAPE.fullmatch(email):
         found["email"] = _("{email!r:.80} must have the form of an e-mail address.").format(email=email)
+    if language and language not in LANGUAGES:
+        found["language"] = _("{language!r:.40} is not a language of these pages; choose one of the list.").format(
+            language=language
+        )
     if time_zone not in zones:
         found["time_zone"] = _("{time_zone!r:.60} is not a time zone; choose one of the list.").format(
             time_zone=time_zone

@@ -212,6 +212,14 @@ def count_by_app(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, i
     return dict(found)
 
 
+def apps_left_since(org_id: str, then: int, *, limit: int) -> Operation[list[str]]:
+    """Apps that somebody took back since then (epoch seconds) what they had allowed."""
+    sql = (
+        "SELECT DISTINCT app_id AS value FROM authorizations WHERE ended_at >= :then AND org_id = :org_id LIMIT :limit"
+    )
+    return (yield from many(sql, text, org_id=org_id, then=then, limit=limit))
+
+
 def _counted(app_id: str, n: int) -> tuple[str, int]:
     return app_id, n
 

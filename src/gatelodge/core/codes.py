@@ -6,6 +6,7 @@ from gatelodge.core import authorizations, connections, users
 from gatelodge.core.connections import SIGN_IN, Connection, columns_of, connection
 from gatelodge.core.errors import Denied
 from gatelodge.core.operation import Operation, execute, one, remove_some, text
+from gatelodge.words import mark
 
 LIFETIME = 60
 """Seconds from consent to redemption (RFC 6749 §4.1.2 asks for at most 600)."""
@@ -113,7 +114,7 @@ def _refuse(org_id: str, digest: str, now: int) -> Operation[Denied]:
     if newest.used_at is None:
         return Denied("invalid_grant", "the user's authorization of this app has ended, or the user is inactive")
     # RFC 6749 §10.5: a replay ends what the first use began
-    _ = yield from connections.end(org_id, newest.connection.id, now, "code replay")
+    _ = yield from connections.end(org_id, newest.connection.id, now, mark("code replay"))
     return Denied("invalid_grant", "the authorization code was already used; the connection it began is ended")
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from gatelodge.core import audit, authorizations, users
 from gatelodge.core.operation import Operation, Value, announce, execute, many, number, one, text
+from gatelodge.words import mark
 
 MOST_ENDED = 1_000_000
 PAGE = 500
@@ -178,7 +179,7 @@ def end_before(org_id: str, before: int, now: int) -> Operation[bool]:
     """End a page of the connections begun before this time (epoch seconds), then of the authorizations with no later
     one: a restored backup holds some that were ended since. True: there may be more.
     """
-    if (yield from _end_page(org_id, "created_at < :before", now, "revoked by time", before=before)) == PAGE:
+    if (yield from _end_page(org_id, "created_at < :before", now, mark("revoked by time"), before=before)) == PAGE:
         return True
     later = (
         "EXISTS (SELECT 1 FROM connections c WHERE c.org_id = :org_id AND c.authorization_id = authorizations.id"
@@ -323,7 +324,7 @@ def end_own(org_id: str, user_id: str, connection_id: str, now: int) -> Operatio
         id=connection_id,
         user_id=user_id,
     )
-    return owner is not None and (yield from end(org_id, connection_id, now, "ended by its user"))
+    return owner is not None and (yield from end(org_id, connection_id, now, mark("ended by its user")))
 
 
 def end_by_administrator(org_id: str, user_id: str, connection_id: str, *, actor: str, now: int) -> Operation[bool]:
@@ -335,5 +336,5 @@ def end_by_administrator(org_id: str, user_id: str, connection_id: str, *, actor
         id=connection_id,
         user_id=user_id,
     )
-    why = "ended by an administrator"
+    why = mark("ended by an administrator")
     return owner is not None and (yield from end(org_id, connection_id, now, why, actor=actor))

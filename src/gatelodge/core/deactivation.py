@@ -2,6 +2,7 @@
 
 from gatelodge.core import audit, codes, connections, device_codes, sessions, upstream_grants, users
 from gatelodge.core.operation import Operation
+from gatelodge.words import mark
 
 
 def deactivate(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operation[None]:
@@ -10,7 +11,7 @@ def deactivate(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operati
     What they agreed to is kept: it opens nothing by itself.
     """
     yield from users.set_active(org_id, user_id, is_active=False)
-    ended = yield from _end_all(org_id, user_id, now_ms // 1000, "user deactivated")
+    ended = yield from _end_all(org_id, user_id, now_ms // 1000, mark("user deactivated"))
     yield from audit.record(org_id, now_ms, actor, "user:account:deactivate", user_id, {"connections": ended})
 
 
@@ -22,7 +23,7 @@ def activate(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operation
 
 def delete(org_id: str, user_id: str, *, actor: str, now_ms: int) -> Operation[bool]:
     """Remove a user for good. What was written down of them stays. False: the org has no such user."""
-    ended = yield from _end_all(org_id, user_id, now_ms // 1000, "user deleted")
+    ended = yield from _end_all(org_id, user_id, now_ms // 1000, mark("user deleted"))
     if not (yield from users.remove(org_id, user_id)):
         return False
     yield from audit.record(org_id, now_ms, actor, "user:account:delete", user_id, {"connections": ended})

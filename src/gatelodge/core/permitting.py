@@ -10,6 +10,7 @@ from gatelodge.core.apps.policies import Policies
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access
 from gatelodge.core.server_items import PROMPT, RESOURCE, TEMPLATE, TOOL, Item, Items
+from gatelodge.words import Reason, reason
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,8 @@ class Permitted:
     def __init__(self, who: Who, server: McpServer, items: Items) -> None:
         self._who, self._server, self._items = who, server, items
         self._verdicts: dict[tuple[str, str], Verdict] = {}
-        self._refusal, self._chosen = refusal(who, server), chosen(who.policies, server.name)
+        refused, self._chosen = refusal(who, server), chosen(who.policies, server.name)
+        self._refusal = str(refused) if refused else ""
         self._has_conditions = any(item.scopes or item.asks_first for item in items.all)
         self.is_read_only = who.policies.mcp_read_only or server.read_only
         self.calls_per_minute = who.policies.mcp_calls_per_minute
@@ -123,17 +125,22 @@ class Permitted:
         return ""
 
 
-def refusal(who: Who, server: McpServer) -> str:
-    """Why this caller may not use this server at all; "" when they may."""
+def refusal(who: Who, server: McpServer) -> Reason | None:
+    """Why this caller may not use this server at all; None when they may."""
     allowed = who.policies.mcp_servers
     if allowed is not None and server.name not in allowed:
-        return f"the policies of {who.app} do not allow the MCP server {server.name}"
+        return reason("the policies of {app} do not allow the MCP server {server}", app=who.app, server=server.name)
     if not who.access.may(USE_MCP_SERVERS):
-        return f"{who.user} has no permission set that allows MCP servers"
+        return reason("{username} has no permission set that allows MCP servers", username=who.user)
     if server.permission_sets and not who.access.has_any(server.permission_sets):
         listed = ", ".join(server.permission_sets)
-        return f"{who.user} has none of the permission sets that may use the MCP server {server.name}: {listed}"
-    return ""
+        return reason(
+            "{username} has none of the permission sets that may use the MCP server {server}: {sets}",
+            username=who.user,
+            server=server.name,
+            sets=listed,
+        )
+    return None
 
 
 def chosen(policies: Policies, server: str) -> frozenset[str] | None:

@@ -14,6 +14,7 @@ from gatelodge.core.errors import Denied
 from gatelodge.core.operation import Operation, Value, execute, many, one
 from gatelodge.core.scopes import REFRESH_TOKEN
 from gatelodge.core.secrets import KeyRing, are_equal
+from gatelodge.words import mark
 
 PURPOSE = "refresh"
 WINDOW = 30
@@ -206,7 +207,7 @@ def rotate(held: Held, n: int, *, terms: Terms, now_ms: int) -> Operation[Refres
     if newest is not None and _is_forgiven(newest, n, terms.window, now_ms):
         return Refreshed(family=newest, connection=connection)
     # RFC 9700 §4.14.2. Also a number above the row's: a restored backup cannot tell its own future from a forgery.
-    yield from connections.end(family.org_id, connection.id, now, "refresh token replay")
+    yield from connections.end(family.org_id, connection.id, now, mark("refresh token replay"))
     return Denied("invalid_grant", "the refresh token was already used; its connection is ended")
 
 

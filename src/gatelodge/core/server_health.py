@@ -3,26 +3,32 @@
 A look is taken once for the whole deployment and not by every node: one statement decides which of them has the turn.
 """
 
+from typing import Any
+
 import msgspec
 
 from gatelodge.core.operation import Operation, execute, many, one, text
+from gatelodge.words import Reason, verbatim
 
 EVERY = 60
 """Seconds between two looks at one server, and up to so many more by chance: not all at once."""
+EVERY_COMMAND = 600
+"""The same for a local command, of which each look starts a process."""
 SPREAD = 12
-LONGEST_WHY = 400
+SOONEST = 10
+"""Seconds from one look to the next where something shows that the server has changed, and up to ``SPREAD`` more."""
 MOST_SERVERS = 1000
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last look found: when (epoch seconds, 0 for never), in how many milliseconds, why it failed ("" when it
+    """What the last look found: when (epoch seconds, 0 for never), in how many milliseconds, why it failed (None when it
     didn't), and which protocol version the server speaks.
     """
 
     server_id: str
     checked_at: int
     milliseconds: int
-    why: str
+    why: Reason | None
     speaks: str
 
     @property
@@ -46,16 +52,20 @@ def begin(org_id: str, server_id: str) -> Operation[None]:
     )
 
 
-def take_turn(org_id: str, server_id: str, *, chance: int, now: int) -> Operation[bool]:
-    """True for exactly one caller each time a look is due. ``chance`` is any number that chance made."""
+def take_turn(
+    org_id: str, server_id: str, *, chance: int, now: int, every: int = EVERY, is_early: bool = False
+) -> Operation[bool]:
+    """True for exactly one caller each time a look is due: the next one in ``every`` seconds, and some more by ``chance``,
+    which is any number that chance made. ``is_early``: there is a reason to look before that time is over.
+    """
     taken = yield from one(
         "UPDATE server_health SET next_at = :next_at WHERE org_id = :org_id AND server_id = :server_id"
-        " AND next_at <= :now RETURNING server_id AS value",
+        " AND next_at <= :due RETURNING server_id AS value",
         text,
         server_id=server_id,
         org_id=org_id,
-        next_at=now + EVERY + chance % SPREAD,
-        now=now,
+        next_at=now + every + chance % SPREAD,
+        due=now + every - SOONEST if is_early else now,
     )
     return taken is not None
 
@@ -69,7 +79,7 @@ def note(org_id: str, found: Health) -> Operation[None]:
         server_id=found.server_id,
         checked_at=found.checked_at,
         milliseconds=found.milliseconds,
-        why=found.why[:LONGEST_WHY],
+        why=msgspec.json.encode(found.why).decode() if found.why else "",
         speaks=found.speaks,
     )
 
@@ -79,8 +89,16 @@ def of_org(org_id: str) -> Operation[dict[str, Health]]:
     found = yield from many(
         "SELECT server_id, checked_at, milliseconds, why, speaks FROM server_health WHERE org_id = :org_id"
         " ORDER BY server_id LIMIT :limit",
-        Health,
+        _health,
         org_id=org_id,
         limit=MOST_SERVERS,
     )
     return {each.server_id: each for each in found}
+
+
+def _health(*, why: str, **columns: Any) -> Health:
+    """A ``Health`` from its row. A sentence that an older version kept is shown as it stands."""
+    said = None if not why else verbatim(why)
+    if why.startswith("{"):
+        said = msgspec.json.decode(why, type=Reason)
+    return Health(why=said, **columns)

@@ -10,7 +10,7 @@ from gatelodge.core import audit, definitions, hosted, uri_templates
 from gatelodge.core.definitions import Mark
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.operation import Operation, announce, execute, many, one, text
-from gatelodge.words import _
+from gatelodge.words import Because, _
 
 TOOL, RESOURCE, TEMPLATE, PROMPT = "tool", "resource", "template", "prompt"
 KINDS = (TOOL, RESOURCE, TEMPLATE, PROMPT)
@@ -66,8 +66,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     protocol_version: str = ""
 
 
-class NotRead(Exception):
-    """What a server offers couldn't be read; the message says why, for administrators."""
+class NotRead(Because):
+    """What a server offers couldn't be read."""
 
 
 class LacksCredential(NotRead):

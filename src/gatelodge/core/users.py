@@ -77,14 +77,15 @@ def create(
     permission_sets: tuple[str, ...],
     now: int,
     time_zone: str = "UTC",
+    language: str = "",
     password_is_seeded: bool = False,
 ) -> Operation[User]:
     """Make a user with these permission sets (by API name). Raises ``Refused`` when the username is taken or malformed."""
     _check_shape(username)
     made = yield from one(
-        "INSERT INTO users (id, org_id, username, username_key, name, email, time_zone, password_hash, is_active,"
-        " password_is_seeded, created_at) VALUES (:id, :org_id, :username, :username_key, :name, :email, :time_zone,"
-        f" :password_hash, 1, :seeded, :now) ON CONFLICT (org_id, username_key) DO NOTHING RETURNING {COLUMNS}",
+        "INSERT INTO users (id, org_id, username, username_key, name, email, time_zone, language, password_hash,"
+        " is_active, password_is_seeded, created_at) VALUES (:id, :org_id, :username, :username_key, :name, :email, :time_zone,"
+        f" :language, :password_hash, 1, :seeded, :now) ON CONFLICT (org_id, username_key) DO NOTHING RETURNING {COLUMNS}",
         user,
         id=id,
         org_id=org_id,
@@ -93,6 +94,7 @@ def create(
         name=name,
         email=email,
         time_zone=time_zone,
+        language=language,
         password_hash=password_hash,
         seeded=int(password_is_seeded),
         now=now,
@@ -227,12 +229,14 @@ def by_id(org_id: str, user_ids: tuple[str, ...]) -> Operation[dict[str, User]]:
     return {each.id: each for each in found}
 
 
-def change(org_id: str, user_id: str, *, name: str, email: str, time_zone: str) -> Operation[None]:
+def change(org_id: str, user_id: str, *, name: str, email: str, language: str, time_zone: str) -> Operation[None]:
     """What an administrator writes about a person; the username stays, since apps and providers know the user by it."""
     yield from execute(
-        "UPDATE users SET name = :name, email = :email, time_zone = :time_zone WHERE org_id = :org_id AND id = :user_id",
+        "UPDATE users SET name = :name, email = :email, language = :language, time_zone = :time_zone"
+        " WHERE org_id = :org_id AND id = :user_id",
         name=name,
         email=email,
+        language=language,
         time_zone=time_zone,
         org_id=org_id,
         user_id=user_id,

@@ -11,7 +11,7 @@ from gatelodge.core.mcp_servers import resource
 from gatelodge.core.orgs import Org
 from gatelodge.core.scopes import MCP_API
 from gatelodge.core.server_kinds import OPENAPI, RELAYED
-from gatelodge.gateway import credentials, protected_resource
+from gatelodge.gateway import bounds, credentials, protected_resource
 from gatelodge.gateway.approvals import Approvals
 from gatelodge.gateway.before_calls import BeforeCalls
 from gatelodge.gateway.bounds import Bounded
@@ -93,6 +93,9 @@ class Gateway:
     async def _called(self, site: Site, org: Org, request: Request, live: LiveServer | None) -> ASGIApp:
         caller = await self._gate.check(org, request, request.path_params["server"], live)
         assert live is not None  # the check has passed
+        if twice := bounds.stands_twice(request.scope["headers"]):
+            code = bounds.HEADER_MISMATCH if twice.startswith("mcp-") else bounds.INVALID_REQUEST
+            return bounds.refused(400, code, f"the header {twice:.100} stands there twice")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if request.method == "POST" and content_type != "application/json":
             raise BadRequest(f"the body must be application/json, not {content_type or 'of no type':.80}", 415)

@@ -21,7 +21,9 @@ STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 DIGITS = 20
 """More of them than a length of 64 bits has are no length."""
-PARSE_ERROR, INVALID_REQUEST = -32700, -32600
+PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH = -32700, -32600, -32020
+ONCE = frozenset({b"content-type", b"content-length", b"origin", b"last-event-id"})
+"""Headers that say one thing, as all of MCP's own do: ours might be another one than that of who stands before or behind."""
 
 
 class TooLarge(Exception):
@@ -78,6 +80,15 @@ def has_one_meaning(raw: bytes) -> bool:
 def _check_pairs(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError(TWICE)
+
+
+def stands_twice(sent: list[tuple[bytes, bytes]]) -> str:
+    """A header that says one thing and came more than once, "" for none."""
+    names = [name for name, _ in sent]
+    if len(set(names)) == len(names):
+        return ""
+    found = (name for name in names if (name in ONCE or name.startswith(b"mcp-")) and names.count(name) > 1)
+    return next(found, b"").decode("latin-1")
 
 
 class Bounded:

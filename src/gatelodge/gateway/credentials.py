@@ -18,6 +18,7 @@ from gatelodge.web.site import Site
 from gatelodge.web.token_cache import Fetched
 from gatelodge.web.upstream_oauth import clients
 from gatelodge.web.upstream_oauth.tokens import Answered, NotGiven, ask, ends_at
+from gatelodge.words import Because, reason
 
 IDENTITY = "Gatelodge-Identity"
 """The header that says who is calling: a JWT that the org signs."""
@@ -33,8 +34,8 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ROUTES = (Route(path="/oauth/client-metadata/{server}", methods=("GET",), answer=clients.metadata, any_origin=True),)
 
 
-class NoCredential(Exception):
-    """There is nothing to send to the upstream now; the message says why, for an administrator."""
+class NoCredential(Because):
+    """There is nothing to send to the upstream now."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-class NeedsReader(Exception):
+class NeedsReader(Because):
     """A user's own credential is needed, and nobody in particular is looking."""
 
 
@@ -77,7 +78,10 @@ async def headers_to_read(
     """
     if reader is None and server.terms.credential in USER_BOUND:
         raise NeedsReader(
-            f"what {server.name} offers is read with a user's own credential: open it in Setup and look again"
+            reason(
+                "what {name} offers is read with a user's own credential: open it in Setup and look again",
+                name=server.name,
+            )
         )
     who = Reader(user_id=reader.id, username=reader.username, user_label=reader.name) if reader else Reader()
     terms = server.terms if reader else msgspec.structs.replace(server.terms, sends_identity=False)
@@ -98,9 +102,11 @@ async def headers_for(
     try:
         value = await CREDENTIALS[terms.credential](site, org, server, caller, before)
     except KeyMissing as error:
-        raise NoCredential(f"what {server.name} is given can't be read: {error}") from None
+        raise NoCredential(
+            reason("what {name} is given can't be read: {error}", name=server.name, error=error)
+        ) from None
     except NotGiven as error:
-        raise NoCredential(f"no token for {server.name}: {error}") from None
+        raise NoCredential(reason("no token for {name}: {why}", name=server.name, why=error.reason)) from None
     headers = {name: value} if value else {}
     if terms.sends_identity:
         headers[IDENTITY] = await _said(site, org, caller, canonical(server.source), IDENTITY_TYPE)
@@ -114,7 +120,12 @@ async def _nothing(site: Site, org: Org, server: McpServer, caller: Caller | Rea
 async def _header(site: Site, org: Org, server: McpServer, caller: Caller | Reader, refused: str) -> str:
     value = await _secret(site, server, upstream_secrets.HEADER)
     if not value:
-        raise NoCredential(f"{server.name} is to be sent {server.terms.header_name}, and nobody has entered its value")
+        why = reason(
+            "{name} is to be sent {header}, and nobody has entered its value",
+            name=server.name,
+            header=server.terms.header_name,
+        )
+        raise NoCredential(why)
     return value
 
 

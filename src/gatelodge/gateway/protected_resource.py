@@ -62,6 +62,10 @@ class Gate:
             raise Turned(404, "", f"this org has no active MCP server named {server:.60}; see MCP Servers in Setup")
         accepted = await self._site.access.check(org, request, audience=resource(org, server))
         if request.method not in methods_of(live.server):
+            if live.server.kind in RELAYED:
+                raise Turned(
+                    405, "", "send POST; in a session also GET, which opens its stream, and DELETE, which ends it"
+                )
             raise Turned(405, "", "send POST: this server needs no session and opens no stream of its own")
         caller = self._caller(org, accepted, live)
         self._count(org, accepted, caller.permitted.calls_per_minute)

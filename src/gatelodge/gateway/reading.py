@@ -13,6 +13,7 @@ from gatelodge.core.server_kinds import OPENAPI, RECORDS, RELAYED
 from gatelodge.core.users import User
 from gatelodge.gateway.openapi import document as openapi
 from gatelodge.gateway.relaying import Relaying
+from gatelodge.words import reason
 
 LONGEST = 20.0
 """Seconds that reading everything may take, whatever the terms allow a call."""
@@ -37,12 +38,14 @@ class Reading:
         if server.kind == RECORDS:
             return await asyncio.to_thread(_hosted, server)
         if server.kind not in RELAYED or self._relaying is None:
-            raise NotRead(f"a server of the kind {server.kind} offers nothing that can be read from it")
+            raise NotRead(
+                reason("a server of the kind {kind} offers nothing that can be read from it", kind=server.kind)
+            )
         try:
             async with asyncio.timeout(min(LONGEST, server.terms.call_seconds)):
                 return await self._relaying.catalogue(org, server, reader)
         except TimeoutError:
-            raise NotRead("it did not answer in time") from None
+            raise NotRead(reason("it did not answer in time")) from None
 
 
 def _hosted(server: McpServer) -> Catalogue:

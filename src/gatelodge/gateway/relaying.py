@@ -8,7 +8,7 @@ import importlib
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,14 +25,15 @@ from gatelodge.gateway.protected_resource import Gate
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.gateway.writing_down import NOTED, Noted, call_of
 from gatelodge.live import LiveServer
-from gatelodge.web import local_commands
+from gatelodge.web import local_commands, looking
 from gatelodge.web.recording import TRACE_ID, trace_of
 from gatelodge.web.site import Site
+from gatelodge.words import Reason, reason, verbatim
 
 if TYPE_CHECKING:
     from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
     from gatelodge.gateway.relay.upstream import Line
-    from gatelodge.gateway.stdio.line import Commands
+    from gatelodge.gateway.stdio.line import CommandLine, Commands
 
 
 class Relaying:
@@ -46,12 +47,13 @@ class Relaying:
         self._loading = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
         self._is_due = False
+        self._early = looking.Early(site)
         site.live.on_applied(self._look_again)
 
     async def to(self, org: Org, live: LiveServer, caller: Caller) -> ASGIApp:
         """What answers this caller's request from the upstream."""
         relay = self._relay or await self._loaded()
-        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller)
+        return _Relayed(self._site, org, relay, self._upstream(live.server), live, caller, self._early)
 
     async def catalogue(self, org: Org, server: McpServer, reader: User | None) -> Catalogue:
         """All that an upstream offers now to who brings its credential: this user's where each has their own.
@@ -74,9 +76,9 @@ class Relaying:
                     raise
                 return await relay.catalogue(upstream, again)
         except (NeedsGrant, NeedsReader) as error:
-            return await self._reached(relay, upstream, str(error))
+            return await self._reached(relay, upstream, error.reason)
         except (Failed, NoCredential) as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
 
     async def _told_by_command(self, relay: "Relay", upstream: "Upstream") -> Catalogue:
         """What a local command offers, by a child of its own that ends with it. Raises ``NotRead``."""
@@ -87,12 +89,12 @@ class Relaying:
         try:
             return await relay.catalogue(upstream, given)
         except Failed as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
         finally:
             if self._commands is not None:
                 self._commands.end_all_of(given)
 
-    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: str) -> Catalogue:
+    async def _reached(self, relay: "Relay", upstream: "Upstream", lacking: Reason) -> Catalogue:
         """Without a credential an upstream says that it wants one, which shows that it is there. Raises ``NotRead``."""
         from gatelodge.gateway.relay import Failed, Unauthorized  # noqa: PLC0415 - loaded by now
 
@@ -100,7 +102,7 @@ class Relaying:
             with contextlib.suppress(Unauthorized):
                 _version = await relay.probe(upstream, {})
         except Failed as error:
-            raise NotRead(str(error)) from None
+            raise NotRead(error.reason) from None
         raise LacksCredential(lacking)
 
     async def _loaded(self) -> "Relay":
@@ -157,7 +159,7 @@ class Relaying:
                     del self._upstreams[server.id]
                     relay.forget(server.id)
             if self._commands is not None:
-                await self._commands.look_again(self._is_live)
+                await self._commands.look_again(self._is_live, self._renewed)
 
     async def _is_live(self, upstream: "Upstream") -> bool:
         """Whether apps may still call this server, and it is the same."""
@@ -172,6 +174,7 @@ class Relaying:
         """End every exchange and close every connection."""
         if self._looking is not None:
             self._looking.cancel()
+        await self._early.stop()
         if self._relay is not None:
             await self._relay.stop()
         if self._commands is not None:
@@ -182,10 +185,17 @@ class _Relayed:
     """An upstream's answer to one caller, as the ASGI application that a row returns; and the record of it."""
 
     def __init__(
-        self, site: Site, org: Org, relay: "Relay", upstream: "Upstream", live: LiveServer, caller: Caller
+        self,
+        site: Site,
+        org: Org,
+        relay: "Relay",
+        upstream: "Upstream",
+        live: LiveServer,
+        caller: Caller,
+        early: looking.Early,
     ) -> None:
         self._site, self._org, self._relay, self._upstream = site, org, relay, upstream
-        self._live, self._caller = live, caller
+        self._live, self._caller, self._early = live, caller, early
         self._noted = Noted()
         self._found: Inbound | None = None
         self._begun = ""
@@ -200,21 +210,21 @@ class _Relayed:
         )
         done.duration_us = int((time.perf_counter() - began) * 1_000_000)
         self._site.calls.note(self._call(done), self._begun)
+        if done.has_drifted:
+            self._early.look(self._org, self._live.server)
 
     async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
         """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
         from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
 
         if self._upstream.command:
-            from gatelodge.gateway.stdio.line import owned_by  # noqa: PLC0415 - loaded by now
-
-            return owned_by(caller.user_id, caller.client_id)
+            return cast("CommandLine", self._relay.line(self._upstream)).owned_by(caller)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:
-            raise Failed("refused", 403, str(error), data={"url": error.url}) from None
+            raise Failed("refused", 403, error.reason, data={"url": error.url}) from None
         except NoCredential as error:
-            raise Failed("upstream_error", 502, str(error)) from None
+            raise Failed("upstream_error", 502, error.reason) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
         """Before anything is sent on: that nothing more was to be asked, and that it can be written down."""
@@ -226,7 +236,11 @@ class _Relayed:
             verdict = caller.permitted.tool(found.name)
             if verdict.missing_scopes or (verdict.asks_first and not self._noted.approval_id):
                 # ``BeforeCalls`` has asked already. Where it was not, nothing goes on.
-                raise Failed("refused", 403, f"{found.name:.80} needs more scopes, or the approval of a person first")
+                raise Failed(
+                    "refused",
+                    403,
+                    reason("{name} needs more scopes, or the approval of a person first", name=found.name[:80]),
+                )
         try:
             if item is None or item.mark == "read":
                 self._site.calls.admit_read(caller.org_id)
@@ -234,7 +248,7 @@ class _Relayed:
                 call = self._call(Done(method=found.method, name=found.name))
                 self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
-            raise Failed("refused", 503, str(error), retry_after=error.retry_after) from None
+            raise Failed("refused", 503, verbatim(str(error)), retry_after=error.retry_after) from None
         return None
 
     def _call(self, done: "Done") -> Call:

@@ -11,6 +11,7 @@ from gatelodge.web.token_cache import EARLY, Fetched
 from gatelodge.web.upstream_oauth.clients import client_of_grant
 from gatelodge.web.upstream_oauth.discovery import NotConnected
 from gatelodge.web.upstream_oauth.tokens import Answered, NotGiven, ask, ends_at
+from gatelodge.words import Because, reason
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at a grant that another caller is refreshing."""
@@ -18,11 +19,15 @@ LOOKS = 10 * upstream_grants.TURN
 INVALID_GRANT = "invalid_grant"
 
 
-class NeedsGrant(Exception):
+class NeedsGrant(Because):
     """The user must agree at the upstream first, at ``url``."""
 
     def __init__(self, server: McpServer, url: str) -> None:
-        super().__init__(f"{server.label} needs you to connect your own account there first: open {url}")
+        super().__init__(
+            reason(
+                "{server} needs you to connect your own account there first: open {url}", server=server.label, url=url
+            )
+        )
         self.url = url
 
 
@@ -53,7 +58,7 @@ async def token(site: Site, org: Org, server: McpServer, user_id: str, *, refuse
         if await site.store.run(upstream_grants.take_turn, held, now):
             return await _refreshed(site, org, server, held, tokens)
         await asyncio.sleep(LOOK_AGAIN)
-    raise NotGiven("another caller is refreshing the grant, and nothing came of it")
+    raise NotGiven(reason("another caller is refreshing the grant, and nothing came of it"))
 
 
 async def _refreshed(site: Site, org: Org, server: McpServer, held: Grant, tokens: Tokens) -> Fetched:

@@ -20,7 +20,7 @@ def _page(method: str, path: str, answer: Endpoint) -> Route:
 
 
 ENDPOINTS = (
-    Route(path="/services/oauth2/authorize", methods=("GET",), answer=authorize),
+    Route(path="/services/oauth2/authorize", methods=("GET",), answer=on_a_page(authorize), refuses_unreadable=True),
     Route(path="/services/oauth2/authorize", methods=("POST",), answer=authorize_by_post),
     Route(path="/services/oauth2/par", methods=("POST",), answer=push, any_origin=True),
     Route(path="/services/oauth2/device", methods=("POST",), answer=device.authorize_device, any_origin=True),

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge import words
 from gatelodge.core import authorizations, pushed_requests, secrets
 from gatelodge.core.authorizations import Authorization
 from gatelodge.core.errors import Refused
@@ -41,6 +42,8 @@ async def authorize_by_post(site: Site, org: Org, request: Request) -> Response:
 
 
 async def _answer(site: Site, org: Org, request: Request, asked_for: AuthorizeRequest) -> Response:
+    # What is refused here is told to a person; what a client is told has no words of pages in it.
+    words.speak(words.language_of(request.headers.get("accept-language", "")))
     site.limits.check(org.id, asked_for.client_id, client_address(request, site.config), site.clock.now_ms())
     try:
         asked = await check_client(site, org, await references.resolved(site, org, request, asked_for))

@@ -38,7 +38,7 @@ from gatelodge.setup import (
     users,
 )
 from gatelodge.setup.apps import of_app
-from gatelodge.setup.frame import Answer, guarded
+from gatelodge.setup.frame import Answer, Visit, guarded
 from gatelodge.setup.personal import connections, passwords, preferences, second_factors, sessions, upstreams, verifying
 from gatelodge.setup.servers import database, items, listing, making, page, settings
 from gatelodge.setup.servers.listing import of_server
@@ -58,9 +58,11 @@ from gatelodge.setup.tree import (
     USAGE,
     USERS,
 )
+from gatelodge.web.errors import BadRequest
 from gatelodge.web.refusals import on_a_page
 from gatelodge.web.routes import Route
 from gatelodge.web.site import Endpoint, Site
+from gatelodge.words import _
 
 
 def _row(method: str, path: str, answer: Endpoint) -> Route:
@@ -76,6 +78,14 @@ def _file(path: str, answer: Answer, *permissions: str) -> Route:
     """A row that sends a file rather than a page."""
     endpoint = guarded(answer, *permissions)
     return Route(path=f"/setup{path}", methods=("GET",), answer=endpoint, refuses_unreadable=True)
+
+
+async def _lost(visit: Visit) -> Response:
+    raise BadRequest(_("there is no page {path!r:.100} here").format(path=visit.request.scope["path"]), 404)
+
+
+LOST = guarded(_lost)
+"""The answer to a browser that asks for a path below Setup that no row has."""
 
 
 async def front_door(site: Site, org: Org, request: Request) -> Response:

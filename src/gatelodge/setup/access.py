@@ -16,7 +16,7 @@ from gatelodge.core.users import User
 from gatelodge.setup.apps import app_page
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
-from gatelodge.words import _
+from gatelodge.words import _, here
 
 A_PAGE = 50
 LONGEST_SHOWN = 120
@@ -124,7 +124,7 @@ async def _servers(visit: Visit, app: ExternalClientApp, user: User, access: Acc
         app=app.settings.label, policies=app.policies, user=user.username, access=access, scopes=app.settings.scopes
     )
     live = await visit.site.live.servers(visit.org.id)
-    return tuple((each.server.label, permitting.refusal(who, each.server)) for each in live.values())
+    return tuple((each.server.label, here(permitting.refusal(who, each.server))) for each in live.values())
 
 
 def reasons_against(app: ExternalClientApp, user: User, access: Access, rules: AppRules) -> tuple[str, ...]:

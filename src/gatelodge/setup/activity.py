@@ -54,6 +54,8 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
     query = dict(forms.parse(visit.request.scope["query_string"]))
     name = query.get("range", "") if query.get("range", "") in RANGES else "12d"
     spans = await _spans(visit, app, name)
+    # A span of an hour by its time, one of a day by the time at which it begins; each in words once.
+    whens = {each.hour: moments.in_full(each.hour * 3600) for each in spans}
     latest = await visit.site.store.read(calls.page, visit.org.id, app_id=app.id, limit=LATEST)
     return await app_page(
         visit,
@@ -62,9 +64,9 @@ async def show(visit: Visit, app: ExternalClientApp) -> Response:
         tab="activity",
         ranges=[(each, _(words)) for each, (_n, _hours, words) in RANGES.items()],
         range=name,
-        charts=_charts(spans, name),
+        charts=_charts(spans, whens),
         marks=_marks(spans, name),
-        spans=[{"at": _when(each, name), "span": each} for each in reversed(spans)],
+        spans=[{"at": whens[each.hour], "span": each} for each in reversed(spans)],
         is_empty=not any(each.calls or each.sign_ins for each in spans),
         latest=latest,
         width=WIDTH,
@@ -87,14 +89,14 @@ async def export(visit: Visit, app: ExternalClientApp) -> Response:
 async def _spans(visit: Visit, app: ExternalClientApp, name: str) -> list[Hour]:
     parts, length, _words = RANGES[name]
     first = visit.site.clock.now() // 3600 + 1 - parts * length
-    found = await visit.site.store.read(calls.of_app, visit.org.id, app.id, first)
+    found = await visit.site.store.read(calls.of_app, visit.org.id, app.id, first, length)
     return calls.days_of(found, first, length, parts)
 
 
-def _charts(spans: list[Hour], name: str) -> list[Chart]:
+def _charts(spans: list[Hour], whens: dict[int, str]) -> list[Chart]:
     total, failed = sum(each.calls for each in spans), sum(each.errors for each in spans)
     worst = max((each.p95_ms for each in spans), default=0)
-    number, when = moments.number, lambda each: _when(each, name)
+    number, when = moments.number, lambda each: whens[each.hour]
     return [
         _chart("sign-ins", _("Sign-ins"), number(sum(each.sign_ins for each in spans)), spans, lambda s: s.sign_ins,
                lambda s: _("{when}: {n} sign-ins").format(when=when(s), n=number(s.sign_ins))),
@@ -140,8 +142,3 @@ def _marks(spans: list[Hour], name: str) -> list[Mark]:
 
 def _short(span: Hour, name: str) -> str:
     return moments.clock(span.hour * 3600) if name == "24h" else moments.short_day(span.hour * 3600)
-
-
-def _when(span: Hour, name: str) -> str:
-    """A span of an hour by its time, one of a day by the time at which it begins."""
-    return moments.in_full(span.hour * 3600)

@@ -9,13 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from gatelodge.core import propagation
-from gatelodge.core.apps import presets, readiness, registry
-from gatelodge.core.apps.registry import SORTED_BY, ExternalClientApp, Sort, Wanted
+from gatelodge.core.apps import counting, presets, readiness, registry
+from gatelodge.core.apps.counting import Figures
+from gatelodge.core.apps.registry import SORTED_BY, ExternalClientApp, Listed, Sort, Wanted
 from gatelodge.core.apps.settings import FIELDS
 from gatelodge.core.operation import Value
 from gatelodge.core.permissions import EDIT_POLICIES, MANAGE_APPS
-from gatelodge.setup import app_figures
-from gatelodge.setup.app_figures import Figures
 from gatelodge.setup.app_form import preset_of
 from gatelodge.setup.app_states import WORDS, Status, of_checks
 from gatelodge.setup.frame import Visit
@@ -25,6 +24,8 @@ from gatelodge.words import _
 A_PAGE = 50
 LONGEST = 200
 DEFAULT_SORT = "label"
+MOST_FIRST = ("users", "calls", "used")
+"""Orders whose head leads to the largest first."""
 DISTRIBUTIONS = next(field.choices for field in FIELDS if field.name == "distribution_state")
 
 
@@ -34,7 +35,9 @@ class Row(msgspec.Struct, frozen=True):
     app: ExternalClientApp
     tile: str
     status: Status
-    figures: Figures
+    users: int
+    calls: int
+    days: tuple[int, ...]
     last_used: moments.Moment | None
     created: str
 
@@ -60,7 +63,7 @@ async def show(visit: Visit) -> Response:
     return visit.page(
         "app_list.html",
         title=_("External Client App Manager"),
-        rows=await _rows(visit, shown, servers),
+        rows=await _rows(visit, shown, servers, which.sort),
         which=which,
         is_filtered=_is_filtered(which),
         is_empty=not counts,
@@ -112,13 +115,19 @@ def _is_filtered(which: Wanted) -> bool:
 
 
 def _labels() -> dict[Sort, str]:
-    return {"label": _("App"), "created": _("Created")}
+    return {
+        "label": _("App"),
+        "users": _("Users"),
+        "calls": _("Calls"),
+        "used": _("Last used"),
+        "created": _("Created"),
+    }
 
 
 def _head(label: str, sort: Sort, which: Wanted) -> Head:
     """A head that sorts by its column, and the other way round once it is sorted by it."""
     is_here = which.sort == sort
-    goes_down = is_here and not which.is_descending
+    goes_down = not which.is_descending if is_here else sort in MOST_FIRST
     path = f"/setup/apps?{urlencode(_query(which, sort=sort, order='desc' if goes_down else ''))}"
     return Head(label, path, ("descending" if which.is_descending else "ascending") if is_here else "")
 
@@ -132,33 +141,41 @@ def _place(after: str, sort: Sort) -> tuple[Value, str] | None:
     return (value, app_id) if isinstance(value, str) == (sort == DEFAULT_SORT) else None
 
 
-def _next(last: ExternalClientApp, which: Wanted) -> str:
-    place = base64.urlsafe_b64encode(msgspec.json.encode(registry.place_of(last, which.sort))).decode()
+def _next(last: Listed, which: Wanted) -> str:
+    place = base64.urlsafe_b64encode(msgspec.json.encode((last.by, last.app.id))).decode()
     return f"/setup/apps?{urlencode(_query(which, after=place))}"
 
 
-async def _rows(visit: Visit, shown: list[ExternalClientApp], servers: tuple[str, ...]) -> list[Row]:
+async def _rows(visit: Visit, shown: list[Listed], servers: tuple[str, ...], sort: Sort) -> list[Row]:
     store, clock = visit.site.store, visit.site.clock
-    figures = await store.read(app_figures.of_apps, visit.org.id, tuple(app.id for app in shown), clock.now())
+    figures = await store.read(counting.figures, visit.org.id, tuple(each.app.id for each in shown), clock.now())
     waiting: set[str] = set()
     if visit.site.config.delay:
-        keys = tuple(app.consumer_key for app in shown)
+        keys = tuple(each.app.consumer_key for each in shown)
         waiting = await store.read(propagation.waiting, visit.org.id, keys, clock.now_ms())
     rows: list[Row] = []
-    for app in shown:
+    for each in shown:
+        app, found = each.app, _as_sorted(figures[each.app.id], each, sort)
         checks = readiness.checks(app.settings, app.policies, servers)
-        last = figures[app.id].last_used
         rows.append(
             Row(
                 app,
                 preset_of(app).tile,
                 of_checks(app, checks, is_propagating=app.consumer_key in waiting),
-                figures[app.id],
-                moments.moment(last, clock.now()) if last else None,
+                found["users"],
+                found["calls"],
+                figures[app.id].days,
+                moments.moment(found["used"], clock.now()) if found["used"] else None,
                 moments.day(app.created_at),
             )
         )
     return rows
+
+
+def _as_sorted(found: Figures, listed: Listed, sort: Sort) -> dict[str, int]:
+    """An app's figures; that of the order is the one that the app stands in it by, so that the order is seen to hold."""
+    now = {"users": found.users, "calls": found.calls, "used": found.last_used}
+    return now | {sort: int(listed.by)} if sort in MOST_FIRST else now
 
 
 def _tiles(counts: dict[str, int]) -> list[dict[str, Any]]:

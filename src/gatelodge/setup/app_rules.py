@@ -14,9 +14,26 @@ from gatelodge.core.permissions import MANAGE_ORG
 from gatelodge.setup.frame import Answer, Visit
 from gatelodge.setup.org_settings import changed_by, stored_org
 from gatelodge.setup.permission_sets import revision_of
-from gatelodge.words import _
+from gatelodge.words import _, mark
 
 PATH = "/setup/app-settings"
+
+ELSEWHERE = (
+    (
+        mark("Opt in to External Client Apps"),
+        mark("Every org has them, and there are no others: a Connected App is imported as one."),
+    ),
+    (
+        mark("Allow access to External Client App consumer secrets via REST API"),
+        mark("Nobody can: a secret is shown once and kept as a digest. A lost one is replaced by a staged rotation."),
+    ),
+    (mark("Allow Access to OAuth Consumer Secrets via Metadata API"), mark("The same: no file has a secret in it.")),
+    (
+        mark("Who may create apps"),
+        mark("Not a switch: the permission to create, edit and delete External Client Apps, in a permission set."),
+    ),
+)
+"""What the original's page asks and this one doesn't (META ExternalClientAppSettings), and why not."""
 
 
 async def show(visit: Visit) -> Response:
@@ -67,5 +84,6 @@ def _page(visit: Visit, org: orgs.Org, values: dict[str, Any], revision: int, er
         revision=revision,
         errors=errors,
         kind=org.kind,
+        elsewhere=[(_(what), _(why)) for what, why in ELSEWHERE],
         was_saved=visit.request.scope["query_string"] == b"saved=1",
     )

@@ -18,6 +18,7 @@ from gatelodge.setup.app_form import checks_of, preset_of
 from gatelodge.setup.app_states import of_checks
 from gatelodge.setup.frame import Visit
 from gatelodge.web import forms
+from gatelodge.web.errors import BadRequest
 from gatelodge.words import _
 
 CODES = (
@@ -38,9 +39,10 @@ def of_app(answer: Callable[[Visit, ExternalClientApp], Awaitable[Response]]) ->
     """A page of the app that the path names; another org's app is not found."""
 
     async def found(visit: Visit) -> Response:
-        app = await visit.site.store.read(registry.find, visit.org.id, visit.request.path_params["app_id"])
+        app_id = visit.request.path_params["app_id"]
+        app = await visit.site.store.read(registry.find, visit.org.id, app_id)
         if app is None:
-            return visit.page("not_found.html", title=_("Not found"), status=404, of="app")
+            raise BadRequest(_("this org has no app with the id {app_id!r:.40}").format(app_id=app_id), 404)
         return await answer(visit, app)
 
     return found

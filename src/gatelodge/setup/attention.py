@@ -10,7 +10,7 @@ from gatelodge.core.permissions import APPROVE_CALLS, EDIT_POLICIES, MANAGE_APPS
 from gatelodge.setup.app_form import checks_of
 from gatelodge.setup.frame import Visit, may
 from gatelodge.web import moments
-from gatelodge.words import _, ngettext
+from gatelodge.words import _, here, ngettext
 
 MOST_LOOKED_AT = 200
 """Apps whose readiness is looked at for Home: more would make it slow."""
@@ -88,7 +88,7 @@ async def servers_that_fail(visit: Visit) -> list[Attention]:
         Attention(
             kind="bad",
             what=_("{server} doesn't answer").format(server=server.label),
-            why=health[server.id].why,
+            why=here(health[server.id].why),
             path=f"/setup/mcp-servers/{server.name}",
         )
         for server in await visit.site.store.read(mcp_servers.of_org, visit.org.id)

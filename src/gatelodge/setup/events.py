@@ -215,7 +215,8 @@ def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
         if set(change) == {"from", "to"}:
             made.append(Detail(name=name, before=_text(change["from"]), after=_text(change["to"]), is_change=True))
         else:
-            made.append(Detail(name=name, after=_text(names.get(value, value) if isinstance(value, str) else value)))
+            said = _(value) if field == "why" and isinstance(value, str) else value
+            made.append(Detail(name=name, after=_text(names.get(said, said) if isinstance(said, str) else said)))
     return made
 
 

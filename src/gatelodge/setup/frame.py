@@ -25,7 +25,7 @@ from gatelodge.core.told_refusals import Told
 from gatelodge.setup import finding
 from gatelodge.setup.tree import TREE
 from gatelodge.web import browser, forms, pages, refusals
-from gatelodge.web.errors import BadRequest
+from gatelodge.web.errors import BadRequest, TooMany
 from gatelodge.web.site import Endpoint, Site
 from gatelodge.words import _, mark
 
@@ -128,6 +128,10 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
             return await answer(visit)
         except BadRequest as error:
             return await refuse(visit, refusals.of_status(error.status, str(error)), status=error.status)
+        except TooMany as error:
+            response = await refuse(visit, refusals.of_status(429, error.here()), status=429)
+            response.headers["Retry-After"] = str(error.retry_after)
+            return response
 
     return endpoint
 

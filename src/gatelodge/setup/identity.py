@@ -18,7 +18,7 @@ from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import AskPassword
 from gatelodge.web.site import Site
 from gatelodge.web.upstream import NotVouched, Start, Vouched
-from gatelodge.words import _
+from gatelodge.words import _, reason
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ async def begin(site: Site, org: Org, request: Request) -> Response:
             site, org, request, via, target=kept, is_again=asked.get("again", "") != ""
         )
     except NotVouched as error:
-        return await _refused(site, org, request, kept, via.name, str(error))
+        return await _refused(site, org, request, kept, via.name, error)
     response = RedirectResponse(url, 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
     if browser.tie_of(site, org, request) != browser.browser_of(site, org, request):
         browser.set_cookie(site, org, response, browser.BROWSER, browser.tie_of(site, org, request))
@@ -56,7 +56,7 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
         target, name = start.target, start.provider
         via = await site.store.read(identity_providers.find, org.id, name)
         if via is None:
-            raise NotVouched(_("the identity provider was removed meanwhile"))
+            raise NotVouched(reason("the identity provider was removed meanwhile"))
         came = await upstream.vouched(site, org, via, start, returned)
         user = await site.store.run(
             identity_providers.arrive,
@@ -68,7 +68,7 @@ async def come_back(site: Site, org: Org, request: Request) -> Response:
         )
         return await _signed_in(site, org, request, start, came, user.id, via.id)
     except (NotVouched, Refused) as error:
-        return await _refused(site, org, request, target, name, str(error))
+        return await _refused(site, org, request, target, name, error)
 
 
 async def _signed_in(
@@ -83,9 +83,12 @@ async def _signed_in(
     return await finish(site, org, request, answered, start.target)
 
 
-async def _refused(site: Site, org: Org, request: Request, target: str, provider: str, why: str) -> Response:
+async def _refused(
+    site: Site, org: Org, request: Request, target: str, provider: str, error: NotVouched | Refused
+) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
-    log.warning("upstream.refused", org=org.id, provider=provider, reason=why)
+    log.warning("upstream.refused", org=org.id, provider=provider, reason=str(error))
+    why = error.message if isinstance(error, Refused) else error.reason.here()
     code = error_codes.CODES[error_codes.PROVIDER]
     told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
     return pages.render(

@@ -80,7 +80,7 @@ async def add(visit: Visit) -> Response:
     except Refused as refused:
         return await _form(visit, values, chosen, {refused.field: refused.message})
     except NotVouched as refused:
-        return await _form(visit, values, chosen, {"issuer": str(refused)})
+        return await _form(visit, values, chosen, {"issuer": refused.reason.here()})
     return visit.go(PATH)
 
 

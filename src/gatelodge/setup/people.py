@@ -30,7 +30,10 @@ from gatelodge.web import moments
 from gatelodge.web.browser import SUCCESS
 from gatelodge.web.errors import BadRequest
 from gatelodge.web.site import Site
-from gatelodge.words import _
+from gatelodge.words import LANGUAGES, _
+
+PERSON = ("name", "email", "language", "time_zone")
+"""What an administrator writes about a person."""
 
 
 async def show(visit: Visit) -> Response:
@@ -52,8 +55,8 @@ async def change(visit: Visit) -> Response:
 
 
 async def _save(visit: Visit, user: User) -> Response | None:
-    values = {name: visit.field(name).strip() for name in ("name", "email", "time_zone")}
-    errors = administrators.check_person(values["name"], values["email"], values["time_zone"], moments.zones())
+    values = {name: visit.field(name).strip() for name in PERSON}
+    errors = administrators.check_person(values, moments.zones())
     if errors:
         return await page_of(visit, user, values=values, errors=errors)
     by, now_ms = actor_of(visit), visit.site.clock.now_ms()
@@ -219,8 +222,9 @@ async def page_of(
         offered=[each for each in known if each not in held and not by.beyond(each.system)],
         link=link,
         problem=problem,
-        values=values or {"name": user.name, "email": user.email, "time_zone": user.time_zone},
+        values=values or {name: getattr(user, name) for name in PERSON},
         errors=errors or {},
+        languages=LANGUAGES,
         zones=moments.zones(),
         rows=[row_of(each, visit.session.id) | {"at": each.signed_in_at, "seen_at": each.seen_at} for each in found],
         apps=await rows_of(visit, user.id),

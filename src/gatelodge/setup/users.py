@@ -14,10 +14,10 @@ from gatelodge.setup.frame import Visit
 from gatelodge.setup.paging import A_PAGE, LONGEST_SEARCH, link, place_of, query_of
 from gatelodge.setup.people import page_of
 from gatelodge.web import moments
-from gatelodge.words import _
+from gatelodge.words import LANGUAGES, _
 
 PATH = "/setup/users"
-FIELDS = ("username", "name", "email", "time_zone")
+FIELDS = ("username", "name", "email", "language", "time_zone")
 
 
 async def show(visit: Visit) -> Response:
@@ -71,7 +71,7 @@ async def create(visit: Visit) -> Response:
     values = {name: visit.field(name).strip() for name in FIELDS}
     values |= {"name": values["name"] or values["username"], "email": values["email"] or values["username"]}
     chosen = visit.all("permission_sets")
-    errors = administrators.check_person(values["name"], values["email"], values["time_zone"], moments.zones())
+    errors = administrators.check_person(values, moments.zones())
     if not users.USERNAME_SHAPE.fullmatch(values["username"]):
         errors["username"] = _("The username must have the form of an e-mail address, such as ana@example.com.")
     if not errors:
@@ -98,5 +98,6 @@ async def _form(visit: Visit, values: dict[str, str], chosen: tuple[str, ...], e
         chosen=chosen,
         errors=errors,
         offered=offered,
+        languages=LANGUAGES,
         zones=moments.zones(),
     )

@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gatelodge.core import secrets
 from gatelodge.core.errors import Invalid, Refused, Unavailable
+from gatelodge.words import reason
 
 log = structlog.get_logger()
 
@@ -22,8 +23,13 @@ class TooMany(Exception):
     """This caller has sent too much for now: 429, to be tried again after so many seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many requests from this address for now; try again in {retry_after} s")
+        self._reason = reason("too many requests from this address for now; try again in {n} s", n=retry_after)
+        super().__init__(str(self._reason))
         self.retry_after = retry_after
+
+    def here(self) -> str:
+        """The same in the reader's language."""
+        return self._reason.here()
 
 
 def answer_for(error: Exception, request: Request) -> Response:

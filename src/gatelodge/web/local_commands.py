@@ -3,6 +3,7 @@
 from gatelodge.config import Config
 from gatelodge.core.errors import Refused
 from gatelodge.core.server_kinds import STDIO, command_line
+from gatelodge.words import _
 
 
 def check(config: Config, kind: str, source: str) -> None:
@@ -10,13 +11,15 @@ def check(config: Config, kind: str, source: str) -> None:
     if kind != STDIO:
         return
     if not config.is_development:
-        raise Refused("a local command is for development orgs alone: start gatelodge dev", "kind")
+        raise Refused(_("a local command is for development orgs alone: start gatelodge dev"), "kind")
     words = command_line(source)
     if words and words[0] not in config.allow_command:
         named = ", ".join(config.allow_command) or "none"
         raise Refused(
-            f"{words[0]!r:.100} is no program that the operator of this org allows (allowed: {named}); start gatelodge dev"
-            f" with --allow-command {words[0]:.100}",
+            _(
+                "{value!r:.100} is no program that the operator of this org allows (allowed: {named});"
+                " start gatelodge dev with --allow-command {value:.100}"
+            ).format(value=words[0], named=named),
             "source",
         )
 

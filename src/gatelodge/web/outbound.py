@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from gatelodge.words import Because, reason
+
 SECONDS = 5.0
 MOST_BYTES = 64 * 1024
 MOST_ADDRESSES = 4
@@ -23,8 +25,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
-class NotFetched(Exception):
-    """The URL was not fetched, or its answer not taken; the message says why, for the log and for administrators."""
+class NotFetched(Because):
+    """The URL was not fetched, or its answer not taken."""
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,15 +69,21 @@ async def place_of(url: str, *, allows_private: bool, resolve: Resolve = resolve
     try:
         found = [ipaddress.ip_address(each) for each in [*_literal(host)] or await resolve(host, port)]
     except (OSError, ValueError, UnicodeError):
-        raise NotFetched(f"the name {host!r:.80} has no address") from None
+        raise NotFetched(reason("the name {host!r} has no address", host=host[:80])) from None
     for address in found:
         if not is_allowed(address, allows_private=allows_private):
             raise NotFetched(
-                f"{_shown(url)} is at {address}, which is no public address; an administrator can allow private"
-                " ones for a place that they name"
+                reason(
+                    "{url} is at {address}, which is no public address; an administrator can allow private ones for a"
+                    " place that they name",
+                    url=_shown(url),
+                    address=address,
+                )
             )
     if parts.scheme == "http" and not (allows_private and all(each.is_loopback for each in found)):
-        raise NotFetched(f"{_shown(url)} must be https; http is for this machine alone, where private is allowed")
+        raise NotFetched(
+            reason("{url} must be https; http is for this machine alone, where private is allowed", url=_shown(url))
+        )
     return Place(parts=parts, host=host, port=port, addresses=tuple(found[:MOST_ADDRESSES]))
 
 
@@ -103,7 +111,9 @@ class Outbound:
                 place = await place_of(url, allows_private=allows_private, resolve=self._resolve)
                 return await self._fetch(url, place, method, headers or {}, body, most_bytes)
         except TimeoutError:
-            raise NotFetched(f"{_shown(url)} did not answer within {self._seconds:g} seconds") from None
+            raise NotFetched(
+                reason("{url} did not answer within {n} seconds", url=_shown(url), n=f"{self._seconds:g}")
+            ) from None
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -145,8 +155,9 @@ class Outbound:
                 except httpx2.ConnectError as error:
                     refusal = str(error)
                 except httpx2.HTTPError as error:
-                    raise NotFetched(f"{_shown(url)} broke off: {type(error).__name__}") from None
-        raise NotFetched(f"{_shown(url)} can't be reached: {refusal or 'no address'}")
+                    broken = type(error).__name__
+                    raise NotFetched(reason("{url} broke off: {error}", url=_shown(url), error=broken)) from None
+        raise NotFetched(reason("{url} can't be reached: {error}", url=_shown(url), error=refusal or "no address"))
 
 
 def is_allowed(address: Address, *, allows_private: bool) -> bool:
@@ -183,11 +194,11 @@ def _parts(url: str) -> tuple[SplitResult, int]:
         parts = urlsplit(url)
         port = parts.port or PORTS.get(parts.scheme, 0)
     except ValueError:
-        raise NotFetched(f"{url!r:.120} is not a URL") from None
+        raise NotFetched(reason("{url!r} is not a URL", url=url[:120])) from None
     if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc or not url.isascii():
-        raise NotFetched(f"{_shown(url)} must be an https URL with a host and without a user")
+        raise NotFetched(reason("{url} must be an https URL with a host and without a user", url=_shown(url)))
     if any(ord(letter) <= 0x20 or letter == "\\" for letter in url):  # noqa: PLR2004 - blanks and controls
-        raise NotFetched(f"{_shown(url)} holds a blank, a control character or a backslash")
+        raise NotFetched(reason("{url} holds a blank, a control character or a backslash", url=_shown(url)))
     return parts, port
 
 
@@ -201,14 +212,14 @@ def _literal(host: str) -> list[str]:
 async def _answer(response, url: str, most_bytes: int) -> Fetched:  # noqa: ANN001 - httpx2's own type, imported on use
     try:
         if 300 <= response.status_code < 400:  # noqa: PLR2004 - a redirect leads where nobody checked
-            raise NotFetched(f"{_shown(url)} redirects, and redirects are not followed")
+            raise NotFetched(reason("{url} redirects, and redirects are not followed", url=_shown(url)))
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise NotFetched(f"{_shown(url)} answered compressed, which was not asked for")
+            raise NotFetched(reason("{url} answered compressed, which was not asked for", url=_shown(url)))
         chunks, size = [], 0
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > most_bytes:
-                raise NotFetched(f"{_shown(url)} answered with more than {most_bytes} bytes")
+                raise NotFetched(reason("{url} answered with more than {most} bytes", url=_shown(url), most=most_bytes))
             chunks.append(chunk)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Fetched(status=response.status_code, headers=headers, body=b"".join(chunks))

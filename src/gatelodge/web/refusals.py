@@ -9,6 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge import words
 from gatelodge.core import error_codes, ids, secrets, told_refusals
 from gatelodge.core.errors import Unavailable
 from gatelodge.core.orgs import Org
@@ -101,13 +102,14 @@ def on_a_page(answer: Endpoint) -> Endpoint:
     """A row for people: what can't be taken is told on a page too, not in a line of text."""
 
     async def endpoint(site: Site, org: Org, request: Request) -> Response:
+        words.speak(words.language_of(request.headers.get("accept-language", "")))
         try:
             forms.check_readable(request.scope["query_string"])
             return await answer(site, org, request)  # type: ignore[return-value] - a page's row answers with a Response
         except BadRequest as error:
             return await page(site, org, request, of_status(error.status, str(error)), status=error.status, hides=False)
         except TooMany as error:
-            response = await page(site, org, request, of_status(429, str(error)), status=429, hides=False)
+            response = await page(site, org, request, of_status(429, error.here()), status=429, hides=False)
             response.headers["Retry-After"] = str(error.retry_after)
             return response
 
@@ -117,5 +119,5 @@ def on_a_page(answer: Endpoint) -> Endpoint:
 def of_status(status: int, why: str) -> Told:
     """A request that couldn't be taken, as it is told; ``why`` names the value and what is allowed."""
     code = error_codes.of_status(status)
-    words = error_codes.CODES[code]
-    return Told(code=code, title=_(words.title), what=f"{why[:1].upper()}{why[1:]}.", fix=_(words.fix))
+    said = error_codes.CODES[code]
+    return Told(code=code, title=_(said.title), what=f"{why[:1].upper()}{why[1:]}.", fix=_(said.fix))

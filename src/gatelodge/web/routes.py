@@ -56,10 +56,12 @@ LONGEST_FOUND = 200
 
 
 class Dispatcher:
-    """The ASGI application behind every face: finds the org by the path's beginning, and the row by the rest."""
+    """The ASGI application behind every face: finds the org by the path's beginning, and the row by the rest. ``lost``
+    answers a browser that asks for a page of Setup that there isn't.
+    """
 
-    def __init__(self, site: Site, routes: Iterable[Route]) -> None:
-        self._site = site
+    def __init__(self, site: Site, routes: Iterable[Route], *, lost: Endpoint) -> None:
+        self._site, self._lost = site, lost
         self._exact: dict[str, Place] = {}
         for route in routes:
             self._exact.setdefault(route.path, {}).update(dict.fromkeys(route.methods, route))
@@ -91,6 +93,9 @@ class Dispatcher:
         host = request.headers.get("host", "").lower()
         if host != self._host:
             return self._misdirected(request, host, place)
+        if org is not None and not place and _looks_for_a_page(request, path.removeprefix(org.path)):
+            words.speak(words.language_of(request.headers.get("accept-language", "")))
+            return await self._lost(self._site, org, request)
         if org is None or not place:
             return PlainTextResponse("Not found\n", 404)
         route = place.get("GET" if request.method == "HEAD" else request.method)
@@ -157,6 +162,12 @@ class Dispatcher:
         return PlainTextResponse(
             f"Misdirected request: no org answers at the host {host!r:.100}. This one is at {right}\n", 421
         )
+
+
+def _looks_for_a_page(request: Request, below: str) -> bool:
+    """Whether a person in a browser asks for something below Setup."""
+    is_browser = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+    return is_browser and below.startswith("/setup/")
 
 
 def _loopback_aliases(public_url: str) -> frozenset[str]:

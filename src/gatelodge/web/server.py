@@ -19,6 +19,8 @@ PIECE = 4096
 FRAMING = 16
 """How many bytes of chunk sizes and extensions one byte of a body may bring with it."""
 MOST_PIPELINED = 16
+MOST_IDLE = 1024 * 1024
+"""Bytes that are read of a body whose request was answered before it was whole."""
 MOST_JOINED = 64 * 1024
 """Bytes of an answer that are held until the end of the loop's turn."""
 VERSIONS = ("1.0", "1.1")
@@ -115,7 +117,8 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection: counts what it sends before a request exists, how long that takes, and who it is.
 
     ``_is_head``: a request's head is being read, or none has begun. ``_head`` are the bytes of it that the parser has
-    understood, ``_unread`` those since; ``_framing`` are bytes of the body's message that are not the body.
+    understood, ``_unread`` those since; ``_framing`` are bytes of the body's message that are not the body, ``_idle``
+    those of a body whose request was answered already.
     """
 
     def __init__(self, limits: Limits, visitors: Visitors, **uvicorns: Any) -> None:
@@ -124,7 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._address = ""
         self._is_admitted = False
         self._is_head = True
-        self._head = self._unread = self._framing = self._fields = 0
+        self._head = self._unread = self._framing = self._fields = self._idle = 0
         self._refusal = BAD
         self._until, self._wakes_at = NEVER, NEVER
         self._alarm: asyncio.TimerHandle | None = None
@@ -172,7 +175,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._head = self._unread = self._fields = 0
+        self._head = self._unread = self._fields = self._idle = 0
         self._expect(self._limits.header_seconds)
 
     def on_url(self, url: bytes) -> None:
@@ -208,6 +211,11 @@ class LimitedProtocol(HttpToolsProtocol):
         """A part of the body."""
         self._framing -= (1 + FRAMING) * len(body)
         super().on_body(body)
+        if self.cycle is not None and self.cycle.response_complete:
+            # RFC 9112 §9.6: closed at once, the client might lose the answer.
+            self._idle += len(body)
+            if self._idle > MOST_IDLE:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         """The request is whole; the next one may begin."""

@@ -17,6 +17,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.web import tickets
 from gatelodge.web.outbound import Fetched, NotFetched
 from gatelodge.web.site import Site
+from gatelodge.words import Because, Reason, mark, reason
 
 STATE = "upstream"
 LIFETIME = 600
@@ -29,8 +30,8 @@ KNOWN_METHODS = ("pwd", "otp", "hwk", "swk", "mfa", "fpt", "face", "pin", "sc", 
 """Of RFC 8176; others are not passed on."""
 
 
-class NotVouched(Exception):
-    """The provider vouches for nobody; the message says why, for an administrator's eyes and the person's."""
+class NotVouched(Because):
+    """The provider vouches for nobody."""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +87,9 @@ async def start_of(site: Site, org: Org, request: Request, state: str) -> Start:
     content = await tickets.use(site, org, request, STATE, state)
     if content is None:
         raise NotVouched(
-            "this sign-in was begun in another browser, is older than 10 minutes, or came back before; begin again"
+            reason(
+                "this sign-in was begun in another browser, is older than 10 minutes, or came back before; begin again"
+            )
         )
     name, target, again = content
     return Start(provider=name, target=target, is_again=again != "")
@@ -98,7 +101,12 @@ async def vouched(site: Site, org: Org, via: IdentityProvider, start: Start, ret
     _check_issuer(via, metadata, returned)
     if "error" in returned:
         raise NotVouched(
-            f"{via.label} answered {returned['error']!r:.80}: {returned.get('error_description', '')!r:.200}"
+            reason(
+                "{provider} answered {error!r}: {description!r}",
+                provider=via.label,
+                error=returned["error"][:80],
+                description=returned.get("error_description", ""),
+            )
         )
     state = returned.get("state", "")
     token = await _token(site, org, via, metadata, returned.get("code", ""), _derived(site, "verifier", state))
@@ -115,14 +123,20 @@ async def vouched(site: Site, org: Org, via: IdentityProvider, start: Start, ret
 async def discover(site: Site, via: IdentityProvider) -> dict[str, Any]:
     """The provider's metadata (OpenID Discovery §4), whose issuer is byte for byte the one that was configured."""
     url = f"{via.issuer.removesuffix('/')}/.well-known/openid-configuration"
-    metadata = _object(via, "its metadata", await _fetch(site, via, url))
+    metadata = _object(via, mark("its metadata"), await _fetch(site, via, url))
     if metadata.get("issuer") != via.issuer:
-        raise NotVouched(f"the metadata at {url} names the issuer {metadata.get('issuer')!r:.120}, not {via.issuer!r}")
+        named = metadata.get("issuer")
+        raise NotVouched(
+            reason(
+                "the metadata at {url} names the issuer {named!r}, not {issuer!r}",
+                url=url, named=named, issuer=via.issuer,
+            )
+        )  # fmt: skip
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
         if not isinstance(metadata.get(name), str) or not metadata[name].startswith(("https://", "http://")):
-            raise NotVouched(f"the metadata at {url} has no {name}")
+            raise NotVouched(reason("the metadata at {url} has no {name}", url=url, name=name))
     if metadata["authorization_endpoint"].startswith("http://") and not via.rules.allows_private_addresses:
-        raise NotVouched(f"the authorization_endpoint of {via.issuer} is not https")
+        raise NotVouched(reason("the authorization_endpoint of {issuer} is not https", issuer=via.issuer))
     return metadata
 
 
@@ -131,9 +145,17 @@ def arrived(via: IdentityProvider, claims: dict[str, Any]) -> Arrived:
     rules = via.rules
     username = claims.get(rules.username_claim)
     if not isinstance(username, str) or not username or not username.isprintable():
-        raise NotVouched(f"{via.label} sent no claim {rules.username_claim!r}, which names users here")
+        claim = rules.username_claim
+        raise NotVouched(
+            reason("{provider} sent no claim {claim!r}, which names users here", provider=via.label, claim=claim)
+        )
     if rules.username_claim == "email" and claims.get("email_verified") is False:
-        raise NotVouched(f"{via.label} says that the e-mail address {username!r:.80} is not verified")
+        raise NotVouched(
+            reason(
+                "{provider} says that the e-mail address {email!r} is not verified",
+                provider=via.label, email=username[:80],
+            )
+        )  # fmt: skip
     groups = claims.get(rules.groups_claim, ())
     listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
     return Arrived(
@@ -148,9 +170,14 @@ def arrived(via: IdentityProvider, claims: dict[str, Any]) -> Arrived:
 def _check_issuer(via: IdentityProvider, metadata: dict[str, Any], returned: dict[str, str]) -> None:
     """RFC 9207 §2.4: an answer of another provider is refused, and one that should name its issuer must."""
     if "iss" in returned and returned["iss"] != via.issuer:
-        raise NotVouched(f"the answer came from the issuer {returned['iss']!r:.120}, not from {via.issuer!r}")
+        raise NotVouched(
+            reason(
+                "the answer came from the issuer {named!r}, not from {issuer!r}",
+                named=returned["iss"], issuer=via.issuer,
+            )
+        )  # fmt: skip
     if metadata.get("authorization_response_iss_parameter_supported") is True and "iss" not in returned:
-        raise NotVouched(f"the answer does not name its issuer, as those of {via.issuer!r} do")
+        raise NotVouched(reason("the answer does not name its issuer, as those of {issuer!r} do", issuer=via.issuer))
 
 
 async def _token(
@@ -159,16 +186,23 @@ async def _token(
     from authlib.oauth2.rfc6749.parameters import prepare_token_request  # noqa: PLC0415 - after readiness alone
 
     if not code:
-        raise NotVouched(f"{via.label} sent no code")
+        raise NotVouched(reason("{provider} sent no code", provider=via.label))
     headers, credentials = _authentication(site, via, metadata)
     body = prepare_token_request(
         "authorization_code", redirect_uri=redirect_uri(org), code=code, code_verifier=verifier, **credentials
     )
     fetched = await _fetch(site, via, metadata["token_endpoint"], method="POST", headers=headers, body=body.encode())
-    answer = _object(via, "a token", fetched, any_status=True)
+    answer = _object(via, mark("a token"), fetched, any_status=True)
     if fetched.status != 200 or not isinstance(answer.get("id_token"), str):  # noqa: PLR2004 - RFC 6749 §5.1
         error = answer.get("error", f"status {fetched.status}")
-        raise NotVouched(f"{via.label} refused the code: {error!r:.80} {answer.get('error_description', '')!r:.200}")
+        raise NotVouched(
+            reason(
+                "{provider} refused the code: {error!r} {description!r}",
+                provider=via.label,
+                error=error,
+                description=answer.get("error_description", ""),
+            )
+        )
     return answer
 
 
@@ -190,7 +224,7 @@ def _authentication(
         return headers | {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}, {}
     if "client_secret_post" in supported:
         return headers, {"client_id": via.client_id, "client_secret": secret}
-    raise NotVouched(f"{via.label} takes neither client_secret_basic nor client_secret_post")
+    raise NotVouched(reason("{provider} takes neither client_secret_basic nor client_secret_post", provider=via.label))
 
 
 async def _claims(
@@ -203,8 +237,10 @@ async def _claims(
     from joserfc.jwk import KeySet  # noqa: PLC0415
 
     if len(token["id_token"]) > LONGEST_TOKEN:
-        raise NotVouched(f"the ID token of {via.label} is longer than {LONGEST_TOKEN} characters")
-    published = _object(via, "its keys", await _fetch(site, via, metadata["jwks_uri"]))
+        raise NotVouched(
+            reason("the ID token of {provider} is longer than {n} characters", provider=via.label, n=LONGEST_TOKEN)
+        )
+    published = _object(via, mark("its keys"), await _fetch(site, via, metadata["jwks_uri"]))
     keys = [key for key in published.get("keys") or () if isinstance(key, dict) and key.get("kty") != "oct"]
     try:
         read = jwt.decode(token["id_token"], KeySet.import_key_set({"keys": keys}), algorithms=list(ALGORITHMS))
@@ -221,11 +257,15 @@ async def _claims(
         )
         claims.validate(now=site.clock.now(), leeway=LEEWAY)
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise NotVouched(f"the ID token of {via.label} is refused: {error}") from None
+        raise NotVouched(
+            reason("the ID token of {provider} is refused: {error}", provider=via.label, error=error)
+        ) from None
     if not _is_subject(claims["sub"]):
-        raise NotVouched(f"the ID token of {via.label} names no subject")
+        raise NotVouched(reason("the ID token of {provider} names no subject", provider=via.label))
     if is_again and not _is_recent(claims.get("auth_time"), site.clock.now()):
-        raise NotVouched(f"{via.label} did not ask you to sign in again, which verifies that it is you")
+        raise NotVouched(
+            reason("{provider} did not ask you to sign in again, which verifies that it is you", provider=via.label)
+        )
     return dict(claims)
 
 
@@ -238,9 +278,11 @@ async def _with_userinfo(
     if wanted <= claims.keys() or not isinstance(url, str) or not isinstance(access_token, str):
         return claims
     headers = {"Authorization": f"Bearer {access_token}"}
-    told = _object(via, "userinfo", await _fetch(site, via, url, headers=headers))
+    told = _object(via, mark("userinfo"), await _fetch(site, via, url, headers=headers))
     if told.get("sub") != claims["sub"]:  # OpenID Core §5.3.2: else it may be somebody else's
-        raise NotVouched(f"the userinfo of {via.label} is about somebody else than its ID token")
+        raise NotVouched(
+            reason("the userinfo of {provider} is about somebody else than its ID token", provider=via.label)
+        )
     return told | claims
 
 
@@ -267,16 +309,26 @@ async def _fetch(site: Site, via: IdentityProvider, url: str, **request: Any) ->
     try:
         return await site.outbound.fetch(url, allows_private=via.rules.allows_private_addresses, **request)
     except NotFetched as error:
-        raise NotVouched(f"{via.label} can't be asked: {error}") from None
+        raise NotVouched(reason("{provider} can't be asked: {why}", provider=via.label, why=error.reason)) from None
 
 
 def _object(via: IdentityProvider, what: str, fetched: Fetched, *, any_status: bool = False) -> dict[str, Any]:
     if fetched.status != 200 and not any_status:  # noqa: PLR2004 - OpenID Discovery §4.2
-        raise NotVouched(f"{via.label} answered the request for {what} with status {fetched.status}")
+        raise NotVouched(
+            reason(
+                "{provider} answered the request for {what} with status {status}",
+                provider=via.label, what=Reason(what), status=fetched.status,
+            )
+        )  # fmt: skip
     try:
         return msgspec.json.decode(fetched.body, type=dict[str, Any])
     except msgspec.MsgspecError:
-        raise NotVouched(f"{via.label} answered the request for {what} with something that is no JSON object") from None
+        raise NotVouched(
+            reason(
+                "{provider} answered the request for {what} with something that is no JSON object",
+                provider=via.label, what=Reason(what),
+            )
+        ) from None  # fmt: skip
 
 
 def _text(value: object) -> str:

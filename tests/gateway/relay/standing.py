@@ -79,9 +79,9 @@ class Gate:
 
 
 @contextlib.contextmanager
-def listening(house: House, app: Any, port: int) -> Iterator[None]:
+def listening(house: House, app: Any, port: int, limits: web_server.Limits | None = None) -> Iterator[None]:
     """An ASGI application at a port, on the house's loop."""
-    made = web_server.make(app)
+    made = web_server.make(app, limits)
     made.config.timeout_graceful_shutdown = 1
     sockets = web_server.listen((("127.0.0.1", port),))
     serving = asyncio.run_coroutine_threadsafe(made.serve(sockets), house._loop)
@@ -98,13 +98,13 @@ async def _set(made: Any) -> None:
 
 
 @contextlib.contextmanager
-def standing(furnished: Path, data: Path, **options: Any) -> Iterator[Gate]:
+def standing(furnished: Path, data: Path, *, limits: web_server.Limits | None = None, **options: Any) -> Iterator[Gate]:
     """A copy of a house that was started before, at a port of its own."""
     port = free_port()
     shutil.copytree(furnished, data)
     made = House(data, public_url=f"http://localhost:{port}", **options)
     made.moved_from = furnished
-    with made as house, listening(house, house.app, port):
+    with made as house, listening(house, house.app, port, limits):
         yield Gate(house, port)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gatelodge.core.server_items import Catalogue, Offered
 from tests.gateway.relay.rough import Asked, Rough, answer, begin, chunk, rough, well
 from tests.gateway.relay.standing import Gate
 from tests.gateway.speaking import META, MODERN
@@ -203,3 +204,24 @@ def test_events_come_as_they_are_sent_and_no_proxy_is_to_hold_them(gate: Gate, u
     headers, chunks = gate.house.run(reading())
     assert chunks == [first, last]
     assert headers["X-Accel-Buffering"] == "no" and headers["Content-Type"] == "text/event-stream"
+
+
+@pytest.mark.parametrize("method", ["tools/list", "resources/read"])
+@requirement("relay:private")
+def test_what_depends_on_the_caller_is_kept_for_nobody_else(gate: Gate, method: str):
+    shared = b'"ttlMs":60000,"cacheScope":"public","resultType":"complete"'
+
+    async def behave(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        offered = b'"tools":[%s]' % tools("do")
+        if asked.called == "resources/read":
+            offered = b'"contents":[{"uri":"a:b","text":"%s"}]' % (b"x" * 100_000)
+        await answer(writer, b'{"jsonrpc":"2.0","id":1,"result":{%s,%s}}' % (shared, offered))
+
+    with rough(gate.house, behave) as (_, url):
+        server = gate.register(url, "sharing")
+        gate.offer(server, Catalogue(offered=(Offered("resource", "a:b", '{"uri":"a:b","name":"a"}'),)))
+        params = {"uri": "a:b"} if method == "resources/read" else {}
+        got = gate.client("sharing").modern(method, params, {"Mcp-Name": "a:b"} if params else {})
+        assert got.status_code == 200, got.text
+        result = got.json()["result"]
+        assert (result["cacheScope"], result["ttlMs"]) == ("private", 60000)

@@ -75,6 +75,9 @@ def call(id: Any, params: dict[str, Any]) -> str:  # noqa: PLR0912 - one case fo
         case "eat":
             held = bytearray(3 * 1024**3)
             return str(len(held))
+        case "spin":
+            while True:
+                pass
         case "family":
             return json.dumps(family())
         case what:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gatelodge.gateway.stdio import child
 from tests.gateway.relay.standing import Gate
 from tests.gateway.stdio.commanding import command, error, is_there, result, source, tell
 from tests.requirements import requirement
@@ -90,3 +91,12 @@ def test_a_program_that_is_not_there_is_told_with_the_reason(gate: Gate):
     answer = gate.client("gone").modern("tools/list")
     assert answer.status_code == 502 and "the command of gone ended before it answered" in error(answer)
     assert made.name == "gone"
+
+
+@requirement("stdio:hostile")
+def test_a_command_that_computes_without_an_end_is_ended_by_its_limit(gate: Gate, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(child, "CPU_SECONDS", 1)
+    command(gate, "modern", **(TERMS | {"idle_seconds": 50}))
+    answer = call(gate, "spin")
+    assert answer.status_code == 502 and "ended before it answered" in error(answer), answer.text
+    assert tell(gate.client(), "hello") == "done: hello"

@@ -1,5 +1,6 @@
 """A local command becomes an MCP server: by Setup's form and by the command line, where the operator allows its program."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from gatelodge.cli import verbs
 from gatelodge.cli.arguments import parse
 from gatelodge.config import Config, ConfigRefused, check
-from gatelodge.core import server_items
+from gatelodge.core import mcp_servers, server_items
 from gatelodge.core.errors import Refused
+from gatelodge.web import looking
 from tests.gateway.relay.standing import Gate
 from tests.gateway.stdio.commanding import command, commands, error, source, tell
 from tests.house import House
@@ -91,3 +93,24 @@ def test_a_production_org_runs_no_commands(house: House, tmp_path: Path):
     words = ("server", "create", "local", "--kind", "stdio", "--source", source("legacy"))
     with pytest.raises(Refused, match="development orgs alone"):
         house.run(verbs.perform(site, "server create", vars(parse(list(words)))))
+
+
+@requirement("servers:health")
+def test_an_active_command_is_looked_at_by_the_clock_and_its_health_is_shown(gate: Gate):
+    house, robin = gate.house, administrator(gate.house)
+    made = command(gate, "legacy")
+    house.run(looking.look_at_all(house.site))
+    assert "Well" in words(robin.front.get("/setup/mcp-servers"))
+    assert eventually(lambda: not commands(gate).running, 10), "the child that was looked at is gone"
+    gone = msgspec.structs.replace(server(house, made.name), source=json.dumps([sys.executable, "/nowhere/at/all.py"]))
+    told = {"actor": "a test", "now_ms": house.site.clock.now_ms()}
+    house.write(mcp_servers.change, server(house, made.name), gone, **told)
+    house.catch_up()
+    house.later(60)
+    house.run(looking.look_at_all(house.site))
+    assert "Well" in words(robin.front.get("/setup/mcp-servers")), "a process a minute would be too many"
+    house.later(600)
+    house.run(looking.look_at_all(house.site))
+    page = words(robin.front.get("/setup/mcp-servers/upstream"))
+    assert "Doesn't answer" in page and "the command of upstream ended before it answered" in page
+    assert "doesn't answer" in words(robin.front.get("/setup"))

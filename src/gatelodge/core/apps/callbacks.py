@@ -145,11 +145,12 @@ def near_miss(registered: tuple[str, ...], asked: str) -> tuple[str, str] | None
     """The registered URL closest to the one asked for, and the one difference in words; None: nothing is close."""
     for url in registered:
         if difference := _difference(url, asked):
-            return url, difference
+            return url, _(difference)
     return None
 
 
-SLIPS = (mark("a slash at the end"), mark("upper and lower case"), mark("the scheme"))
+SLASH, CASE, SCHEME = mark("a slash at the end"), mark("upper and lower case"), mark("the scheme")
+SLIPS = (SLASH, CASE, SCHEME)
 TWINS = (("http://localhost", "http://127.0.0.1"), ("http://127.0.0.1", "http://localhost"))
 
 
@@ -157,7 +158,7 @@ def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
     """What looks like a slip in a callback URL of an app, as a sentence; "" for nothing. ``registered`` are all of the
     app's, ``known`` those that known clients use.
     """
-    if url in known or problem(url):
+    if url in known:
         return ""
     for each in known:
         if (difference := _difference(each, url)) in SLIPS:
@@ -165,7 +166,7 @@ def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
                 each=each, difference=_(difference)
             )
     for host, twin in TWINS:
-        if is_loopback(url) and url.startswith(host):
+        if is_loopback(url) and not problem(url) and url.startswith(host):
             other = twin + url[len(host) :]
             if not any(matches(each, other) for each in registered):
                 return _("Stands for {host} alone: a client that returns to {other} is refused.").format(
@@ -175,6 +176,7 @@ def doubt(url: str, registered: tuple[str, ...], known: tuple[str, ...]) -> str:
 
 
 def _difference(registered: str, asked: str) -> str:
+    """The one thing that differs, to be translated where it is told; "" when that isn't one thing."""
     ours, theirs = _parts(registered), _parts(asked)
     if ours is None or theirs is None:
         return ""
@@ -183,18 +185,18 @@ def _difference(registered: str, asked: str) -> str:
     if both_loopback and "port" in differing and has_a_port(asked):
         differing.remove("port")  # RFC 8252 §7.3: never the reason
     if registered.lower() == asked.lower():
-        return _("upper and lower case")
+        return CASE
     if differing == ["host"] and both_loopback:
-        return _("the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves")
+        return mark("the name of the loopback host: localhost, 127.0.0.1 and [::1] each stand only for themselves")
     if differing == ["path"] and ours[PATH].rstrip("/") == theirs[PATH].rstrip("/"):
-        return _("a slash at the end")
-    return _(DIFFERENCES[differing[0]]) if len(differing) == 1 else ""
+        return SLASH
+    return DIFFERENCES[differing[0]] if len(differing) == 1 else ""
 
 
 PARTS = ("scheme", "host", "port", "path", "query")
 PATH = PARTS.index("path")
 DIFFERENCES = {
-    "scheme": mark("the scheme"),
+    "scheme": SCHEME,
     "host": mark("the host"),
     "port": mark("the port"),
     "path": mark("the path"),

@@ -2,7 +2,7 @@
 only as it is live (``propagation``, decision 0004).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,9 +17,15 @@ INDEX_RULES = 1
 """Which rules ``state`` and the words of an app were last made by. Another number has every app indexed anew."""
 INDEXED_AT_ONCE = 200
 
-Sort = Literal["label", "created"]
-SORTED_BY = {"label": "label_key", "created": "created_at"}
-"""The column of each order. Both have an index that holds what the list is filtered by."""
+Sort = Literal["label", "created", "users", "calls", "used"]
+SORTED_BY = {
+    "label": "label_key",
+    "created": "created_at",
+    "users": "counted_users",
+    "calls": "counted_calls",
+    "used": "counted_use",
+}
+"""The column of each order. Each has an index that holds what the list is filtered by."""
 FILTERS = ("state", "preset", "distribution", "created_by")
 
 MOST_NAMED = 100
@@ -58,6 +64,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str = ""
     sort: Sort = "label"
     is_descending: bool = False
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An app of a list, and what it stands there by: the value of the order's column."""
+
+    app: ExternalClientApp
+    by: Value
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What an app is listed by besides its name and date: users, calls of 12 days, the last use (epoch seconds)."""
+
+    app_id: str
+    users: int
+    calls: int
+    used: int
 
 
 COLUMNS = (
@@ -150,8 +172,8 @@ def naming_permission_set(org_id: str, api_name: str) -> Operation[list[External
 
 def wanted(
     org_id: str, which: Wanted, *, after: tuple[Value, str] | None = None, limit: int
-) -> Operation[list[ExternalClientApp]]:
-    """A page of the apps that are wanted, behind the place ``after`` (``place_of`` the last app of the page before)."""
+) -> Operation[list[Listed]]:
+    """A page of the apps that are wanted, behind the place ``after``: what the last one before stands by, and its id."""
     found, values = words.found_sql(which.search)
     column, further, way = SORTED_BY[which.sort], ">", "ASC"
     if which.is_descending:
@@ -166,8 +188,9 @@ def wanted(
         values |= {"after": after[0], "after_id": after[1]}
     return (
         yield from many(
-            f"SELECT {COLUMNS} FROM apps WHERE {' AND '.join(conditions)} ORDER BY {column} {way}, id {way} LIMIT :limit",
-            app,
+            f"SELECT {COLUMNS}, {column} AS listed_by FROM apps WHERE {' AND '.join(conditions)}"
+            f" ORDER BY {column} {way}, id {way} LIMIT :limit",
+            _listed,
             org_id=org_id,
             limit=limit,
             **values,
@@ -175,9 +198,48 @@ def wanted(
     )
 
 
-def place_of(shown: ExternalClientApp, sort: Sort) -> tuple[Value, str]:
-    """Where an app stands in this order."""
-    return (shown.settings.label.lower() if sort == "label" else shown.created_at), shown.id
+def _listed(*, listed_by: Value, **columns: Any) -> Listed:
+    return Listed(app(**columns), listed_by)
+
+
+def ids_in_order(org_id: str, *, after: str, limit: int) -> Operation[list[tuple[str, str]]]:
+    """The ids of a page of the org's apps, each with its place: behind which one the next page begins."""
+    return (
+        yield from many(
+            "SELECT id AS app_id, api_name_key FROM apps WHERE org_id = :org_id AND api_name_key > :after"
+            " ORDER BY api_name_key LIMIT :limit",
+            lambda app_id, api_name_key: (app_id, api_name_key),
+            org_id=org_id,
+            after=after,
+            limit=limit,
+        )
+    )
+
+
+def counted(org_id: str, app_ids: tuple[str, ...]) -> Operation[list[Counted]]:
+    """What those of these apps that there are stand in the list by."""
+    values: dict[str, Value] = {f"app{n}": app_id for n, app_id in enumerate(app_ids)}
+    names = ", ".join(f":{name}" for name in values) or "''"
+    return (
+        yield from many(
+            "SELECT id AS app_id, counted_users AS users, counted_calls AS calls, counted_use AS used FROM apps"
+            f" WHERE org_id = :org_id AND id IN ({names}) LIMIT :limit",
+            Counted,
+            org_id=org_id,
+            limit=max(1, len(values)),
+            **values,
+        )
+    )
+
+
+def set_counted(org_id: str, found: Counted) -> Operation[None]:
+    """List an app by these figures."""
+    yield from execute(
+        "UPDATE apps SET counted_users = :users, counted_calls = :calls, counted_use = :used"
+        " WHERE org_id = :org_id AND id = :app_id",
+        org_id=org_id,
+        **msgspec.structs.asdict(found),
+    )
 
 
 def count_by_state(org_id: str) -> Operation[dict[str, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gatelodge.core.operation import Operation, execute, many, one, remove_some
+from gatelodge.core.operation import Operation, execute, many, one, remove_some, text
 
 if TYPE_CHECKING:
     from gatelodge.core.calls.records import Call
@@ -24,6 +24,8 @@ COUNTED_METHODS = ("tools/call", "resources/read", "prompts/get")
 """What an app does; lists, pings and beginnings are written down and not counted."""
 MOST_HOURS = 24 * 400
 KEEP_HOURS = 24 * 400
+A_DAY = 86_400
+"""Seconds."""
 MOST_APPS = 500
 
 ADD = (
@@ -36,6 +38,12 @@ ADD_USER = (
     " :calls, :errors, :last_at) ON CONFLICT (org_id, app_id, user_id) DO UPDATE SET"
     " calls = call_users.calls + excluded.calls, errors = call_users.errors + excluded.errors,"
     " last_at = CASE WHEN excluded.last_at > call_users.last_at THEN excluded.last_at ELSE call_users.last_at END"
+)
+
+
+ADD_DAY = (
+    "INSERT INTO call_days (org_id, app_id, day, calls) VALUES (:org_id, :app_id, :day, :calls)"
+    " ON CONFLICT (org_id, app_id, day) DO UPDATE SET calls = call_days.calls + excluded.calls"
 )
 
 
@@ -85,6 +93,7 @@ def quantile(below: tuple[int, ...], part: float) -> int:
 def add(org_id: str, calls: "list[Call]", sign_ins: dict[tuple[str, int], int]) -> Operation[None]:
     """Count these. The rows are taken in one order, so that two nodes never wait for each other in a ring."""
     hours: dict[tuple[str, int, str], list[int]] = {}
+    days: dict[tuple[str, int], int] = {}
     people: dict[tuple[str, str], list[int]] = {}
     for call in calls:
         if call.method not in COUNTED_METHODS:
@@ -94,6 +103,8 @@ def add(org_id: str, calls: "list[Call]", sign_ins: dict[tuple[str, int], int]) 
         counted[0] += 1
         counted[1] += is_error
         counted[3 + bucket(call.duration_us)] += 1
+        day = (call.app_id, call.at // (1000 * A_DAY))
+        days[day] = days.get(day, 0) + 1
         person = people.setdefault((call.app_id, call.user_id), [0, 0, 0])
         person[0] += 1
         person[1] += is_error
@@ -103,22 +114,28 @@ def add(org_id: str, calls: "list[Call]", sign_ins: dict[tuple[str, int], int]) 
     for (app_id, hour, server), counted in sorted(hours.items()):
         named = dict(zip(COUNTED, counted, strict=True))
         yield from execute(ADD, org_id=org_id, app_id=app_id, server=server, hour=hour, **named)
+    for (app_id, day), n in sorted(days.items()):
+        yield from execute(ADD_DAY, org_id=org_id, app_id=app_id, day=day, calls=n)
     for (app_id, user_id), (total, errors, last_at) in sorted(people.items()):
         yield from execute(
             ADD_USER, org_id=org_id, app_id=app_id, user_id=user_id, calls=total, errors=errors, last_at=last_at
         )
 
 
-def of_app(org_id: str, app_id: str, since: int) -> Operation[list[Hour]]:
-    """An app's hours since one (epoch hours) in which something happened, over all of its servers."""
+def of_app(org_id: str, app_id: str, since: int, length: int = 1) -> Operation[list[Hour]]:
+    """An app's spans of ``length`` hours from the hour ``since`` on in which something happened, over all of its servers.
+    The database adds them up.
+    """
     return (
         yield from many(
-            f"SELECT hour, {SUMS} FROM call_counts WHERE org_id = :org_id AND app_id = :app_id AND hour >= :since"
-            " GROUP BY hour ORDER BY hour LIMIT :limit",
+            f"SELECT :since + span * :length AS hour, {SUMS} FROM (SELECT (hour - :since) / :length AS span,"
+            f" {COUNTED_COLUMNS} FROM call_counts WHERE org_id = :org_id AND app_id = :app_id AND hour >= :since) spans"
+            " GROUP BY span ORDER BY span LIMIT :limit",
             _hour,
             org_id=org_id,
             app_id=app_id,
             since=since,
+            length=length,
             limit=MOST_HOURS,
         )
     )
@@ -143,34 +160,45 @@ def days_of(hours: Iterable[Hour], first: int, length: int, parts: int) -> list[
 
 
 def sparkline(org_id: str, app_ids: Iterable[str], *, until: int, days: int = 12) -> Operation[dict[str, list[int]]]:
-    """Calls of each of these apps by day, the last day ending with ``until`` (epoch seconds); apps without a call have
+    """Calls of each of these apps by day of UTC, the last one that of ``until`` (epoch seconds); apps without a call have
     zeros. At most ``MOST_APPS`` apps.
     """
     wanted = list(dict.fromkeys(app_ids))[:MOST_APPS]
     found = {app_id: [0] * days for app_id in wanted}
     if not wanted:
         return found
-    last_hour = until // 3600
-    first = last_hour - 24 * days + 1
+    first = until // A_DAY - days + 1
     names = {f"app_{n}": app_id for n, app_id in enumerate(wanted)}
     rows = yield from many(
-        "SELECT app_id, day, CAST(SUM(calls) AS BIGINT) AS calls FROM (SELECT app_id, (hour - :first) / 24 AS day, calls"
-        f" FROM call_counts WHERE org_id = :org_id AND app_id IN ({', '.join(f':{name}' for name in names)})"
-        " AND hour >= :first AND hour <= :last) hours GROUP BY app_id, day LIMIT :limit",
+        "SELECT app_id, day, calls FROM call_days WHERE org_id = :org_id"
+        f" AND app_id IN ({', '.join(f':{name}' for name in names)}) AND day >= :first AND day < :last LIMIT :limit",
         _counted,
         org_id=org_id,
         first=first,
-        last=last_hour,
+        last=first + days,
         limit=len(wanted) * days,
         **names,
     )
     for app_id, day, calls in rows:
-        found[app_id][day] = calls
+        found[app_id][day - first] = calls
     return found
 
 
 def _counted(app_id: str, day: int, calls: int) -> tuple[str, int, int]:
     return app_id, day, calls
+
+
+def apps_since(org_id: str, hour: int, *, limit: int) -> Operation[list[str]]:
+    """Apps that were called or signed in to since this epoch hour."""
+    return (
+        yield from many(
+            "SELECT DISTINCT app_id AS value FROM call_counts WHERE hour >= :hour AND org_id = :org_id LIMIT :limit",
+            text,
+            org_id=org_id,
+            hour=hour,
+            limit=limit,
+        )
+    )
 
 
 def usage(
@@ -211,10 +239,15 @@ def _both(calls: int, errors: int) -> tuple[int, int]:
 
 def forget_counts(now: int) -> Operation[bool]:
     """Remove some of the counters older than 400 days. True: there may be more."""
-    return (
-        yield from remove_some(
-            "DELETE FROM call_counts WHERE (org_id, app_id, hour, server) IN (SELECT org_id, app_id, hour, server"
-            " FROM call_counts WHERE hour < :then ORDER BY hour LIMIT :limit) RETURNING hour",
-            then=now // 3600 - KEEP_HOURS,
-        )
+    then = now // 3600 - KEEP_HOURS
+    more = yield from remove_some(
+        "DELETE FROM call_counts WHERE (org_id, app_id, hour, server) IN (SELECT org_id, app_id, hour, server"
+        " FROM call_counts WHERE hour < :then ORDER BY hour LIMIT :limit) RETURNING hour",
+        then=then,
     )
+    of_days = yield from remove_some(
+        "DELETE FROM call_days WHERE (org_id, app_id, day) IN (SELECT org_id, app_id, day FROM call_days"
+        " WHERE day < :then ORDER BY day LIMIT :limit) RETURNING day",
+        then=then // 24,
+    )
+    return more or of_days

@@ -18,6 +18,7 @@ from gatelodge.gateway.openapi.writing import Written
 from gatelodge.gateway.relay.upstream import Failed, HttpLine, Upstream
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.web.site import Site
+from gatelodge.words import reason
 
 UNAUTHORIZED = 401
 ALWAYS = {
@@ -64,9 +65,9 @@ class Api:
         try:
             return await credentials.headers_for(self._site, self._org, self._server, caller, refused=refused)
         except NeedsGrant as needed:
-            raise Failed("refused", 403, str(needed)) from None
+            raise Failed("refused", 403, needed.reason) from None
         except credentials.NoCredential as error:
-            raise Failed("upstream_error", 502, str(error)) from None
+            raise Failed("upstream_error", 502, error.reason) from None
 
     async def _sent(self, written: Written, credential: dict[str, str]) -> Answer:
         url = URL(f"{self._origin}{self._path}{written.target}", encoded=True)
@@ -76,10 +77,12 @@ class Api:
                 answer = await self._line.send(written.method, headers, written.body, url=url)
                 return await self._read(answer)
         except TimeoutError:
-            raise Failed("timeout", 504, f"{self._server.name} did not finish its answer in time") from None
+            why = reason("{name} did not finish its answer in time", name=self._server.name)
+            raise Failed("timeout", 504, why) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             broken = type(error).__name__
-            raise Failed("upstream_error", 502, f"{self._server.name} broke off its answer ({broken})") from None
+            why = reason("{name} broke off its answer ({error})", name=self._server.name, error=broken)
+            raise Failed("upstream_error", 502, why) from None
 
     async def _read(self, answer: aiohttp.ClientResponse) -> Answer:
         """The whole body, which may have so many bytes."""
@@ -89,7 +92,8 @@ class Api:
             async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > most:
-                    raise Failed("too_large", 502, f"{self._server.name} answered with more than {most} bytes")
+                    why = reason("{name} answered with more than {most} bytes", name=self._server.name, most=most)
+                    raise Failed("too_large", 502, why)
             is_whole = True
         finally:
             answer.release() if is_whole else answer.close()

@@ -14,6 +14,7 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.server_items import Catalogue, NotRead
 from gatelodge.web.outbound import NotFetched, Outbound
+from gatelodge.words import _, reason
 
 LARGEST_JSON = 8 * 1024 * 1024
 LARGEST_YAML = 2 * 1024 * 1024
@@ -41,7 +42,12 @@ class Document:
         found = VERSIONS.fullmatch(version) if isinstance(version, str) else None
         if found is None:
             said = "Swagger 2.0" if "swagger" in content else repr(version)[:40] if version else "no version"
-            raise NotRead(f"the document says {said}; OpenAPI 3.0 and 3.1 are read, with a line such as openapi: 3.1.0")
+            raise NotRead(
+                reason(
+                    "the document says {said}; OpenAPI 3.0 and 3.1 are read, with a line such as openapi: 3.1.0",
+                    said=said,
+                )
+            )
         self.is_3_0 = found[1] == "0"
         self.content = content
         self._steps = MOST_STEPS
@@ -50,7 +56,9 @@ class Document:
         """One more value is looked at. Raises ``Unsupported`` when they were too many."""
         self._steps -= 1
         if self._steps < 0:
-            raise Unsupported(f"is left over: the document takes more than {MOST_STEPS} steps to read")
+            raise Unsupported(
+                _("is left over: the document takes more than {most_steps} steps to read").format(most_steps=MOST_STEPS)
+            )
 
     def text(self, name: str) -> str:
         """A text of the document's ``info``."""
@@ -61,7 +69,11 @@ class Document:
     def at(self, reference: object) -> Any:
         """What a reference within the document leads to (RFC 6901). Raises ``Unsupported``."""
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            raise Unsupported(f"refers to {reference!r:.100}: only references within the document, #/..., are followed")
+            raise Unsupported(
+                _("refers to {reference!r:.100}: only references within the document, #/..., are followed").format(
+                    reference=reference
+                )
+            )
         found: Any = self.content
         for part in reference.split("/")[1:]:
             self.step()
@@ -71,20 +83,26 @@ class Document:
             elif isinstance(found, list) and name.isdecimal() and len(name) < 7 and int(name) < len(found):  # noqa: PLR2004
                 found = cast("list[Any]", found)[int(name)]
             else:
-                raise Unsupported(f"refers to {reference!r:.100}, which the document doesn't have")
+                raise Unsupported(
+                    _("refers to {reference!r:.100}, which the document doesn't have").format(reference=reference)
+                )
         return found
 
     def resolved(self, node: object, what: str) -> Object:
         """An object, or the one that it refers to. Raises ``Unsupported``."""
-        for _ in range(MOST_HOPS):
+        for _hop in range(MOST_HOPS):
             self.step()
             if not isinstance(node, dict):
-                raise Unsupported(f"has {what} that is no object")
+                raise Unsupported(_("has {what} that is no object").format(what=_(what)))
             found = cast("Object", node)
             if "$ref" not in found:
                 return found
             node = self.at(found["$ref"])
-        raise Unsupported(f"has {what} whose references lead on more than {MOST_HOPS} times")
+        raise Unsupported(
+            _("has {what} whose references lead on more than {most_hops} times").format(
+                what=_(what), most_hops=MOST_HOPS
+            )
+        )
 
 
 async def read(server: McpServer, document: str) -> Catalogue:
@@ -102,7 +120,7 @@ async def read(server: McpServer, document: str) -> Catalogue:
 async def _fetched(server: McpServer) -> str:
     url = server.terms.document_url
     if not url:
-        raise NotRead("its document was pasted, so that there is nothing to fetch: paste the new one")
+        raise NotRead(reason("its document was pasted, so that there is nothing to fetch: paste the new one"))
     try:
         answer = await Outbound(seconds=SECONDS).fetch(
             url,
@@ -111,36 +129,36 @@ async def _fetched(server: McpServer) -> str:
             most_bytes=LARGEST_JSON,
         )
     except NotFetched as error:
-        raise NotRead(str(error)) from None
+        raise NotRead(error.reason) from None
     if answer.status != 200:  # noqa: PLR2004
-        raise NotRead(f"the URL of the document answered with status {answer.status}")
+        raise NotRead(reason("the URL of the document answered with status {status}", status=answer.status))
     try:
         return answer.body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise NotRead("the document is no UTF-8 text") from None
+        raise NotRead(reason("the document is no UTF-8 text")) from None
 
 
 def parse(text: str) -> Document:
     """A document from its text. Raises ``NotRead``."""
     size = len(text.encode(errors="replace"))
     if size > LARGEST_JSON:
-        raise NotRead(f"the document has {size} bytes; at most {LARGEST_JSON} are read")
+        raise NotRead(reason("the document has {size} bytes; at most {most} are read", size=size, most=LARGEST_JSON))
     try:
         content = msgspec.json.decode(text) if text.lstrip()[:1] in ("{", "[") else _yaml(text)
     except msgspec.DecodeError as error:
-        raise NotRead(f"the document is no JSON: {error}") from None
+        raise NotRead(reason("the document is no JSON: {error}", error=error)) from None
     except (RecursionError, UnicodeError):
-        raise NotRead("the document is nested too deep, or holds half a character") from None
+        raise NotRead(reason("the document is nested too deep, or holds half a character")) from None
     if not isinstance(content, dict):
-        raise NotRead("the document is no object with openapi, info and paths")
+        raise NotRead(reason("the document is no object with openapi, info and paths"))
     return Document(cast("Object", content))
 
 
 def _yaml(text: str) -> object:
     if len(text) > LARGEST_YAML:
-        raise NotRead(f"a document in YAML may have {LARGEST_YAML} characters; write it as JSON")
+        raise NotRead(reason("a document in YAML may have {most} characters; write it as JSON", most=LARGEST_YAML))
     plain = importlib.import_module("gatelodge.gateway.openapi.plain_yaml")
     try:
         return plain.load(text)
     except plain.NotPlain as error:
-        raise NotRead(f"the document is no plain YAML: {error}") from None
+        raise NotRead(reason("the document is no plain YAML: {error}", error=error)) from None

@@ -15,6 +15,7 @@ from gatelodge.gateway.openapi import parameters
 from gatelodge.gateway.openapi.document import Document, Object, Unsupported
 from gatelodge.gateway.openapi.plan import Plan
 from gatelodge.gateway.openapi.schemas import Schemas
+from gatelodge.words import _, mark, reason
 
 METHODS: dict[str, Object] = {
     "get": {"readOnlyHint": True},
@@ -54,7 +55,7 @@ def catalogue(document: Document) -> Catalogue:
     for operation in _operations(document, left_out):
         found.append(operation)
         if len(found) >= MOST_ITEMS:
-            left_out.append(f"More than {MOST_ITEMS} operations: the rest is not read.")
+            left_out.append(_("More than {most} operations: the rest is not read.").format(most=MOST_ITEMS))
             break
     times = Counter(_name(each) for each in found)
     offered: list[Offered] = []
@@ -64,9 +65,9 @@ def catalogue(document: Document) -> Catalogue:
         try:
             offered.append(Offered(TOOL, name, _definition(document, each, name)))
         except Unsupported as why:
-            left_out.append(f"The operation {each.told!r} {why}.")
+            left_out.append(_("The operation {operation!r} {why}.").format(operation=each.told, why=why))
     if not found and not left_out:
-        raise NotRead("the document has no operations under paths")
+        raise NotRead(reason("the document has no operations under paths"))
     return Catalogue(
         offered=tuple(offered),
         name=document.text("title"),
@@ -78,14 +79,14 @@ def catalogue(document: Document) -> Catalogue:
 def _operations(document: Document, left_out: list[str]) -> Iterator[Operation]:
     paths = document.content.get("paths")
     if not isinstance(paths, dict):
-        raise NotRead("the document has no paths")
+        raise NotRead(reason("the document has no paths"))
     for path, node in cast("Object", paths).items():
         if path.startswith("x-"):
             continue
         try:
-            item = document.resolved(node, "a path")
+            item = document.resolved(node, mark("a path"))
         except Unsupported as why:
-            left_out.append(f"The path {path!r:.200} {why}.")
+            left_out.append(_("The path {path!r:.200} {why}.").format(path=path, why=why))
             continue
         for method in METHODS:
             if isinstance(item.get(method), dict):
@@ -119,7 +120,9 @@ def _definition(document: Document, of: Operation, name: str) -> str:
     told = {each.argument.name for each in sent if each.argument.place == "path"}
     if missing := wanted - told:
         raise Unsupported(
-            f"has {', '.join(sorted(missing))!r:.100} in its path, and no parameter that says what that is"
+            _("has {listed!r:.100} in its path, and no parameter that says what that is").format(
+                listed=", ".join(sorted(missing))
+            )
         )
     sent = tuple(each for each in sent if each.argument.place != "path" or each.argument.name in wanted)
     arguments = parameters.named((*sent, *body.sent))
@@ -141,7 +144,11 @@ def _definition(document: Document, of: Operation, name: str) -> str:
     whole = _json(made | {"outputSchema": output}) if output else ""
     text = whole if whole and len(whole) <= LONGEST_DEFINITION else _json(made)
     if len(text) > LONGEST_DEFINITION:
-        raise Unsupported(f"has schemas of more than {LONGEST_DEFINITION} characters together")
+        raise Unsupported(
+            _("has schemas of more than {longest_definition} characters together").format(
+                longest_definition=LONGEST_DEFINITION
+            )
+        )
     return text
 
 
@@ -149,7 +156,7 @@ def _json(made: Object) -> str:
     try:
         return msgspec.json.encode(made).decode()
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, UnicodeError) as error:
-        raise Unsupported(f"can't be written as JSON: {error}") from None
+        raise Unsupported(_("can't be written as JSON: {error}").format(error=error)) from None
 
 
 def _said(of: Operation) -> Object:
@@ -185,12 +192,15 @@ def _output(document: Document, operation: Object) -> Object | None:
         return None
     schemas = Schemas(document, without="writeOnly")
     try:
-        content = document.resolved(next(iter(good.values())), "an answer").get("content")
+        content = document.resolved(next(iter(good.values())), mark("an answer")).get("content")
         offered = cast("Object", content) if isinstance(content, dict) else {}
         if len(offered) != 1 or not parameters.is_json(parameters.essence(next(iter(offered)))):
             return None
-        node = document.resolved(next(iter(offered.values())), "content").get("schema")
-        if not isinstance(node, dict) or document.resolved(cast("Object", node), "a schema").get("type") != "object":
+        node = document.resolved(next(iter(offered.values())), mark("content")).get("schema")
+        if (
+            not isinstance(node, dict)
+            or document.resolved(cast("Object", node), mark("a schema")).get("type") != "object"
+        ):
             return None
         made = schemas.convert(cast("Object", node))
         defs = schemas.defs()
@@ -206,13 +216,13 @@ def _template(path: str) -> tuple[str, set[str]]:
     names = BRACED.findall(path)
     plain = BRACED.sub("", path)
     if not path.startswith("/") or any(letter in plain for letter in "{}?#\\"):
-        raise Unsupported("has a path that doesn't begin with /, or holds ?, #, \\ or a single brace")
+        raise Unsupported(_("has a path that doesn't begin with /, or holds ?, #, \\ or a single brace"))
     if not path.isprintable() or any(part in (".", "..") for part in unquote(path).split("/")):
-        raise Unsupported("has a path with characters that can't be seen, or with . or .. in it")
+        raise Unsupported(_("has a path with characters that can't be seen, or with . or .. in it"))
     if len(set(names)) != len(names):
-        raise Unsupported("has the same name twice in its path")
+        raise Unsupported(_("has the same name twice in its path"))
     kept = re.split(r"(\{[^{}]{1,200}\})", path)
     try:
         return "".join(part if n % 2 else quote(part, safe="/" + SAFE) for n, part in enumerate(kept)), set(names)
     except UnicodeError:
-        raise Unsupported("has a path with half a character") from None
+        raise Unsupported(_("has a path with half a character")) from None

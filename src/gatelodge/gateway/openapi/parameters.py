@@ -9,6 +9,7 @@ from gatelodge.core.server_terms import NOT_OURS
 from gatelodge.gateway.openapi.document import Document, Object, Unsupported
 from gatelodge.gateway.openapi.plan import Argument
 from gatelodge.gateway.openapi.schemas import Schemas
+from gatelodge.words import _, mark
 
 STYLES: dict[str, tuple[str, ...]] = {
     "path": ("simple", "label", "matrix"),
@@ -68,15 +69,15 @@ def of_operation(document: Document, item: Object, operation: Object, schemas: S
     for holder in (item, operation):
         listed = holder.get("parameters", [])
         if not isinstance(listed, list):
-            raise Unsupported("has parameters that are no list")
+            raise Unsupported(_("has parameters that are no list"))
         for each in cast("list[Any]", listed):
-            parameter = document.resolved(each, "a parameter")
+            parameter = document.resolved(each, mark("a parameter"))
             name, place = parameter.get("name"), parameter.get("in")
             if not isinstance(name, str) or not isinstance(place, str) or not name:
-                raise Unsupported("has a parameter without a name or a place")
+                raise Unsupported(_("has a parameter without a name or a place"))
             found[place, name] = parameter
     if len(found) > MOST_ARGUMENTS:
-        raise Unsupported(f"has more than {MOST_ARGUMENTS} parameters")
+        raise Unsupported(_("has more than {most_arguments} parameters").format(most_arguments=MOST_ARGUMENTS))
     made = (_parameter(document, place, name, each, schemas) for (place, name), each in found.items())
     return tuple(each for each in made if each is not None)
 
@@ -86,21 +87,33 @@ def _parameter(document: Document, place: str, name: str, given: Object, schemas
     is_required = place == "path" or given.get("required") is True
     if place not in STYLES:
         if is_required:
-            raise Unsupported(f"needs the {place:.20} parameter {name!r:.60}, which is not sent from here")
+            raise Unsupported(
+                _("needs the {place:.20} parameter {name!r:.60}, which is not sent from here").format(
+                    place=place, name=name
+                )
+            )
         return None
     if place == "header" and (is_ours(name) or not HEADER_NAME.fullmatch(name)):
         if is_required and name.lower() not in ("accept", "content-type", "authorization"):
-            raise Unsupported(f"needs the header {name!r:.60}, which no argument may fill")
+            raise Unsupported(_("needs the header {name!r:.60}, which no argument may fill").format(name=name))
         return None  # OpenAPI 3.1.1 §4.8.12.1: three of them are described elsewhere
     style = given.get("style", STYLES[place][0])
     explode = given.get("explode", style in ("form", "deepObject"))
     if style not in STYLES[place] or not isinstance(explode, bool):
-        raise Unsupported(f"has the parameter {name!r:.60} in the style {style!r:.30}, which isn't one for {place}")
+        raise Unsupported(
+            _("has the parameter {name!r:.60} in the style {style!r:.30}, which isn't one for {place}").format(
+                name=name, style=style, place=place
+            )
+        )
     node = given.get("schema", True)
     if "content" in given:
-        media_type, node = _content(document, given["content"], "a parameter")
+        media_type, node = _content(document, given["content"], mark("a parameter"))
         if not is_json(media_type):
-            raise Unsupported(f"has the parameter {name!r:.60} as {media_type!r:.60}; only JSON can be sent")
+            raise Unsupported(
+                _("has the parameter {name!r:.60} as {media_type!r:.60}; only JSON can be sent").format(
+                    name=name, media_type=media_type
+                )
+            )
         style, explode = "json", False
     argument = msgspec.convert({"in": place, "name": name, "style": style, "explode": explode}, Argument)
     return Sent(argument=argument, schema=_described(schemas.convert(node), given), is_required=is_required)
@@ -109,9 +122,9 @@ def _parameter(document: Document, place: str, name: str, given: Object, schemas
 def _content(document: Document, content: object, what: str) -> tuple[str, Any]:
     """The first media type of some content, and its schema."""
     if not isinstance(content, dict) or not content:
-        raise Unsupported(f"has {what} without content")
+        raise Unsupported(_("has {what} without content").format(what=_(what)))
     key, given = next(iter(cast("Object", content).items()))
-    return essence(key), document.resolved(given, "content").get("schema", True)
+    return essence(key), document.resolved(given, mark("content")).get("schema", True)
 
 
 def essence(media_type: str) -> str:
@@ -132,7 +145,7 @@ def body_of(document: Document, operation: Object, schemas: Schemas) -> Body:
     """The body of an operation, its members apart where they can be. Raises ``Unsupported``."""
     if "requestBody" not in operation:
         return Body()
-    given = document.resolved(operation["requestBody"], "a body")
+    given = document.resolved(operation["requestBody"], mark("a body"))
     is_required = given.get("required") is True
     content = given.get("content")
     offered = {essence(key): each for key, each in cast("Object", content).items()} if isinstance(content, dict) else {}
@@ -140,16 +153,18 @@ def body_of(document: Document, operation: Object, schemas: Schemas) -> Body:
     chosen = chosen or next((each for each in (FORM, TEXT) if each in offered), "")
     if not chosen:
         if is_required:
-            raise Unsupported(f"takes {', '.join(offered)!r:.100}; JSON, forms and plain text can be sent")
+            raise Unsupported(
+                _("takes {listed!r:.100}; JSON, forms and plain text can be sent").format(listed=", ".join(offered))
+            )
         return Body()
-    media = document.resolved(offered[chosen], "content")
+    media = document.resolved(offered[chosen], mark("content"))
     node = media.get("schema", True)
     members = None if chosen == TEXT else _flat(document, node, is_required=is_required)
     if members is not None:
         sent = tuple(_members(members, media, chosen, schemas))
         return Body(media_type=chosen, sends_empty=is_required, sent=sent)
     if chosen == FORM:
-        raise Unsupported("takes a form whose fields are not told one by one")
+        raise Unsupported(_("takes a form whose fields are not told one by one"))
     whole = Argument(place="body", style="json" if is_json(chosen) else "simple")
     schema = {"type": "string"} if chosen == TEXT else schemas.convert(node)
     return Body(
@@ -161,7 +176,7 @@ def _flat(document: Document, node: object, *, is_required: bool) -> Object | No
     """An object schema whose members can be arguments by themselves; None for any other."""
     if isinstance(node, bool) or not isinstance(node, dict):
         return None
-    found = document.resolved(cast("Object", node), "a schema")
+    found = document.resolved(cast("Object", node), mark("a schema"))
     known = {name for name in found if not name.startswith("x-")}
     is_open = found.get("additionalProperties", False) is not False or found.get("nullable") is True
     if (
@@ -190,7 +205,9 @@ def _members(body: Object, media: Object, media_type: str, schemas: Schemas) -> 
         try:
             argument = msgspec.convert({"in": "body", "name": name, "style": style, "explode": explode}, Argument)
         except msgspec.ValidationError:
-            raise Unsupported(f"has the field {name!r:.60} in the style {style!r:.30}") from None
+            raise Unsupported(
+                _("has the field {name!r:.60} in the style {style!r:.30}").format(name=name, style=style)
+            ) from None
         is_required = isinstance(required, list) and name in required
         sent.append(Sent(argument=argument, schema=schemas.convert(node), is_required=is_required))
     return sent

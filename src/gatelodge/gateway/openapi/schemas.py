@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from gatelodge.gateway.openapi.document import Document, Object, Unsupported
+from gatelodge.words import _
 
 TYPES = ("null", "boolean", "object", "array", "number", "string", "integer")
 ONE = ("additionalProperties", "not", "items", "contains", "propertyNames", "if", "then", "else",
@@ -109,11 +110,13 @@ class Schemas:
         """One schema. Raises ``Unsupported``."""
         self._document.step()
         if depth > MOST_DEPTH:
-            raise Unsupported(f"has a schema that is nested more than {MOST_DEPTH} deep")
+            raise Unsupported(
+                _("has a schema that is nested more than {most_depth} deep").format(most_depth=MOST_DEPTH)
+            )
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict):
-            raise Unsupported("has a schema that is no object")
+            raise Unsupported(_("has a schema that is no object"))
         given = cast("Object", node)
         made = self._reference(given)
         if made and self._document.is_3_0:
@@ -122,7 +125,7 @@ class Schemas:
         for name, value in given.items():
             if name in PLAIN:
                 if not PLAIN[name](value):
-                    raise Unsupported(f"has a schema with {name} {value!r:.60}")
+                    raise Unsupported(_("has a schema with {name} {value!r:.60}").format(name=name, value=value))
                 made[name] = value
             elif name in ONE:
                 made[name] = self.convert(value, depth + 1)
@@ -133,7 +136,7 @@ class Schemas:
         self._leave_out(given, made)
         if "patternProperties" in given:
             # Expressions that others wrote are not run here: what they would allow is left to the API.
-            _ = made.pop("additionalProperties", None), made.pop("unevaluatedProperties", None)
+            _dropped = made.pop("additionalProperties", None), made.pop("unevaluatedProperties", None)
         return _nullable(made) if self._document.is_3_0 and given.get("nullable") is True else made
 
     def _reference(self, given: Object) -> Object:
@@ -141,9 +144,9 @@ class Schemas:
             return {}
         reference = given["$ref"]
         if not isinstance(reference, str) or reference not in self._names:
-            _ = self._document.at(reference)
+            _found = self._document.at(reference)
             if len(self._names) >= MOST_DEFS:
-                raise Unsupported(f"refers to more than {MOST_DEFS} schemas")
+                raise Unsupported(_("refers to more than {most_defs} schemas").format(most_defs=MOST_DEFS))
             base = NO_NAME.sub("_", str(reference).rpartition("/")[2])[:60] or "schema"
             taken, n, name = set(self._names.values()), 2, base
             while name in taken:
@@ -178,13 +181,13 @@ class Schemas:
 
 def _listed(name: str, value: object) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise Unsupported(f"has a schema with {name} that is no list")
+        raise Unsupported(_("has a schema with {name} that is no list").format(name=name))
     return cast("list[Any]", value)
 
 
 def _named(name: str, value: object) -> Object:
     if not isinstance(value, dict):
-        raise Unsupported(f"has a schema with {name} that is no object")
+        raise Unsupported(_("has a schema with {name} that is no object").format(name=name))
     return cast("Object", value)
 
 
@@ -222,9 +225,9 @@ def _check_ends(defs: Object) -> None:
             onward = next(following, None)
             if onward is None:
                 state[name] = 2
-                _ = stack.pop()
+                _last = stack.pop()
             elif state.get(onward) == 1:
-                raise Unsupported(f"has a schema {onward!r:.60} that is made of itself")
+                raise Unsupported(_("has a schema {onward!r:.60} that is made of itself").format(onward=onward))
             elif onward not in state:
                 state[onward] = 1
                 stack.append((onward, iter(_seen_in_place(defs[onward]))))

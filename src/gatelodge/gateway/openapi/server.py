@@ -92,7 +92,7 @@ class OpenApiServer:
                 plan.tool(definition), dict(params.arguments or {}), caller, noted, is_write=item.mark != "read"
             )
         except Unavailable as error:
-            noted.outcome = "refused"
+            noted.outcome, noted.unavailable = "refused", error
             return answering.failed(f"{error}")
         except Failed as failed:
             noted.outcome = failed.outcome

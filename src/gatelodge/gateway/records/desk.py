@@ -1,6 +1,7 @@
 """The desk of one database: its connections, its schema as it is now, and each call at it in a transaction of its own."""
 
 import datetime as dt
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -18,14 +20,22 @@ from gatelodge.gateway.records.errors import INVALID_ARGUMENT, QUERY_TIMEOUT, SE
 from gatelodge.gateway.records.mapping import Mapping
 from gatelodge.gateway.records.reflecting import Schema
 from gatelodge.gateway.records.schema import Catalogue
+from gatelodge.gateway.records.soql.running import Plan, planned_text
 from gatelodge.gateway.records.sources import NotReached, Source
 from gatelodge.gateway.records.tool import Tool, Work
+
+log = structlog.get_logger()
 
 SCHEMA_SECONDS = 60.0
 """How old the known schema of PostgreSQL or MySQL may be; SQLite says when it has changed."""
 ASKED_SECONDS = 5.0
 """The same for whoever asks for the schema itself."""
+UNREACHABLE = "the database of this server can't be reached. An administrator sees why on the server's Database tab."
 MOST_TRIES = 3
+MOST_PLANS, LONGEST_KEPT = 256, 1000
+"""Queries whose plan is kept ready, and the characters that one of them may have."""
+MOST_USERS = 256
+"""Of whom what they see is kept worked out."""
 STARTS_AGAIN = {"40001", "40P01", 1213}
 """Codes of a transaction that lost to another and did nothing."""
 
@@ -52,6 +62,8 @@ class Desk:
         self._reader = database.engine_of(source, connections=connections, is_writing=False, **options)
         self._writer = database.engine_of(source, connections=writers, is_writing=True, **options)
         self._known: _Known | None = None
+        self._seen: dict[str, Catalogue] = {}
+        self._kept = functools.lru_cache(MOST_PLANS)(planned_text)
         self._looking = threading.Lock()
 
     def close(self) -> None:
@@ -88,9 +100,9 @@ class Desk:
             except (database.TimeIsUp, NoConnection):
                 raise self._too_long() from None
             except NotReached as error:
-                raise RecordError(
-                    SERVER_UNAVAILABLE, f"the database of this server can't be reached: {error}."
-                ) from None
+                # Which host, which user and why is for administrators.
+                log.warning("records.unreachable", database=self.source.shown, why=str(error))
+                raise RecordError(SERVER_UNAVAILABLE, UNREACHABLE) from None
             except OverflowError:
                 raise RecordError(INVALID_ARGUMENT, "a number is larger than the database can compare.") from None
         raise AssertionError("the last try returns or raises")
@@ -109,18 +121,33 @@ class Desk:
         with engine.begin() as connection:
             database.limit(connection, self._seconds)
             oldest = ASKED_SECONDS if tool.name == "getObjectSchema" else SCHEMA_SECONDS
-            user = {
-                "id": caller.user_id, "username": caller.username, "name": caller.user_label, "email": caller.email,
-                "time_zone": caller.time_zone,
-            }  # fmt: skip
             work = Work(
                 connection=connection,
-                catalogue=Catalogue(self._schema(connection, oldest).objects, caller.access, user),
+                catalogue=self._catalogue(self._schema(connection, oldest), caller),
+                planned=self._planned,
                 caller=caller,
                 today=self._today(),
                 now=dt.datetime.fromtimestamp(self._now(), dt.UTC).replace(tzinfo=None),
             )
             return tool.run(work, arguments)
+
+    def _planned(self, catalogue: Catalogue, text: str, today: dt.date) -> Plan:
+        make = self._kept if len(text) <= LONGEST_KEPT else planned_text
+        return make(catalogue, text, today)
+
+    def _catalogue(self, schema: Schema, caller: Caller) -> Catalogue:
+        """What the caller sees: the same one for as long as the schema, their permissions and they are."""
+        user = {
+            "id": caller.user_id, "username": caller.username, "name": caller.user_label, "email": caller.email,
+            "time_zone": caller.time_zone,
+        }  # fmt: skip
+        found = self._seen.get(caller.user_id)
+        is_same = found is not None and found.objects is schema.objects and found.access is caller.access
+        if found is None or not is_same or found.user != user:
+            if len(self._seen) >= MOST_USERS:
+                self._seen.clear()
+            found = self._seen[caller.user_id] = Catalogue(schema.objects, caller.access, user)
+        return found
 
     def _schema(self, connection: sa.Connection, oldest: float) -> Schema:
         if self.source.makes_sample:

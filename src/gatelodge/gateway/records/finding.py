@@ -55,7 +55,7 @@ def _plain(of: SObject) -> Query:
 def _in_object(
     connection: sa.Connection, catalogue: Catalogue, of: SObject, query: Query, search: Search, today: dt.date
 ) -> list[Record]:
-    scope = Scope(catalogue, of, of.table.alias("t0"), today)
+    scope = Scope(catalogue, of, of.aliased("t0"), today)
     fields = _selected(scope, query, is_named=query.source_at >= 0)
     where = scope.where(query.where)
     order = ordering(scope, query.order)

@@ -10,6 +10,7 @@ import tomllib
 import msgspec
 
 from gatelodge.core.errors import Refused
+from gatelodge.words import _
 
 LARGEST = 256 * 1024
 NAME = re.compile(r"(?!FROM$)[A-Za-z][A-Za-z0-9_]{0,79}", re.IGNORECASE)
@@ -45,21 +46,26 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def parse(text: str) -> Mapping:
     """A mapping from TOML or JSON. Raises ``Refused`` ("mapping") that says where and what."""
     if len(text) > LARGEST:
-        raise Refused(f"the mapping has {len(text)} characters; at most {LARGEST} are allowed", "mapping")
+        raise Refused(
+            _("the mapping has {n} characters; at most {largest} are allowed").format(n=len(text), largest=LARGEST),
+            "mapping",
+        )
     try:
         if text.lstrip().startswith("{"):
             made = msgspec.json.decode(text, type=Mapping)
         else:
             made = msgspec.convert(tomllib.loads(text), Mapping)
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError) as error:
-        raise Refused(f"the mapping can't be read: {error}", "mapping") from None
+        raise Refused(_("the mapping can't be read: {error}").format(error=error), "mapping") from None
     for table, words in made.objects.items():
         named = [(table, words.name), *((f"{table}.{column}", each.name) for column, each in words.fields.items())]
         for whose, name in named:
             if name and not NAME.fullmatch(name):
                 raise Refused(
-                    f"{whose:.120} can't be called {name!r:.90}: an API name is of letters, digits and _, begins with a"
-                    " letter and isn't FROM",
+                    _(
+                        "{whose:.120} can't be called {name!r:.90}: an API name is of letters, digits and _, begins with"
+                        " a letter and isn't FROM"
+                    ).format(whose=whose, name=name),
                     "mapping",
                 )
     return made

@@ -12,6 +12,7 @@ from gatelodge.core import secrets
 from gatelodge.gateway.records import naming
 from gatelodge.gateway.records.mapping import FieldWords, Mapping, ObjectWords
 from gatelodge.gateway.records.schema import ID, Field, FieldType, SObject
+from gatelodge.words import _
 
 MOST_OBJECTS = 1000
 MOST_FIELDS = 800
@@ -50,16 +51,28 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 def reflect(connection: sa.Connection, mapping: Mapping) -> Schema:
     """The objects of the database that a connection is to."""
     found = list(_tables(connection, mapping))
-    problems = [f"there are more than {MOST_OBJECTS} tables; the first are shown"] if len(found) > MOST_OBJECTS else []
+    problems = (
+        [_("there are more than {most} tables; the first are shown").format(most=MOST_OBJECTS)]
+        if len(found) > MOST_OBJECTS
+        else []
+    )
     made, taken = {}, set[str]()
     for table in found[:MOST_OBJECTS]:
         words = mapping.objects.get(table.name, ObjectWords())
         key = list(words.key) or table.key
         columns = {column["name"] for column in table.columns}
         if not key or not columns.issuperset(key):
-            problems.append(f"{table.name}: no primary key; name the columns that tell its rows apart as its key")
+            problems.append(
+                _("{table}: no primary key; name the columns that tell its rows apart as its key").format(
+                    table=table.name
+                )
+            )
         elif len(table.columns) > MOST_FIELDS:
-            problems.append(f"{table.name}: {len(table.columns)} columns; at most {MOST_FIELDS} can be shown")
+            problems.append(
+                _("{table}: {n} columns; at most {most} can be shown").format(
+                    table=table.name, n=len(table.columns), most=MOST_FIELDS
+                )
+            )
         else:
             made[table.name] = _Made(connection.dialect.name, table, words, key, taken, mapping.schema or None)
     objects = tuple(_related(each, made) for each in made.values())

@@ -13,6 +13,7 @@ from gatelodge.core.record_databases import Found, RecordDatabase
 from gatelodge.gateway.records import sources
 from gatelodge.gateway.records.mapping import Mapping, parse, written
 from gatelodge.web.site import Site
+from gatelodge.words import _
 
 if TYPE_CHECKING:
     from gatelodge.gateway.records.server import RecordsServer
@@ -52,15 +53,18 @@ def _look(url: str, password: str, mapping: Mapping, inside: Path, allows_privat
     try:
         schema = desk.look()
     except sources.NotReached as error:
-        raise Refused(f"the database can't be reached: {error}", "source") from None
+        raise Refused(_("the database can't be reached: {error}").format(error=error), "source") from None
     except SQLAlchemyError as error:
         why = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
-        raise Refused(f"{source.shown} can't be read: {why:.300}", "source") from None
+        raise Refused(_("{shown} can't be read: {why:.300}").format(shown=source.shown, why=why), "source") from None
     finally:
         desk.close()
     if not schema.objects:
         raise Refused(
-            f"{source.shown} has no table that can be shown: {'; '.join(schema.problems) or 'it is empty'}", "source"
+            _("{shown} has no table that can be shown: {problems}").format(
+                shown=source.shown, problems="; ".join(schema.problems) or _("it is empty")
+            ),
+            "source",
         )
     names = tuple(each.name for each in schema.objects)
     return Found(source=source.shown, password=source.password, mapping=kept, objects=names, problems=schema.problems)

@@ -76,6 +76,19 @@ class SObject(msgspec.Struct, frozen=True, dict=True):
     whole_seconds: bool = False
 
     @cached_property
+    def _aliased(self) -> dict[str, Any]:
+        return {}
+
+    def aliased(self, name: str) -> Any:
+        """The table under another name in a query, the same each time: to make it anew costs more than most queries."""
+        found = self._aliased.get(name)
+        if found is None:
+            made = self.table.alias(name)
+            _columns = made.c  # made now, by one thread
+            found = self._aliased.setdefault(name, made)
+        return found
+
+    @cached_property
     def by_name(self) -> dict[str, Field]:
         """Its fields by lower-case name: SOQL's names have no case."""
         return {field.name.lower(): field for field in self.fields}
@@ -133,8 +146,9 @@ class Child(msgspec.Struct, frozen=True):
     field: Field
 
 
-class Catalogue(msgspec.Struct, frozen=True, dict=True):
-    """The objects of one database, seen through one user's permissions.
+class Catalogue(msgspec.Struct, frozen=True, dict=True, eq=False):
+    """The objects of one database, seen through one user's permissions. Equal to itself alone: what was worked out with one
+    is nobody else's.
 
     What a user may not see is answered exactly as what doesn't exist, here and so everywhere. ``user`` is who that is,
     for row filters: the values of ``$user.id`` and its like by name.
@@ -152,11 +166,30 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
         """The same database as nobody sees it: what row filters are resolved against."""
         return Catalogue(self.objects, EVERYTHING, self.user)
 
+    @cached_property
+    def _grants(self) -> dict[str, list[ObjectGrant]]:
+        return {}
+
     def grants(self, of: SObject) -> list[ObjectGrant]:
         """What the user's permission sets grant on this object, each grant by itself."""
-        names = ("*", of.name.lower())
-        sets = self.access.sets
-        return [grant for each in sets for name, grant in each.objects.items() if name.lower() in names]
+        found = self._grants.get(of.name)
+        if found is None:
+            names, sets = ("*", of.name.lower()), self.access.sets
+            found = [grant for each in sets for name, grant in each.objects.items() if name.lower() in names]
+            self._grants[of.name] = found
+        return found
+
+    @cached_property
+    def _readable(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def _fields_of(self, of: SObject) -> frozenset[str]:
+        """The names of the fields that this user may read."""
+        found = self._readable.get(of.name)
+        if found is None:
+            may = self.access.can_read_field
+            found = self._readable[of.name] = frozenset(each.name for each in of.fields if may(of.name, each.name))
+        return found
 
     def visible(self) -> list[SObject]:
         """The objects that this user may read."""
@@ -171,12 +204,13 @@ class Catalogue(msgspec.Struct, frozen=True, dict=True):
 
     def fields(self, of: SObject) -> list[Field]:
         """The fields of an object that this user may read."""
-        return [field for field in of.fields if self.access.can_read_field(of.name, field.name)]
+        names = self._fields_of(of)
+        return [field for field in of.fields if field.name in names]
 
     def field(self, of: SObject, name: str, at: int = -1) -> Field:
         """The field of this name. Raises ``RecordError`` (INVALID_FIELD)."""
         found = of.by_name.get(name.lower())
-        if found is None or not self.access.can_read_field(of.name, found.name):
+        if found is None or found.name not in self._fields_of(of):
             raise RecordError(
                 INVALID_FIELD, f"No such column '{name:.80}' on entity '{of.name}', or you may not see it.", at
             )

@@ -12,6 +12,7 @@ import msgspec
 
 from gatelodge.core.errors import Refused
 from gatelodge.web.outbound import is_allowed
+from gatelodge.words import _
 
 SAMPLE = "sample:"
 PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -21,7 +22,10 @@ CONNECT_SECONDS = 5
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One database. ``path`` is a SQLite file, else a server's ``host``; ``makes_sample``: made when it is missing."""
+    """One database. ``path`` is a SQLite file, else a server's ``host``; ``makes_sample``: made when it is missing.
+    ``authority`` is the name, and ``authority_path`` the place, of the file with the certificates that the server's own is
+    checked against; "" for those of the machine.
+    """
 
     dialect: str
     path: str = ""
@@ -32,6 +36,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password: str = ""
     tls: str = "verify-full"
+    authority: str = ""
+    authority_path: str = ""
 
     def __repr__(self) -> str:
         return f"Source({self.shown})"
@@ -43,13 +49,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
             return f"{SAMPLE}{self.path}" if self.makes_sample else f"sqlite:///{self.path}"
         user = f"{quote(self.username, safe='')}@" if self.username else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.dialect}://{user}{host}:{self.port}/{quote(self.database, safe='')}?sslmode={self.tls}"
+        checked_by = f"&sslrootcert={quote(self.authority)}" if self.authority else ""
+        place = f"{host}:{self.port}/{quote(self.database, safe='')}"
+        return f"{self.dialect}://{user}{place}?sslmode={self.tls}{checked_by}"
 
 
 def parse(url: str, folder: Path) -> Source:
     """The database of a URL. Raises ``Refused`` ("source") for one that can't be used.
 
-    ``folder`` is the only place where a SQLite file may be: no other is opened, wherever links lead.
+    ``folder`` is the only place where a SQLite file or a file of certificates may be: no other is opened, wherever links
+    lead.
     """
     if url.startswith(SAMPLE):
         # Wherever the data folder was when it was registered: the sample is in it.
@@ -59,42 +68,64 @@ def parse(url: str, folder: Path) -> Source:
         return _file(url, folder)
     if scheme not in PORTS:
         raise Refused(
-            f"{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
-            " or mysql://USER:PASSWORD@HOST/NAME",
+            _(
+                "{scheme!r:.40} is no database that can be read: write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME"
+                " or mysql://USER:PASSWORD@HOST/NAME"
+            ).format(scheme=scheme),
             "source",
         )
-    return _server(url)
+    return _server(url, folder)
 
 
 def _file(url: str, folder: Path) -> Source:
     name = unquote(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///") or not name or "\0" in name or "?" in url:
-        raise Refused("a SQLite database is written sqlite:///FILE, without options", "source")
+        raise Refused(_("a SQLite database is written sqlite:///FILE, without options"), "source")
+    return Source(dialect="sqlite", path=str(_inside(folder, name)))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder. Raises ``Refused``."""
     inside = folder.resolve()
     path = (inside / name).resolve()
     if not path.is_relative_to(inside):
         raise Refused(
-            f"{name!r:.120} is outside of the folder for database files, which is records in the data folder: put the"
-            " file there and name it from there",
+            _(
+                "{name!r:.120} is outside of the folder for database files, which is records in the data folder:"
+                " put the file there and name it from there"
+            ).format(name=name),
             "source",
         )
-    return Source(dialect="sqlite", path=str(path))
+    return path
 
 
-def _server(url: str) -> Source:
+def _server(url: str, folder: Path) -> Source:
     try:
         parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        raise Refused("this is not a URL: percent-encode what is special in names and passwords", "source") from None
+        raise Refused(_("this is not a URL: percent-encode what is special in names and passwords"), "source") from None
     database = unquote(parts.path.removeprefix("/"))
     if not parts.hostname or not database or "\0" in unquote(url) or parts.fragment:
-        raise Refused(f"write {parts.scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name", "source")
-    unknown = sorted(set(options) - {"sslmode"})
-    if unknown or options.get("sslmode", TLS[0]) not in TLS:
-        raise Refused(f"the only option is sslmode, one of {', '.join(TLS)}", "source")
-    default = "disable" if is_this_machine(parts.hostname) else TLS[0]
+        raise Refused(
+            _("write {scheme}://USER:PASSWORD@HOST/NAME, with a host and the database's name").format(
+                scheme=parts.scheme
+            ),
+            "source",
+        )
+    authority = options.pop("sslrootcert", "")
+    default = "disable" if is_this_machine(parts.hostname) and not authority else TLS[0]
+    tls = options.pop("sslmode", default)
+    if options or tls not in TLS or (authority and tls != TLS[0]):
+        raise Refused(
+            _(
+                "the only options are sslmode, one of {listed}, and with {first} sslrootcert, the name of a file of"
+                " certificates"
+            ).format(listed=", ".join(TLS), first=TLS[0]),
+            "source",
+        )
+    authority_path = _authority(folder, authority) if authority else ""
     return Source(
         dialect=parts.scheme,
         host=parts.hostname,
@@ -102,8 +133,25 @@ def _server(url: str) -> Source:
         database=database,
         username=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        tls=options.get("sslmode", default),
+        tls=tls,
+        authority=authority,
+        authority_path=authority_path,
     )
+
+
+def _authority(folder: Path, name: str) -> str:
+    """Where a file of certificates is that this process can read some from. Raises ``Refused``."""
+    path = _inside(folder, name) if "\0" not in name else folder
+    try:
+        _context = ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):
+        raise Refused(
+            _("{name!r:.120} is no file of PEM certificates in the folder records of the data folder").format(
+                name=name
+            ),
+            "source",
+        ) from None
+    return str(path)
 
 
 def is_this_machine(host: str) -> bool:
@@ -125,12 +173,14 @@ def address_of(source: Source, *, allows_private: bool) -> str:
     try:
         found = [str(each[4][0]) for each in socket.getaddrinfo(source.host, source.port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
-        raise NotReached(f"the name {source.host!r:.80} has no address") from None
+        raise NotReached(_("the name {host!r:.80} has no address").format(host=source.host)) from None
     for address in found:
         if not is_allowed(ipaddress.ip_address(address.partition("%")[0]), allows_private=allows_private):
             raise NotReached(
-                f"{source.host} is at {address}, which is no public address; an administrator can allow private"
-                " addresses for this server"
+                _(
+                    "{host} is at {address}, which is no public address; an administrator can allow private"
+                    " addresses for this server"
+                ).format(host=source.host, address=address)
             )
     return found[0]
 
@@ -168,10 +218,17 @@ def _postgresql(source: Source, allows_private: bool, seconds: float, *, is_writ
             connect_timeout=CONNECT_SECONDS,
             application_name="gatelodge",
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-            sslrootcert="system" if source.tls == TLS[0] else None,
+            sslrootcert=_authorities(source) if source.tls == TLS[0] else None,
         )
     except psycopg.OperationalError as error:
         raise NotReached(_first_line(error, source)) from None
+
+
+def _authorities(source: Source) -> str:
+    """The file of certificates that libpq checks a server's against. The one that comes with psycopg looks for the machine's
+    where no machine has them, so that it is told where Python's are.
+    """
+    return source.authority_path or ssl.get_default_verify_paths().cafile or "system"
 
 
 def _mysql(source: Source, allows_private: bool, seconds: float, *, is_writing: bool) -> Any:  # noqa: FBT001 - the connector's own
@@ -189,6 +246,7 @@ def _mysql(source: Source, allows_private: bool, seconds: float, *, is_writing: 
             database=source.database,
             charset="utf8mb4",
             ssl=_tls(source),
+            ssl_disabled=source.tls == "disable",
             # Longer than the server's own limits, which end a statement and keep the connection.
             read_timeout=seconds + CONNECT_SECONDS,
             write_timeout=seconds + CONNECT_SECONDS,
@@ -219,7 +277,7 @@ def _limit_mysql(connection: Any, seconds: float, *, is_writing: bool) -> None:
 def _tls(source: Source) -> ssl.SSLContext | None:
     if source.tls == "disable":
         return None
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=source.authority_path or None)
     if source.tls == "require":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

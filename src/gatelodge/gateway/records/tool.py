@@ -11,16 +11,20 @@ import sqlalchemy as sa
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.records.errors import INVALID_ARGUMENT, RecordError
 from gatelodge.gateway.records.schema import Catalogue
+from gatelodge.gateway.records.soql.running import Plan
 
 NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 """Characters that no text holds: PostgreSQL refuses NUL, and half a surrogate pair is no UTF-8."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tool works with: one connection, what its caller may see, and who that is."""
+    """What a tool works with: one connection, what its caller may see, who that is, and ``planned``, which is
+    ``running.planned_text`` and remembers what it made.
+    """
 
     connection: sa.Connection
     catalogue: Catalogue
+    planned: Callable[[Catalogue, str, dt.date], Plan]
     caller: Caller
     today: dt.date
     now: dt.datetime

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from gatelodge.gateway.records.errors import INVALID_ARGUMENT, NOT_FOUND, RecordError
 from gatelodge.gateway.records.finding import find
 from gatelodge.gateway.records.schema import ID, Catalogue, Field, SObject
-from gatelodge.gateway.records.soql.parsing import parse, parse_search
+from gatelodge.gateway.records.soql.parsing import parse_search
 from gatelodge.gateway.records.soql.running import run
 from gatelodge.gateway.records.soql.tree import Comparison, Ordered, Path, Query, Selected
 from gatelodge.gateway.records.soql.values import Record, shown
@@ -63,7 +63,7 @@ def _field(catalogue: Catalogue, field: Field, of: SObject) -> dict[str, Any]:
 
 def soql_query(work: Work, arguments: dict[str, Any]) -> Any:
     """Run a query."""
-    return run(work.connection, work.catalogue, parse(arguments["q"]), work.today)
+    return work.planned(work.catalogue, arguments["q"], work.today).answer(work.connection)
 
 
 def search(work: Work, arguments: dict[str, Any]) -> Any:

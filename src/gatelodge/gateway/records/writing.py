@@ -159,7 +159,7 @@ def _may_name(work: Work, of: SObject, field: Field) -> bool:
 def _check_parent(work: Work, field: Field, value: Any, sent: Any) -> None:
     """Whether the record that a reference shall point at is one that the user sees. Raises ``NotWritten``."""
     parent = next(each for each in work.catalogue.objects if each.name == field.parent)
-    scope = Scope(work.catalogue, parent, parent.table.alias("t0"), work.today)
+    scope = Scope(work.catalogue, parent, parent.aliased("t0"), work.today)
     target = parent.expression(scope.table, parent.by_name[field.target.lower()])
     found = None
     if work.catalogue.access.can_read(parent.name):
@@ -175,7 +175,7 @@ def _check_parent(work: Work, field: Field, value: Any, sent: Any) -> None:
 def _hold(work: Work, of: SObject, record_id: str, verb: str) -> dict[str, Any]:
     """The row of a record that the user sees, held until the transaction ends. Raises ``RecordError``."""
     _check_verb(work, of, verb)
-    scope = Scope(work.catalogue, of, of.table.alias("t0"), work.today)
+    scope = Scope(work.catalogue, of, of.aliased("t0"), work.today)
     wanted = scope.where(Comparison(Path((ID,)), "=", record_id))
     row = work.connection.execute(_row(work, scope, verb).where(wanted).with_for_update()).mappings().first()
     if row is None:
@@ -225,7 +225,7 @@ def _check_after(
     work: Work, of: SObject, key: dict[str, Any], sent: set[str], verb: str, before: dict[str, set[int]] | None
 ) -> None:
     """Whether the row as it is now may be the user's work: nobody writes what they couldn't write again."""
-    scope = Scope(work.catalogue, of, of.table.alias("t0"), work.today)
+    scope = Scope(work.catalogue, of, of.aliased("t0"), work.today)
     is_row = [scope.table.c[name] == value for name, value in key.items()]
     row = work.connection.execute(_row(work, scope, verb).where(*is_row)).mappings().first()
     if row is None:  # a trigger took it away
@@ -250,7 +250,7 @@ def _insert(connection: sa.Connection, of: SObject, values: dict[str, Any]) -> d
 
 
 def _id_of(work: Work, of: SObject, key: dict[str, Any]) -> str:
-    table = of.table.alias("t0")
+    table = of.aliased("t0")
     is_row = [table.c[name] == value for name, value in key.items()]
     return str(work.connection.execute(sa.select(of.key(table)).where(*is_row)).scalar_one())
 

@@ -13,6 +13,7 @@ from gatelodge.gateway.relay.events import Event, TooLarge, events
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.upstream import Failed, Line, Unauthorized
+from gatelodge.words import reason
 
 SMALL = 64 * 1024
 """Bytes of an answer that is read whole before its first byte goes on."""
@@ -61,14 +62,21 @@ def failed_of(line: Line, error: Exception) -> Failed:
         case Failed():
             return error
         case TooLarge():
-            why = f"the upstream of {name} answered with more than {terms.largest_answer} bytes"
+            why = reason(
+                "the upstream of {name} answered with more than {most} bytes", name=name, most=terms.largest_answer
+            )
             return Failed("too_large", 502, why)
         case Unreadable():
-            return Failed("upstream_error", 502, f"the upstream of {name} answered with what can't be read")
+            return Failed(
+                "upstream_error", 502, reason("the upstream of {name} answered with what can't be read", name=name)
+            )
         case TimeoutError():
-            return Failed("timeout", 504, f"the upstream of {name} stopped within its answer, or took too long")
+            why = reason("the upstream of {name} stopped within its answer, or took too long", name=name)
+            return Failed("timeout", 504, why)
         case aiohttp.ClientError() | ConnectionError():
-            return Failed("upstream_error", 502, f"the upstream of {name} broke off within its answer")
+            return Failed(
+                "upstream_error", 502, reason("the upstream of {name} broke off within its answer", name=name)
+            )
         case _:
             raise error
 
@@ -117,16 +125,19 @@ async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
     """
     name, terms, status = line.upstream.name, line.upstream.terms, answer.status
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        why = f"the upstream of {name} answered compressed, which was not asked for"
+        why = reason("the upstream of {name} answered compressed, which was not asked for", name=name)
     elif status in (401, 403):
-        why = (
-            f"the upstream of {name} refuses the credential that this org has for it (HTTP {status}; credential:"
-            f" {terms.credential}). Your own sign-in is fine; an administrator must mend the server in Setup"
+        why = reason(
+            "the upstream of {name} refuses the credential that this org has for it (HTTP {status}; credential:"
+            " {credential}). Your own sign-in is fine; an administrator must mend the server in Setup",
+            name=name,
+            status=status,
+            credential=terms.credential,
         )
     elif 300 <= status < 400:  # noqa: PLR2004 - nobody has checked where that leads
-        why = f"the upstream of {name} redirects, and redirects are not followed"
+        why = reason("the upstream of {name} redirects, and redirects are not followed", name=name)
     elif status >= 500 or (status >= 400 and status not in PASSED_STATUS):  # noqa: PLR2004
-        why = f"the upstream of {name} answered HTTP {status}"
+        why = reason("the upstream of {name} answered HTTP {status}", name=name, status=status)
     else:
         return
     answer.close()

@@ -14,6 +14,7 @@ from gatelodge.gateway.relay.filtering import Unreadable, result_of
 from gatelodge.gateway.relay.header_values import OURS, encoded
 from gatelodge.gateway.relay.inbound import Spans
 from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.words import reason
 
 US = {"name": "gatelodge", "version": __version__}
 BOTH = "application/json, text/event-stream"
@@ -145,5 +146,8 @@ async def speaks_legacy(line: Line, given: Mapping[str, str]) -> bool:
 
 def refuses(line: Line) -> Failed:
     """What is said of an upstream that answers in neither era."""
-    why = f"the upstream of {line.upstream.name} answers neither server/discover nor initialize as an MCP server does"
+    why = reason(
+        "the upstream of {name} answers neither server/discover nor initialize as an MCP server does",
+        name=line.upstream.name,
+    )
     return Failed("upstream_error", 502, why)

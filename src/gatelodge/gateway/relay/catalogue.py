@@ -11,6 +11,7 @@ from gatelodge.gateway.relay import asking, words
 from gatelodge.gateway.relay.asking import Said
 from gatelodge.gateway.relay.inbound import Spans
 from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.words import reason
 
 MOST_PAGES = 100
 MOST_OFFERED = 5000
@@ -49,7 +50,7 @@ async def read(line: Line, given: Mapping[str, str]) -> Catalogue:
                 page = partial(found.list, line, given, method)
                 offered += [each async for each in _pages(page, key)]
     except (msgspec.DecodeError, KeyError):
-        why = f"the upstream of {line.upstream.name} lists what it offers in a way that can't be read"
+        why = reason("the upstream of {name} lists what it offers in a way that can't be read", name=line.upstream.name)
         raise Failed("upstream_error", 502, why) from None
     finally:
         await _leave(line, given, found)

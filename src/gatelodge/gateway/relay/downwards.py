@@ -19,6 +19,7 @@ from gatelodge.gateway.relay.inbound import NULL, Refused, Spans
 from gatelodge.gateway.relay.parameter_headers import headers_of
 from gatelodge.gateway.relay.sessions import LONGEST_TOLD, Session, Sessions, State, new_state, owner_of
 from gatelodge.gateway.relay.upstream import Failed
+from gatelodge.words import reason
 
 NEWER = ("resultType", "ttlMs", "cacheScope")
 """Members of a result that the old era doesn't know."""
@@ -128,11 +129,15 @@ async def _call(exchange: Exchange, session: Session) -> None:
             if "requestState" in result:
                 more["requestState"] = result["requestState"]
     except Unreadable:
-        why = f"the upstream of {exchange.line.upstream.name} answered with what can't be read"
+        why = reason("the upstream of {name} answered with what can't be read", name=exchange.line.upstream.name)
         raise Failed("upstream_error", 502, why) from None
     finally:
         _ = session.calls.pop(bytes(found.id), None)
-    why = f"the upstream of {exchange.line.upstream.name} asked for more {MOST_ROUNDS} times and did not come to an end"
+    why = reason(
+        "the upstream of {name} asked for more {n} times and did not come to an end",
+        name=exchange.line.upstream.name,
+        n=MOST_ROUNDS,
+    )
     raise Failed("upstream_error", 502, why)
 
 
@@ -156,7 +161,9 @@ async def _sent(exchange: Exchange, session: Session, more: dict[str, object]) -
                 if b'"result"' in event.data or b'"error"' in event.data:
                     return event.data
                 await _pass(exchange, event)
-    raise Failed("upstream_error", 502, f"the upstream of {line.upstream.name} ended without an answer")
+    raise Failed(
+        "upstream_error", 502, reason("the upstream of {name} ended without an answer", name=line.upstream.name)
+    )
 
 
 async def _pass(exchange: Exchange, event: Event) -> None:
@@ -175,7 +182,7 @@ def _older(exchange: Exchange, top: Spans, result: Spans | None) -> bytes:
     for key in NEWER:
         _ = result.pop(key, None)
     message = filtering.with_result({**top, "id": exchange.inbound.id}, result)
-    return filtering.filtered(message, exchange.caller.permitted)
+    return filtering.filtered(message, exchange.caller.permitted, exchange.note_drift)
 
 
 async def _asked_of_client(exchange: Exchange, session: Session, result: Spans) -> dict[str, Raw]:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
+from gatelodge.gateway.relay.header_values import by_name
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
 from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
 
@@ -25,7 +26,9 @@ EVENT_HEADERS = [
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """What became of one exchange. Sizes in bytes, times in milliseconds; ``error`` is for the log and the record."""
+    """What became of one exchange. Sizes in bytes, times in milliseconds; ``error`` is for the log and the record.
+    ``has_drifted``: the upstream listed something that is not defined as it was when an administrator looked at it.
+    """
 
     outcome: str = "ok"
     http_status: int = 0
@@ -36,6 +39,7 @@ class Done(msgspec.Struct, kw_only=True):
     upstream_ms: float = 0.0
     duration_us: int = 0
     error: str = ""
+    has_drifted: bool = False
 
 
 Later = Callable[[Coroutine[Any, Any, None]], object]
@@ -57,13 +61,13 @@ class Exchange:
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
         self._scope = scope
-        self.headers: Mapping[bytes, bytes] = dict(self.sent)
+        self.headers: Mapping[bytes, bytes] = by_name(self.sent)
         self.method: str = scope["method"]
         self.receive, self._send = receive, send
         self.caller, self.line = caller, line
         self.inbound = Inbound(is_modern=False, version="", top={})
         self.done = Done()
-        self.has_started = self.is_stream = False
+        self.has_started = self.is_stream = self.is_renewed = False
         self.session_id: bytes = b""
 
     def end(self, why: str) -> None:
@@ -71,6 +75,10 @@ class Exchange:
         if self.task is not None and not self.ended:
             self.ended = why
             self.task.cancel()
+
+    def note_drift(self) -> None:
+        """The upstream has changed what it offers since somebody looked."""
+        self.done.has_drifted = True
 
     @property
     def is_listening(self) -> bool:
@@ -97,15 +105,20 @@ class Exchange:
             answer = await self.line.send(method, headers, body, waits=waits)
         else:
             # What was answered with 401 was not done: it may be sent again with a credential that was fetched anew.
-            if answer.status == 401 and self.given and self.credential is not None:  # noqa: PLR2004
-                given = await self.credential(self.caller, self.given)
-                if given != self.given:
-                    answer.close()
-                    self.given = given
-                    answer = await self.line.send(method, {**headers, **given}, body, waits=waits)
+            if answer.status == 401 and await self.renew():  # noqa: PLR2004
+                answer.close()
+                answer = await self.line.send(method, {**headers, **self.given}, body, waits=waits)
         finally:
             self.done.upstream_ms += (self.loop_time - begun) * 1000
         return answer
+
+    async def renew(self) -> bool:
+        """Have what the upstream answered with 401 fetched anew. True where there is another credential, and once."""
+        if self.is_renewed or not self.given or self.credential is None:
+            return False
+        self.is_renewed, refused = True, self.given
+        self.given = await self.credential(self.caller, refused)
+        return self.given != refused
 
     async def start(
         self, status: int, headers: list[tuple[bytes, bytes]], *, is_stream: bool = False

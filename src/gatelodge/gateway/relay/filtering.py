@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Raw
 
+from gatelodge.core import definitions
 from gatelodge.core.permitting import Permitted
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.parameter_headers import disagrees
 
+PRIVATE = Raw(b'"private"')
 _spans = msgspec.json.Decoder(Spans)
 _list = msgspec.json.Decoder(list[Raw])
 _string = msgspec.json.Decoder(str)
@@ -105,28 +107,45 @@ def with_result(top: Spans, result: object) -> bytes:
     return msgspec.json.encode({**top, "result": result})
 
 
-def filtered(message: bytes, permitted: Permitted) -> bytes:
-    """A message with a list in it, without what this caller may not use. Raises ``Unreadable``."""
+def filtered(message: bytes, permitted: Permitted, drifted: Callable[[], None]) -> bytes:
+    """A message with a list in it, without what this caller may not use. It is put together from what was read of it, so
+    that it can't mean another list to another parser. ``drifted`` is told of a definition that isn't the one that was
+    looked at. Raises ``Unreadable``.
+    """
     top, result = result_of(message)
     if result is None:
         return message
-    is_changed = False
     for key, (kind, name) in words.LISTS.items():
         if key in result:
-            result[key], was_changed = _kept(result[key], kind, name, permitted)
-            is_changed |= was_changed
-    return with_result(top, result) if is_changed else message
+            result[key] = _kept(result[key], kind, name, permitted, drifted)
+    return with_result(top, own(result))
 
 
-def _kept(entries: Raw, kind: str, key: str, permitted: Permitted) -> tuple[Raw, bool]:
+def own(result: Spans) -> Spans:
+    """A result that is this caller's alone, whatever the upstream says: another one may not be allowed to have it (MCP
+    2026-07-28: Caching).
+    """
+    return {**result, "cacheScope": PRIVATE} if "cacheScope" in result else result
+
+
+def owned(message: bytes) -> bytes:
+    """A message with a result that is this caller's alone. Raises ``Unreadable``."""
+    top, result = result_of(message)
+    return message if result is None else with_result(top, own(result))
+
+
+def _kept(entries: Raw, kind: str, key: str, permitted: Permitted, drifted: Callable[[], None]) -> Raw:
     try:
         found = _list.decode(entries)
         named = [(_string.decode(_spans.decode(each)[key]), each) for each in found]
     except (msgspec.DecodeError, KeyError):
         raise Unreadable from None
     may = _asking(permitted, kind)
-    kept = [each for name, each in named if may(name) and is_as_pinned(permitted, kind, name, each)]
-    return Raw(msgspec.json.encode(kept)), len(kept) < len(found)
+    allowed = [(name, each) for name, each in named if may(name)]
+    kept = [each for name, each in allowed if is_as_pinned(permitted, kind, name, each)]
+    if len(kept) < len(allowed):
+        drifted()
+    return Raw(msgspec.json.encode(kept)) if len(kept) < len(found) else entries
 
 
 def _asking(permitted: Permitted, kind: str) -> Callable[[str], bool]:
@@ -138,13 +157,15 @@ def _asking(permitted: Permitted, kind: str) -> Callable[[str], bool]:
 
 
 def is_as_pinned(permitted: Permitted, kind: str, name: str, definition: Raw) -> bool:
-    """Whether an entry is what an administrator looked at: a changed one is held back (tool poisoning, rug pulls)."""
+    """Whether an entry is what an administrator looked at: a changed one is held back (tool poisoning, rug pulls), and so
+    is one that could be read in two ways.
+    """
     pinned = permitted.definition(kind, name)
     if pinned is None or pinned.encode() == bytes(definition):
         return True
     try:
-        return msgspec.json.decode(pinned) == msgspec.json.decode(definition)
-    except msgspec.DecodeError:
+        return definitions.canonical(pinned) == definitions.canonical(bytes(definition).decode())
+    except ValueError:
         return False
 
 

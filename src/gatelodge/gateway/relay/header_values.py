@@ -43,6 +43,16 @@ def decoded(value: str) -> str | None:
         return None
 
 
+def by_name(sent: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """A client's headers. A list that came as several lines is one (RFC 9110 §5.3); what is no list came once."""
+    headers = dict(sent)
+    if len(headers) < len(sent):
+        headers = {}
+        for name, value in sent:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
 def passed_on(sent: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """The client's headers that go on to an upstream. One that isn't ASCII has no meaning in MCP, and stays here."""
     headers = dict(OURS)
@@ -53,5 +63,6 @@ def passed_on(sent: list[tuple[bytes, bytes]]) -> dict[str, str]:
                 continue
             known = name.decode("latin-1")
         if value.isascii():
-            headers[known] = value.strip(b" \t").decode("ascii")  # RFC 9110 §5.5: blanks around it are not its own
+            text = value.strip(b" \t").decode("ascii")  # RFC 9110 §5.5: blanks around it are not its own
+            headers[known] = f"{headers[known]}, {text}" if known in headers else text
     return headers

@@ -14,7 +14,6 @@ from gatelodge.gateway import bounds
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.header_values import decoded
 
-ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 NULL = Raw(b"null")
 Spans = dict[str, Raw]
 _spans = msgspec.json.Decoder(Spans)
@@ -130,14 +129,10 @@ def _fill(found: Inbound) -> None:
         raise Refused(400 if found.is_modern else 200, words.INVALID_PARAMS, bounds.TWICE, id=found.id)
 
 
-def check_modern(found: Inbound, headers: Mapping[bytes, bytes], sent: list[tuple[bytes, bytes]]) -> None:
+def check_modern(found: Inbound, headers: Mapping[bytes, bytes]) -> None:
     """Hold a request of 2026-07-28 against its rules: ``_meta``, then the headers that repeat the body, then the
     revision. Raises ``Refused``.
     """
-    if len(sent) > len(headers):
-        for name in ROUTING:
-            if sum(each == name for each, _ in sent) > 1:
-                raise _mismatch(found, f"the header {name.decode()} stands there twice")
     missing = [key for key in (words.VERSION_KEY, words.CAPABILITIES_KEY) if key not in found.meta]
     if missing:
         raise Refused(400, words.INVALID_PARAMS, f"params._meta lacks {' and '.join(missing)}", id=found.id)

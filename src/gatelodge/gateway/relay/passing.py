@@ -19,12 +19,14 @@ def reading_of(exchange: Exchange) -> Reading | None:
         return partial(_filtered, exchange)
     if exchange.inbound.method in (words.DISCOVER, words.INITIALIZE):
         return partial(filtering.introduced, instructions=exchange.line.upstream.instructions)
+    if exchange.inbound.method == "resources/read" and exchange.inbound.is_modern:
+        return filtering.owned
     return None
 
 
 def _filtered(exchange: Exchange, message: bytes) -> bytes:
     """By what the caller may do when the message comes, which on a stream may be much later."""
-    return filtering.filtered(message, exchange.caller.permitted)
+    return filtering.filtered(message, exchange.caller.permitted, exchange.note_drift)
 
 
 def headers_of(exchange: Exchange, session: Session | None = None) -> dict[str, str]:

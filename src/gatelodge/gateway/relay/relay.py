@@ -16,7 +16,8 @@ from gatelodge.gateway.relay import asking, catalogue, downwards, filtering, inb
 from gatelodge.gateway.relay.exchange import WATCH_AFTER, Done, Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused
 from gatelodge.gateway.relay.sessions import Session, Sessions, State, owner_of
-from gatelodge.gateway.relay.upstream import Credential, Failed, Line, Upstream
+from gatelodge.gateway.relay.upstream import Credential, Failed, Line, Unauthorized, Upstream
+from gatelodge.words import verbatim
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
@@ -159,22 +160,25 @@ class Relay:
             if answer is not None:
                 await exchange.hand_over(answer)
                 return
-            exchange.given = await credential(exchange.caller, None)
-            if found.is_modern:
-                await self._modern(exchange)
-                return
         elif exchange.headers.get(b"mcp-protocol-version", b"").decode("latin-1") not in ("", *words.LEGACY):
             raise Refused(405, words.INVALID_REQUEST, "this revision has no sessions and no streams of their own")
         else:
             self._check(exchange)
-            exchange.given = await credential(exchange.caller, None)
-        await self._legacy(exchange)
+        exchange.given = await credential(exchange.caller, None)
+        answer_by = self._modern if exchange.inbound.is_modern else self._legacy
+        try:
+            await answer_by(exchange)
+        except Unauthorized:
+            # Before anything of the request was done: a session was refused, or a stream, or what we asked on our own.
+            if exchange.has_started or not await exchange.renew():
+                raise
+            await answer_by(exchange)
 
     def _check(self, exchange: Exchange) -> None:
         """Hold a request against its revision, and against what its caller may do. Raises ``Refused``."""
         found, permitted = exchange.inbound, exchange.caller.permitted
         if found.is_modern:
-            inbound.check_modern(found, exchange.headers, exchange.sent)
+            inbound.check_modern(found, exchange.headers)
         if exchange.method != "DELETE":
             check_takes(exchange, needs_events=exchange.is_listening)
         filtering.check_asked(permitted, found)
@@ -288,7 +292,7 @@ async def _end(exchange: Exchange) -> None:
         return
     with contextlib.suppress(OSError):
         if not exchange.has_started:
-            await exchange.fail(Failed(exchange.done.outcome, 504, exchange.ended))
+            await exchange.fail(Failed(exchange.done.outcome, 504, verbatim(exchange.ended)))
         elif exchange.is_stream:
             await exchange.write(b"", is_last=True)
 

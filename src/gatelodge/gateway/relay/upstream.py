@@ -17,6 +17,7 @@ from gatelodge.core.server_terms import Terms
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay.breaker import Breaker
 from gatelodge.web.outbound import NotFetched, Outbound
+from gatelodge.words import Because, Reason, mark, reason
 
 MOST_STREAMS = 2000
 """Streams that are open for listening, for each upstream and node. They take nothing from the connections of calls."""
@@ -51,18 +52,18 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
 
 
-class Failed(Exception):
+class Failed(Because):
     """The upstream gave no answer that can be passed on: what a record says, the HTTP status for the client, and why.
 
     ``retry_after`` is in seconds, 0 when nobody knows. ``may_send_again``: the connection was dead before it was used.
     """
 
     def __init__(
-        self, outcome: str, status: int, why: str, *, retry_after: int = 0, may_send_again: bool = False,
+        self, outcome: str, status: int, why: Reason, *, retry_after: int = 0, may_send_again: bool = False,
         data: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(why)
-        self.outcome, self.status, self.why, self.retry_after = outcome, status, why, retry_after
+        self.outcome, self.status, self.why, self.retry_after = outcome, status, str(why), retry_after
         self.may_send_again, self.data = may_send_again, data or {}
 
 
@@ -193,10 +194,15 @@ class HttpLine(Line):
     def _check_room(self, now: float, *, is_stream: bool) -> None:
         """Raises ``Failed`` when nothing more may be sent there now."""
         if not is_stream and self._under_way >= self.upstream.terms.most_connections * (1 + QUEUE):
-            raise self._failed("upstream_error", 503, "has as many calls under way as it may have", retry_after=1)
+            raise self._failed(
+                "upstream_error",
+                503,
+                mark("the upstream of {name} has as many calls under way as it may have"),
+                retry_after=1,
+            )
         if wait := self._breaker.wait(now):
             raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                "upstream_error", 503, mark("the upstream of {name} has failed several times in a row and is left alone for now"),
                 retry_after=int(wait) + 1,
             )  # fmt: skip
 
@@ -211,22 +217,34 @@ class HttpLine(Line):
     def _why(self, error: Exception) -> Failed:
         match error:
             case aiohttp.ConnectionTimeoutError():
-                return self._failed("timeout", 504, "could not be connected to in time")
+                return self._failed("timeout", 504, mark("the upstream of {name} could not be connected to in time"))
             case TimeoutError():
-                return self._failed("timeout", 504, "did not begin to answer in time")
+                return self._failed("timeout", 504, mark("the upstream of {name} did not begin to answer in time"))
             case NotFetched():
-                return self._failed("upstream_error", 502, f"may not be asked: {error}")
+                return self._failed(
+                    "upstream_error", 502, mark("the upstream of {name} may not be asked: {error}"), error=error.reason
+                )
             case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorDNSError():
-                return self._failed("upstream_error", 502, "can't be connected to")
+                return self._failed("upstream_error", 502, mark("the upstream of {name} can't be connected to"))
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-                failed = self._failed("upstream_error", 502, "closed the connection before it answered")
+                failed = self._failed(
+                    "upstream_error", 502, mark("the upstream of {name} closed the connection before it answered")
+                )
                 failed.may_send_again = True
                 return failed
             case _:
-                return self._failed("upstream_error", 502, f"answered with what is no HTTP ({type(error).__name__})")
+                return self._failed(
+                    "upstream_error",
+                    502,
+                    mark("the upstream of {name} answered with what is no HTTP ({error})"),
+                    error=type(error).__name__,
+                )
 
-    def _failed(self, outcome: str, status: int, why: str, *, retry_after: int = 0) -> Failed:
-        return Failed(outcome, status, f"the upstream of {self.upstream.name} {why}", retry_after=retry_after)
+    def _failed(
+        self, outcome: str, status: int, text: str, *, retry_after: int = 0, error: Reason | str = ""
+    ) -> Failed:
+        why = reason(text, name=self.upstream.name, error=error)
+        return Failed(outcome, status, why, retry_after=retry_after)
 
 
 class _Checked(AbstractResolver):

@@ -244,7 +244,7 @@ async def _finish(exchange: Exchange, top: Spans) -> None:
         result |= {"ttlMs": 0, "cacheScope": "private"}
     message = filtering.with_result(top, result)
     if found.method in words.LISTING:
-        message = filtering.filtered(message, exchange.caller.permitted)
+        message = filtering.filtered(message, exchange.caller.permitted, exchange.note_drift)
     exchange.done.outcome = outcome_of(message)
     await exchange.finish(message)
 

@@ -6,12 +6,13 @@ A session is a child. A command of 2026-07-28, which knows no sessions, has one 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import aiohttp
 import msgspec
 
 from gatelodge.core import secrets
+from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.breaker import Breaker
 from gatelodge.gateway.relay.events import TooLarge
@@ -20,18 +21,28 @@ from gatelodge.gateway.relay.upstream import Failed, Line, Upstream
 from gatelodge.gateway.stdio.answers import Answer, Inbox, streamed, whole
 from gatelodge.gateway.stdio.child import Child
 from gatelodge.gateway.stdio.talk import Talk
+from gatelodge.words import mark, reason
 
-OWNER = "Gatelodge-Owner"
-"""Stands among the headers that the relay gives us: whose child it is."""
+OWNER, CONNECTION = "Gatelodge-Owner", "Gatelodge-Connection"
+"""Stand among the headers that the relay gives us: whose child it is, and by which of their connections."""
 READER = "reader/"
 """What the owner is called by whom a server is read, whether it is active or not. No user's id begins so."""
 MOST_CHILDREN = 64
 """Of all commands of this node together."""
+MOST_CALLERS = 1000
+"""Connections that are known of one command: of those that have no child any more, the last ones."""
 IDLE_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 LOST = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Session not found"}}'
 NO_STREAM = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"there is a stream already, or no session"}}'
 _spans = msgspec.json.Decoder(Spans)
+
+
+class Whose(NamedTuple):
+    """Whose child is asked, and by which of their connections."""
+
+    owner: str
+    connection: str
 
 
 class Commands:
@@ -71,10 +82,21 @@ class Commands:
             _ = self.end(idle[0])
         return bool(idle)
 
-    async def look_again(self, is_live: Callable[[Upstream], Awaitable[bool]]) -> None:
-        """End the children of callers at servers that are no longer what they were."""
+    async def look_again(
+        self,
+        is_live: Callable[[Upstream], Awaitable[bool]],
+        renewed: Callable[[Caller], Awaitable[Caller | None]],
+    ) -> None:
+        """End the children at servers that are no longer what they were, and those that were called by no connection that
+        would be let in again.
+        """
         for talk, upstream in list(self.running.items()):
-            if not talk.owner.startswith(READER) and not await is_live(upstream):
+            if talk.owner.startswith(READER):
+                continue
+            for caller in list(talk.callers.values()):
+                if await renewed(caller) is None:
+                    del talk.callers[caller.connection_id]
+            if not talk.callers or not await is_live(upstream):
                 _ = self.end(talk)
 
     def end_all_of(self, given: Mapping[str, str]) -> None:
@@ -113,6 +135,15 @@ class CommandLine(Line):
         self._talks: dict[tuple[str, str], Talk] = {}
         self._breaker = Breaker()
         self._starting: dict[str, asyncio.Lock] = {}
+        self._callers: dict[str, Caller] = {}
+
+    def owned_by(self, caller: Caller) -> dict[str, str]:
+        """What the relay is given for a caller, so that the child is theirs."""
+        _ = self._callers.pop(caller.connection_id, None)
+        if len(self._callers) >= MOST_CALLERS:
+            del self._callers[next(iter(self._callers))]
+        self._callers[caller.connection_id] = caller
+        return {OWNER: f"{caller.user_id}/{caller.client_id}", CONNECTION: caller.connection_id}
 
     async def close(self) -> None:
         """End every child of it."""
@@ -132,28 +163,32 @@ class CommandLine(Line):
         try:
             answer = await self._answer(method, headers, body or b"{}", waits=waits or is_stream)
         except TooLarge:
-            raise self._failed("too_large", 502, "answered with a longer line than it may") from None
+            raise self._failed(
+                "too_large", 502, mark("the command of {name} answered with a longer line than it may")
+            ) from None
         except (ConnectionError, msgspec.DecodeError):
-            raise self._failed("upstream_error", 502, "ended before it answered") from None
+            raise self._failed("upstream_error", 502, mark("the command of {name} ended before it answered")) from None
         except TimeoutError:
-            raise self._failed("timeout", 504, "did not answer in time") from None
+            raise self._failed("timeout", 504, mark("the command of {name} did not answer in time")) from None
         # An answer has what the relay reads of one: status, headers, content_length, content, release and close.
         return cast("aiohttp.ClientResponse", answer)
 
     async def _answer(self, method: str, headers: dict[str, str], body: bytes, *, waits: bool) -> Answer:
-        owner, session_id = headers.get(OWNER, ""), headers.get("Mcp-Session-Id", "")
+        whose = Whose(headers.get(OWNER, ""), headers.get(CONNECTION, ""))
+        session_id = headers.get("Mcp-Session-Id", "")
         top = _spans.decode(body)
         asked = top.get("method", msgspec.Raw(b""))
         if method == "POST" and asked == msgspec.Raw(b'"initialize"'):
-            return await self._begin(owner, top)
+            return await self._begin(whose, top)
         is_modern = headers.get("MCP-Protocol-Version") in words.MODERN
         if not session_id and not is_modern:
             return whole(NO_STREAM, 405 if method == "GET" else 400)
         if is_modern and asked == msgspec.Raw(b'"server/discover"') and not self.eras.modern:
-            return await self._discover(owner, top)
-        talk = self._talks.get((owner, session_id)) if session_id else await self._shared(owner)
+            return await self._discover(whose, top)
+        talk = self._talks.get((whose.owner, session_id)) if session_id else await self._shared(whose)
         if talk is None:
             return whole(LOST, 404)
+        self._met(talk, whose)
         if method == "DELETE":
             _ = self._commands.end(talk)
             return Answer(204)
@@ -197,20 +232,20 @@ class CommandLine(Line):
 
         return streamed(talk.stream, let_go)
 
-    async def _begin(self, owner: str, top: Spans) -> Answer:
+    async def _begin(self, whose: Whose, top: Spans) -> Answer:
         """``initialize``: a child of its own for a session of its own."""
-        talk = await self._start(owner, secrets.new_token())
+        talk = await self._start(whose, secrets.new_token())
         said = await self._first(talk, top, self.upstream.terms.first_byte_seconds)
         if "result" not in said:
             _ = self._commands.end(talk)
             return whole(msgspec.json.encode(said), 400)
         return whole(msgspec.json.encode(said), 200, talk.session_id)
 
-    async def _discover(self, owner: str, top: Spans) -> Answer:
+    async def _discover(self, whose: Whose, top: Spans) -> Answer:
         """The first question to a command whose era nobody knows. One that doesn't understand it is ended: what it makes of
         the next is uncertain. One that says nothing is taken for one of the old era.
         """
-        talk = await self._start(owner, "")
+        talk = await self._start(whose, "")
         try:
             said = await self._first(talk, top, self.upstream.terms.connect_seconds)
         except TimeoutError:
@@ -237,41 +272,54 @@ class CommandLine(Line):
             _ = self._commands.end(talk)
             raise
 
-    async def _shared(self, owner: str) -> Talk:
+    async def _shared(self, whose: Whose) -> Talk:
         """The child of this owner's at a command that knows no sessions."""
-        async with self._starting.setdefault(owner, asyncio.Lock()):
-            talk = self._talks.get((owner, ""))
-            return talk if talk is not None else await self._start(owner, "")
+        async with self._starting.setdefault(whose.owner, asyncio.Lock()):
+            talk = self._talks.get((whose.owner, ""))
+            return talk if talk is not None else await self._start(whose, "")
 
-    async def _start(self, owner: str, session_id: str) -> Talk:
+    async def _start(self, whose: Whose, session_id: str) -> Talk:
         commands, name = self._commands, self.upstream.name
         if why := commands.problem(self.upstream.url):
-            raise self._failed("refused", 503, f"is not run: {why}")
+            raise self._failed("refused", 503, mark("the command of {name} is not run: {error}"), error=why)
         if wait := self._breaker.wait(asyncio.get_running_loop().time()):
             raise self._failed(
-                "upstream_error", 503, "has failed several times in a row and is left alone for now",
+                "upstream_error", 503, mark("the command of {name} has failed several times in a row and is left alone for now"),
                 retry_after=int(wait) + 1,
             )  # fmt: skip
         if commands.is_over or not commands.make_room(self.upstream):
             self._breaker.gave_up()
-            raise self._failed("upstream_error", 503, "runs as often as it may", retry_after=5)
+            raise self._failed(
+                "upstream_error", 503, mark("the command of {name} runs as often as it may"), retry_after=5
+            )
         commands.starting += 1
         try:
             child = await Child.started(name, self.upstream.command, commands.folder / self.upstream.server_id)
         except OSError as error:
             self._breaker.failed(asyncio.get_running_loop().time())
-            raise self._failed("upstream_error", 502, f"can't be started: {error.strerror}") from None
+            raise self._failed(
+                "upstream_error",
+                502,
+                mark("the command of {name} can't be started: {error}"),
+                error=error.strerror or "",
+            ) from None
         finally:
             commands.starting -= 1
         largest = self.upstream.terms.largest_answer
-        talk = Talk(child, owner=owner, session_id=session_id, largest=largest, ended=self._ended)
-        if (before := self._talks.get((owner, session_id))) is not None:
+        talk = Talk(child, owner=whose.owner, session_id=session_id, largest=largest, ended=self._ended)
+        self._met(talk, whose)
+        if (before := self._talks.get((whose.owner, session_id))) is not None:
             _ = commands.end(before)
-        self._talks[owner, session_id] = talk
+        self._talks[whose.owner, session_id] = talk
         commands.running[talk] = self.upstream
         if commands.is_over:
             _ = commands.end(talk)
         return talk
+
+    def _met(self, talk: Talk, whose: Whose) -> None:
+        """Have a child stand on the connection that it is called by."""
+        if (caller := self._callers.get(whose.connection)) is not None:
+            talk.callers[whose.connection] = caller
 
     def _ended(self, talk: Talk) -> None:
         """A child is gone. One that nobody ended while somebody waited for it has failed."""
@@ -282,13 +330,9 @@ class CommandLine(Line):
         if not talk.was_told and not talk.is_idle:
             self._breaker.failed(asyncio.get_running_loop().time())
 
-    def _failed(self, outcome: str, status: int, why: str, *, retry_after: int = 0) -> Failed:
-        return Failed(outcome, status, f"the command of {self.upstream.name} {why}", retry_after=retry_after)
-
-
-def owned_by(user_id: str, client_id: str) -> dict[str, str]:
-    """What the relay is given for a caller, so that the child is theirs."""
-    return {OWNER: f"{user_id}/{client_id}"}
+    def _failed(self, outcome: str, status: int, text: str, *, retry_after: int = 0, error: str = "") -> Failed:
+        why = reason(text, name=self.upstream.name, error=error)
+        return Failed(outcome, status, why, retry_after=retry_after)
 
 
 def read_once() -> dict[str, str]:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from msgspec import Raw
 
+from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import TooLarge
 from gatelodge.gateway.relay.inbound import Spans
@@ -33,7 +34,9 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Talk:
-    """One child and the calls that wait for it. ``session_id`` is "" where the child knows no sessions."""
+    """One child and the calls that wait for it. ``session_id`` is "" where the child knows no sessions; ``callers`` are
+    who has called it, by their connection.
+    """
 
     def __init__(
         self, child: Child, *, owner: str, session_id: str, largest: int, ended: Callable[["Talk"], None]
@@ -42,6 +45,7 @@ class Talk:
         self.used_at = asyncio.get_running_loop().time()
         self.is_over = self.was_told = False
         self.stream: Inbox | None = None
+        self.callers: dict[str, Caller] = {}
         self._largest, self._ended = largest, ended
         self._calls: dict[int, Call] = {}
         self._last = self._nonsense = 0

@@ -33,7 +33,7 @@ async def show(visit: Visit) -> Response:
     try:
         return _page(visit, server, way=await _found_out(visit, server))
     except NotConnected as error:
-        return _failed(visit, server, str(error))
+        return _failed(visit, server, error)
 
 
 async def connect(visit: Visit) -> Response:
@@ -42,7 +42,7 @@ async def connect(visit: Visit) -> Response:
     try:
         way = await _found_out(visit, server)
     except NotConnected as error:
-        return _failed(visit, server, str(error))
+        return _failed(visit, server, error)
     url = connecting.authorize_url(visit.site, visit.org, visit.request, server, way, visit.session.user.id)
     return RedirectResponse(url, 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
@@ -55,7 +55,7 @@ async def come_back(visit: Visit) -> Response:
     try:
         await connecting.connected(visit.site, visit.org, request, server, visit.session.user.id, returned)
     except (NotConnected, Refused) as error:
-        return _failed(visit, server, str(error))
+        return _failed(visit, server, error)
     await visit.site.live.catch_up()
     # The answer's code leaves the address bar.
     return visit.go(f"/setup/upstreams/{server.name}")
@@ -113,8 +113,9 @@ def _limit(visit: Visit, server: McpServer) -> None:
     site.limits.check(visit.org.id, f"upstream {server.name}", address, site.clock.now_ms())
 
 
-def _failed(visit: Visit, server: McpServer, why: str) -> Response:
-    log.warning("upstream.not_connected", org=visit.org.id, server=server.name, reason=why)
+def _failed(visit: Visit, server: McpServer, error: NotConnected | Refused) -> Response:
+    log.warning("upstream.not_connected", org=visit.org.id, server=server.name, reason=str(error))
+    why = error.message if isinstance(error, Refused) else error.reason.here()
     return _page(visit, server, status=400, why=why)
 
 

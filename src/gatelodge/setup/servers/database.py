@@ -19,7 +19,7 @@ from gatelodge.words import _
 async def show(visit: Visit, server: McpServer) -> Response:
     """The page; with ``look`` in the query the database is looked at as well."""
     if server.kind != RECORDS:
-        return visit.page("not_found.html", title=_("Not found"), status=404, of="server")
+        raise BadRequest(_("{server} reads no database").format(server=server.label), 404)
     kept = await _kept(visit, server)
     if "look" not in dict(forms.parse(visit.request.scope["query_string"])):
         return await _page(visit, server, kept)

@@ -227,7 +227,7 @@ async def _one(visit: Visit, server: McpServer, kind: str, name: str, problem: s
     items = await with_definitions(visit, server)
     item = items.find(kind, name)
     if item is None:
-        return visit.page("not_found.html", title=_("Not found"), status=404, of="server")
+        raise BadRequest(_("{server} offers no {name!r:.100}").format(server=server.label, name=name), 404)
     fields = definitions.fields(item.definition)
     return await server_page(
         visit,
@@ -271,7 +271,9 @@ async def act(visit: Visit, server: McpServer) -> Response:
     items = await visit.site.store.read(server_items.of_server, server)
     item = items.find(visit.field("kind"), visit.field("name"))
     if item is None:
-        return visit.page("not_found.html", title=_("Not found"), status=404, of="server")
+        raise BadRequest(
+            _("{server} offers no {name!r:.100}").format(server=server.label, name=visit.field("name")), 404
+        )
     seen = {"digest": visit.field("seen"), "held_digest": visit.field("seen_held")}
     before = msgspec.structs.replace(item, **seen)
     actor, now_ms = visit.session.user.id, visit.site.clock.now_ms()

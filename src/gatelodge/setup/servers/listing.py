@@ -11,12 +11,12 @@ from gatelodge.core import mcp_servers, server_health, server_items, server_kind
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.server_health import Health
 from gatelodge.core.server_items import Items
-from gatelodge.core.server_kinds import UPSTREAM
+from gatelodge.core.server_kinds import RELAYED
 from gatelodge.setup.frame import Visit
 from gatelodge.web.errors import BadRequest
 from gatelodge.words import _, mark, ngettext
 
-NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why="", speaks="")
+NOBODY_LOOKED = Health(server_id="", checked_at=0, milliseconds=0, why=None, speaks="")
 KINDS = {kind: mark(label) for kind, label in server_kinds.KINDS.items()}
 
 
@@ -92,8 +92,8 @@ def state_of(server: McpServer) -> State:
 
 
 def health_of(server: McpServer, health: Health) -> State | None:
-    """How an upstream is; None for a server that nobody has to look at."""
-    if server.kind != UPSTREAM:
+    """How an upstream or a local command is; None for a server that nobody has to look at."""
+    if server.kind not in RELAYED:
         return None
     if not health.checked_at:
         return State("", "clock", _("Not looked at yet"))
@@ -125,9 +125,10 @@ def of_server(answer: Callable[[Visit, McpServer], Awaitable[Response]]) -> Call
     """A page of the server that the path names; another org's server is not found."""
 
     async def found(visit: Visit) -> Response:
-        server = await visit.site.store.read(mcp_servers.find, visit.org.id, visit.request.path_params["server_name"])
+        name = visit.request.path_params["server_name"]
+        server = await visit.site.store.read(mcp_servers.find, visit.org.id, name)
         if server is None:
-            return visit.page("not_found.html", title=_("Not found"), status=404, of="server")
+            raise BadRequest(_("this org has no MCP server {name!r:.60}").format(name=name), 404)
         return await answer(visit, server)
 
     return found

@@ -119,7 +119,7 @@ async def _api(visit: Visit, made: McpServer, document: str) -> Catalogue:
     except NotRead as error:
         sentence = _("The document can't be used: {why}.")
         field = "document" if document else "document_url"
-        raise Refused(sentence.format(why=str(error).rstrip(".")), field) from None
+        raise Refused(sentence.format(why=error.reason.here().rstrip(".")), field) from None
 
 
 async def _register(visit: Visit, made: McpServer) -> None:

@@ -112,7 +112,7 @@ async def _look(visit: Visit, server: McpServer) -> Response:
             document=visit.field("document").strip(),
         )
     except NotRead as error:
-        return await _overview(visit, server, why=str(error))
+        return await _overview(visit, server, why=error.reason.here())
     await visit.site.live.catch_up()
     return await _overview(visit, server, found=found)
 

@@ -15,6 +15,7 @@ from gatelodge.core.upstream_clients import UpstreamClient
 from gatelodge.web.outbound import NotFetched
 from gatelodge.web.site import Site
 from gatelodge.web.upstream_oauth.discovery import Issuer, NotConnected
+from gatelodge.words import reason
 
 CREATED = (200, 201)
 """RFC 7591 §3.2.1 says 201; some answer 200."""
@@ -90,8 +91,12 @@ async def our_client(site: Site, org: Org, server: McpServer, issuer: Issuer) ->
         known = await _register(site, org, server, issuer)
     if known is None:
         raise NotConnected(
-            f"{issuer.issuer or issuer.token_url:.200} knows us under no name: an administrator registers this org there,"
-            f" with the redirect URI {callback_url(org, server)}, and enters the client ID here"
+            reason(
+                "{issuer} knows us under no name: an administrator registers this org there, with the redirect URI"
+                " {callback}, and enters the client ID here",
+                issuer=issuer.issuer or issuer.token_url,
+                callback=callback_url(org, server),
+            )
         )
     return _opened(site, known)
 
@@ -117,7 +122,7 @@ async def client_of_grant(site: Site, server: McpServer, issuer: str, client_id:
         return msgspec.structs.replace(await pre_registered(site, server), auth_method=auth_method)
     known = await site.store.read(upstream_clients.find, server.org_id, server.id, issuer, site.clock.now())
     if known is None or known.client_id != client_id:
-        raise NotConnected("this org's registration at the server's issuer has changed")
+        raise NotConnected(reason("this org's registration at the server's issuer has changed"))
     return _opened(site, known)
 
 
@@ -135,15 +140,20 @@ async def _register(site: Site, org: Org, server: McpServer, issuer: Issuer) -> 
             allows_private=server.terms.allows_private,
         )
         if fetched.status not in CREATED:
-            raise NotConnected(f"{issuer.issuer:.200} registers nobody: status {fetched.status}")
+            why = reason("{issuer} registers nobody: status {status}", issuer=issuer.issuer, status=fetched.status)
+            raise NotConnected(why)
         made = msgspec.json.decode(fetched.body, type=Registered)
     except NotFetched as error:
-        raise NotConnected(str(error)) from None
+        raise NotConnected(error.reason) from None
     except (msgspec.MsgspecError, ValueError) as error:
-        raise NotConnected(f"what {issuer.issuer:.200} registered can't be read: {error!s:.200}") from None
+        why = reason("what {issuer} registered can't be read: {error}", issuer=issuer.issuer, error=error)
+        raise NotConnected(why) from None
     method = made.token_endpoint_auth_method or (said["token_endpoint_auth_method"] if made.client_secret else NONE)
     if method not in METHODS or not made.client_id.isascii() or not made.client_id.isprintable():
-        raise NotConnected(f"{issuer.issuer:.200} registered us for {method!r:.60}, which we don't do")
+        why = reason(
+            "{issuer} registered us for {method!r}, which we don't do", issuer=issuer.issuer, method=method[:60]
+        )
+        raise NotConnected(why)
     now, row = site.clock.now(), upstream_clients.row_name(org.id, server.id, issuer.issuer)
     kept = UpstreamClient(
         org_id=org.id,

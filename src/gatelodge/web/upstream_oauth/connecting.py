@@ -20,6 +20,7 @@ from gatelodge.web.upstream_oauth import clients
 from gatelodge.web.upstream_oauth.clients import OurClient
 from gatelodge.web.upstream_oauth.discovery import OFFLINE_ACCESS, Issuer, NotConnected, issuer_of
 from gatelodge.web.upstream_oauth.tokens import NotGiven, ask, ends_at
+from gatelodge.words import reason
 
 STATE = "upstream-grant"
 LIFETIME = 600
@@ -68,15 +69,17 @@ async def connected(
     content = await tickets.use(site, org, request, STATE, state)
     if content is None or content[:2] != (server.id, user_id):
         raise NotConnected(
-            "this was begun in another browser or by another user, is older than 10 minutes, or came back before"
+            reason(
+                "this was begun in another browser or by another user, is older than 10 minutes, or came back before"
+            )
         )
     way = await found_out(site, org, server)
     if content[2] != _digest(server, way):
-        raise NotConnected("what the server says about its issuer changed while you were there")
+        raise NotConnected(reason("what the server says about its issuer changed while you were there"))
     _check_issuer(way.issuer, returned)
     if "error" in returned:
-        said = returned.get("error_description", "")
-        raise NotConnected(f"the issuer answered {returned['error']!r:.80} {said!r:.200}")
+        error, said = returned["error"][:80], returned.get("error_description", "")
+        raise NotConnected(reason("the issuer answered {error!r} {description!r}", error=error, description=said))
     await _keep(site, org, server, user_id, way, returned.get("code", ""), _verifier(site, state))
 
 
@@ -87,9 +90,11 @@ def _check_issuer(issuer: Issuer, returned: dict[str, str]) -> None:
     if not issuer.issuer:
         return
     if "iss" not in returned and issuer.names_itself:
-        raise NotConnected(f"the answer doesn't name its issuer, as those of {issuer.issuer:.200} do")
+        raise NotConnected(reason("the answer doesn't name its issuer, as those of {issuer} do", issuer=issuer.issuer))
     if "iss" in returned and returned["iss"] != issuer.issuer:
-        raise NotConnected(f"the answer came from {returned['iss']!r:.200}, not from {issuer.issuer:.200}")
+        raise NotConnected(
+            reason("the answer came from {named!r}, not from {issuer}", named=returned["iss"], issuer=issuer.issuer)
+        )
 
 
 async def _keep(
@@ -105,7 +110,7 @@ async def _keep(
     try:
         answered = await ask(site, server, way.issuer.token_url, way.client, asked)
     except NotGiven as error:
-        raise NotConnected(str(error)) from None
+        raise NotConnected(error.reason) from None
     now = site.clock.now()
     made = Grant(
         org_id=org.id,

@@ -11,6 +11,7 @@ import msgspec
 from gatelodge.core.mcp_servers import McpServer, canonical
 from gatelodge.web.outbound import Fetched, NotFetched
 from gatelodge.web.site import Site
+from gatelodge.words import Because, reason
 
 OK = 200
 UNAUTHORIZED = 401
@@ -21,8 +22,8 @@ PARAMETER = re.compile(r'\b(resource_metadata|scope)\s*=\s*"([^"\\]{1,2000})"', 
 OFFLINE_ACCESS = "offline_access"
 
 
-class NotConnected(Exception):
-    """The upstream gives us no token; the message says why, for people's eyes."""
+class NotConnected(Because):
+    """The upstream gives us no token."""
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,13 +119,20 @@ async def _protected(site: Site, server: McpServer) -> tuple[ResourceMetadata, s
         found = _read(fetched, ResourceMetadata, url)
         if not is_resource_of(found.resource, server.source):
             # RFC 9728 §3.3: a document about something else would have us send a token there.
-            raise NotConnected(f"{url:.200} is about {found.resource!r:.200}, not about {server.source:.200}")
+            why = reason(
+                "{url} is about {resource!r}, not about {server}",
+                url=url, resource=found.resource, server=server.source,
+            )  # fmt: skip
+            raise NotConnected(why)
         if not found.authorization_servers:
-            raise NotConnected(f"{url:.200} names no authorization server")
+            raise NotConnected(reason("{url} names no authorization server", url=url))
         return found, challenge.get("scope", "")
     raise NotConnected(
-        f"{server.source:.200} publishes no protected resource metadata (RFC 9728); an administrator can enter the"
-        " authorize and token URLs of its authorization server"
+        reason(
+            "{server} publishes no protected resource metadata (RFC 9728); an administrator can enter the authorize and"
+            " token URLs of its authorization server",
+            server=server.source,
+        )
     )
 
 
@@ -158,14 +166,17 @@ async def _authorization_server(site: Site, server: McpServer, issuer: str) -> S
             continue
         found = _read(fetched, ServerMetadata, url)
         if found.issuer != issuer:
-            raise NotConnected(f"{url:.200} names the issuer {found.issuer!r:.200}, not {issuer!r:.200}")
+            why = reason("{url} names the issuer {named!r}, not {issuer!r}", url=url, named=found.issuer, issuer=issuer)
+            raise NotConnected(why)
         if "S256" not in found.code_challenge_methods_supported:
             raise NotConnected(
-                f"{issuer:.200} doesn't say that it supports PKCE with S256, without which we don't go on"
+                reason(
+                    "{issuer} doesn't say that it supports PKCE with S256, without which we don't go on", issuer=issuer
+                )
             )
         _check_endpoints(found, allows_private=server.terms.allows_private)
         return found
-    raise NotConnected(f"{issuer:.200} publishes no authorization server metadata (RFC 8414)")
+    raise NotConnected(reason("{issuer} publishes no authorization server metadata (RFC 8414)", issuer=issuer))
 
 
 def _check_endpoints(found: ServerMetadata, *, allows_private: bool) -> None:
@@ -173,7 +184,8 @@ def _check_endpoints(found: ServerMetadata, *, allows_private: bool) -> None:
     for name in ("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"):
         url = getattr(found, name)
         if url and not is_web(url, allows_private=allows_private):
-            raise NotConnected(f"the {name} of {found.issuer:.200} is no https URL: {url!r:.200}")
+            why = reason("the {name} of {issuer} is no https URL: {url!r}", name=name, issuer=found.issuer, url=url)
+            raise NotConnected(why)
 
 
 def is_web(url: str, *, allows_private: bool) -> bool:
@@ -199,4 +211,4 @@ def _read(fetched: Fetched, kind: Any, url: str) -> Any:
     try:
         return msgspec.json.decode(fetched.body, type=kind, strict=True)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NotConnected(f"{url:.200} can't be read: {error!s:.200}") from None
+        raise NotConnected(reason("{url} can't be read: {error}", url=url, error=error)) from None

@@ -11,6 +11,7 @@ from gatelodge.core.mcp_servers import McpServer
 from gatelodge.web.outbound import NotFetched
 from gatelodge.web.site import Site
 from gatelodge.web.upstream_oauth.clients import BASIC, POST, OurClient
+from gatelodge.words import Because, Reason, reason
 
 OK = 200
 SERVER_ERROR = 500
@@ -40,10 +41,10 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     error_description: str = ""
 
 
-class NotGiven(Exception):
+class NotGiven(Because):
     """The issuer gave no token. ``error`` is its code, "" when it could not answer, so that trying later may help."""
 
-    def __init__(self, why: str, error: str = "") -> None:
+    def __init__(self, why: Reason, error: str = "") -> None:
         super().__init__(why)
         self.error = error
 
@@ -56,19 +57,20 @@ async def ask(site: Site, server: McpServer, url: str, client: OurClient, parame
             url, method="POST", headers=headers, body=body, allows_private=server.terms.allows_private
         )
     except NotFetched as error:
-        raise NotGiven(str(error)) from None
+        raise NotGiven(error.reason) from None
     if fetched.status != OK:
         raise _complaint(url, fetched.status, fetched.body)
     try:
         answered = msgspec.json.decode(fetched.body, type=Answered)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NotGiven(f"the token that {url:.200} gave can't be read: {error!s:.200}") from None
+        raise NotGiven(reason("the token that {url} gave can't be read: {error}", url=url, error=error)) from None
     if answered.token_type.lower() != "bearer":
-        raise NotGiven(f"{url:.200} gave a token of the type {answered.token_type!r:.40}, and we know Bearer alone")
+        kind = answered.token_type[:40]
+        raise NotGiven(reason("{url} gave a token of the type {kind!r}, and we know Bearer alone", url=url, kind=kind))
     if not TOKEN.fullmatch(answered.access_token) or not (
         answered.refresh_token == "" or TOKEN.fullmatch(answered.refresh_token)
     ):
-        raise NotGiven(f"{url:.200} gave a token that can't be sent in a header")
+        raise NotGiven(reason("{url} gave a token that can't be sent in a header", url=url))
     return answered
 
 
@@ -103,10 +105,12 @@ def authenticated(client: OurClient, parameters: dict[str, str]) -> tuple[dict[s
 
 def _complaint(url: str, status: int, body: bytes) -> NotGiven:
     if status >= SERVER_ERROR or status == TOO_MANY:
-        return NotGiven(f"{url:.200} can't answer now: status {status}")
+        return NotGiven(reason("{url} can't answer now: status {status}", url=url, status=status))
     try:
         told = msgspec.json.decode(body, type=Complaint)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         told = Complaint(error=f"status {status}")
-    why = f"{url:.200} refused: {told.error!r:.80} {told.error_description!r:.200}"
+    why = reason(
+        "{url} refused: {error!r} {description!r}", url=url, error=told.error[:80], description=told.error_description
+    )
     return NotGiven(why, told.error[:80] or "refused")

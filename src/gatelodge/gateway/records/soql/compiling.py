@@ -137,7 +137,7 @@ class Scope(msgspec.Struct, dict=True):
         reference, parent = self.catalogue.parent(self.object, relationship, at)
         name = reference.relationship
         if name not in self.joins:
-            table = parent.table.alias(f"p{self.level}_{len(self.joins)}")
+            table = parent.aliased(f"p{self.level}_{len(self.joins)}")
             sight = self._sight(parent, table)
             # Through the reference as the user sees it, to the parent as the user sees it.
             leads = self.sight.column(reference) == parent.expression(table, parent.by_name[reference.target.lower()])
@@ -188,7 +188,7 @@ class Scope(msgspec.Struct, dict=True):
 def scope_of(catalogue: Catalogue, query: Query, today: dt.date, level: int = 0) -> Scope:
     """The scope of a query's FROM. Raises ``RecordError`` (INVALID_TYPE)."""
     of = catalogue.object(query.source, query.source_at)
-    return Scope(catalogue, of, of.table.alias(f"t{level}"), today, query.alias, level=level)
+    return Scope(catalogue, of, of.aliased(f"t{level}"), today, query.alias, level=level)
 
 
 def filtered(catalogue: Catalogue, of: SObject, table: Any, where: Condition, *, today: dt.date, level: int) -> Any:
@@ -199,7 +199,7 @@ def filtered(catalogue: Catalogue, of: SObject, table: Any, where: Condition, *,
     if not scope.joins:
         return plain
     # A filter that looks at parents has a FROM of its own, which is this row and its parents.
-    row = of.table.alias(f"s{level}")
+    row = of.aliased(f"s{level}")
     scope = Scope(everything, of, row, today, level=level + FILTER_LEVEL)
     asked = condition(scope, where)
     same = [row.c[name] == table.c[name] for name in of.keys]

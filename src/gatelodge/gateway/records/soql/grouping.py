@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from gatelodge.gateway.records.errors import MALFORMED_QUERY, RecordError
@@ -15,12 +16,42 @@ def is_aggregate(query: Query) -> bool:
     return bool(query.group) or any(isinstance(each.what, Call) for each in query.selected)
 
 
-def aggregated(connection: sa.Connection, scope: Scope, query: Query) -> Record:
-    """The answer to an aggregate query: a record for each group. Raises ``RecordError``."""
+class Grouped(msgspec.Struct, frozen=True):
+    """An aggregate query that is ready to be run: its read, and the columns of it by name."""
+
+    statement: Any
+    columns: dict[str, Column]
+
+    def answer(self, connection: sa.Connection) -> Record:
+        """A record for each group."""
+        rows = connection.execute(self.statement).all()
+        records = [
+            {"attributes": {"type": "AggregateResult"}}
+            | {name: shown(value, column.type) for (name, column), value in zip(self.columns.items(), row, strict=True)}
+            for row in rows[:MOST_ROWS]
+        ]
+        answer: Record = {"totalSize": len(records), "done": len(rows) <= MOST_ROWS, "records": records}
+        if not answer["done"]:
+            answer["note"] = f"Only the first {MOST_ROWS} groups are here: narrow it by WHERE or HAVING."
+        return answer
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """SELECT COUNT(), ready to be run."""
+
+    statement: Any
+
+    def answer(self, connection: sa.Connection) -> Record:
+        """A number, and no records."""
+        return {"totalSize": connection.execute(self.statement).scalar_one(), "done": True, "records": []}
+
+
+def aggregated(scope: Scope, query: Query) -> Grouped | Counted:
+    """An aggregate query as a statement. Raises ``RecordError``."""
     first = query.selected[0].what
     is_count = isinstance(first, Call) and first.name == "COUNT" and first.path is None
     if is_count and len(query.selected) == 1 and not query.group:
-        return _counted(connection, scope, query)
+        return _counted(scope, query)
     if len(query.group) > MOST_ORDERED:
         raise RecordError(MALFORMED_QUERY, f"GROUP BY takes at most {MOST_ORDERED} fields.", query.group[-1].at)
     if query.having is not None and not query.group:
@@ -34,28 +65,17 @@ def aggregated(connection: sa.Connection, scope: Scope, query: Query) -> Record:
     statement = statement.select_from(scope.source()).where(where).group_by(*scope.grouped)
     statement = statement if having is None else statement.having(having)
     most = min(query.limit if query.limit is not None else MOST_ROWS + 1, MOST_ROWS + 1)
-    statement = statement.order_by(*order, *scope.grouped).limit(most).offset(query.offset or 0)
-    rows = connection.execute(statement).all()
-    records = [
-        {"attributes": {"type": "AggregateResult"}}
-        | {name: shown(value, column.type) for (name, column), value in zip(columns.items(), row, strict=True)}
-        for row in rows[:MOST_ROWS]
-    ]
-    answer: Record = {"totalSize": len(records), "done": len(rows) <= MOST_ROWS, "records": records}
-    if not answer["done"]:
-        answer["note"] = f"Only the first {MOST_ROWS} groups are here: narrow it by WHERE or HAVING."
-    return answer
+    return Grouped(statement.order_by(*order, *scope.grouped).limit(most).offset(query.offset or 0), columns)
 
 
-def _counted(connection: sa.Connection, scope: Scope, query: Query) -> Record:
-    """SELECT COUNT(): a number, which LIMIT bounds, and no records."""
+def _counted(scope: Scope, query: Query) -> Counted:
+    """SELECT COUNT(): a number, which LIMIT bounds."""
     if query.order or query.having or query.selected[0].alias:
         raise RecordError(MALFORMED_QUERY, "SELECT COUNT() has FROM, WHERE and LIMIT alone.", query.source_at)
     where = scope.where(query.where)
     matching = sa.select(scope.id.label("record_id")).select_from(scope.source()).where(where)
     matching = matching.limit(query.limit).offset(query.offset or 0)
-    counted: Any = connection.execute(sa.select(sa.func.count()).select_from(matching.subquery())).scalar_one()
-    return {"totalSize": counted, "done": True, "records": []}
+    return Counted(sa.select(sa.func.count()).select_from(matching.subquery()))
 
 
 def _columns(scope: Scope, query: Query) -> dict[str, Column]:

@@ -18,16 +18,14 @@ Record = dict[str, Any]
 
 def attributes(of: SObject, record_id: str) -> Record:
     """The beginning of every record: its type and the path that the original's REST API has for it."""
-    return {
-        "attributes": {
-            "type": of.name,
-            "url": f"/services/data/{VERSION}/sobjects/{of.name}/{quote(record_id, safe='')}",
-        }
-    }
+    written = record_id if record_id.isalnum() and record_id.isascii() else quote(record_id, safe="")
+    return {"attributes": {"type": of.name, "url": f"/services/data/{VERSION}/sobjects/{of.name}/{written}"}}
 
 
 def shown(value: Any, kind: str) -> Any:
     """A value as JSON has it: datetimes in the original's form, in UTC; ids as text; bytes in base64."""
+    if type(value) is str and kind != "boolean":  # most are
+        return value
     match value:
         case None:
             return None
