@@ -169,7 +169,7 @@ def revoke(keys: Keyboard, *, has_script: bool) -> None:
     quick_find(keys, "oauth usage", then="OAuth Usage", has_script=has_script)
     keys.follow("link", f"Users of {NAME}")
     expect(keys.page.get_by_role("main")).to_contain_text("Sam Lindqvist")
-    keys.follow("button", "Revoke sam@acme.example", exact=False)
+    keys.follow("button", "Revoke everything of sam@acme.example")
     expect(keys.page.get_by_role("main")).not_to_contain_text("Sam Lindqvist")
 
 

@@ -48,11 +48,11 @@ window.seeing = (() => {
     walk.faults.push(...focusFaults(el));
   };
   const begin = (within) => { walk.within = document.querySelector(within); walk.stops = []; walk.faults = []; document.addEventListener("keydown", look, true); };
+  const missed = () => [...walk.within.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter((el) => isShown(el) && !el.disabled && el.tabIndex >= 0 && !(el.type === "radio" && !el.checked) && !walk.stops.includes(el) && el !== document.activeElement);
   const end = () => {
     look();
     document.removeEventListener("keydown", look, true);
-    const missed = [...walk.within.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")].filter((el) => isShown(el) && !el.disabled && el.tabIndex >= 0 && !(el.type === "radio" && !el.checked) && !walk.stops.includes(el));
-    return [...walk.faults, ...missed.map((el) => `${named(el)} is not reached`)];
+    return [...walk.faults, ...missed().map((el) => `${named(el)} is not reached`)];
   };
 
   // In forced colours only borders, outlines, lines under text and shapes tell a state.
@@ -94,5 +94,5 @@ window.seeing = (() => {
   };
 
   const moving = () => [...document.querySelectorAll("*")].filter((el) => { const s = getComputedStyle(el); return s.animationName !== "none" || s.transitionDuration.split(", ").some((each) => parseFloat(each) > 0.01) && s.transitionProperty !== "none"; }).map((el) => `${named(el)} moves`);
-  return { begin, end, stops: () => walk.stops.length, forced, widen, moving };
+  return { begin, end, left: () => missed().length, forced, widen, moving };
 })();
