@@ -30,7 +30,6 @@ SCHEMA_SECONDS = 60.0
 """How old the known schema of PostgreSQL or MySQL may be; SQLite says when it has changed."""
 ASKED_SECONDS = 5.0
 """The same for whoever asks for the schema itself."""
-UNREACHABLE = "the database of this server can't be reached. An administrator sees why on the server's Database tab."
 MOST_TRIES = 3
 MOST_PLANS, LONGEST_KEPT = 256, 1000
 """Queries whose plan is kept ready, and the characters that one of them may have."""
@@ -102,7 +101,11 @@ class Desk:
             except NotReached as error:
                 # Which host, which user and why is for administrators.
                 log.warning("records.unreachable", database=self.source.shown, why=str(error))
-                raise RecordError(SERVER_UNAVAILABLE, UNREACHABLE) from None
+                raise RecordError(
+                    SERVER_UNAVAILABLE,
+                    "the database of this server can't be reached. An administrator sees why on the server's"
+                    " Database tab.",
+                ) from None
             except OverflowError:
                 raise RecordError(INVALID_ARGUMENT, "a number is larger than the database can compare.") from None
         raise AssertionError("the last try returns or raises")
