@@ -74,5 +74,5 @@ def differing(org_id: str, app_ids: tuple[str, ...], now: int) -> Operation[list
 
 def note(org_id: str, found: list[Counted]) -> Operation[None]:
     """List these apps by what was counted."""
-    for each in sorted(found, key=lambda one: one.app_id):
+    for each in sorted(found, key=lambda counted: counted.app_id):
         yield from registry.set_counted(org_id, each)
