@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import Event, TooLarge, events
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
-from gatelodge.gateway.relay.upstream import Failed, Line, Unauthorized
+from gatelodge.gateway.relay.upstream import Answer, Failed, Line, Unauthorized
 from gatelodge.words import reason
 
 SMALL = 64 * 1024
@@ -22,6 +22,10 @@ PASSED_STATUS = (400, 404, 406, 409, 413, 415, 422, 429)
 QUIET_SECONDS = 15.0
 """Silence on an open stream after which a comment is sent, so that no proxy takes the connection for dead."""
 SILENCE = b":\n\n"
+
+SHARED = re.compile(rb'("cacheScope"\s{0,16}:\s{0,16})"public"')
+LONGEST_SHARED = 64
+"""More bytes than such a member has."""
 
 Reading = Callable[[bytes], bytes]
 """What is made of a message that holds a result."""
@@ -50,9 +54,9 @@ def outcome_of(message: bytes) -> str:
     return "tool_error" if found.result is not None and found.result.isError else "ok"
 
 
-def kind_of(answer: aiohttp.ClientResponse) -> str:
+def kind_of(answer: Answer) -> str:
     """The media type of an answer without its parameters."""
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def failed_of(line: Line, error: Exception) -> Failed:
@@ -73,7 +77,7 @@ def failed_of(line: Line, error: Exception) -> Failed:
         case TimeoutError():
             why = reason("the upstream of {name} stopped within its answer, or took too long", name=name)
             return Failed("timeout", 504, why)
-        case aiohttp.ClientError() | ConnectionError():
+        case ConnectionError():
             return Failed(
                 "upstream_error", 502, reason("the upstream of {name} broke off within its answer", name=name)
             )
@@ -81,37 +85,29 @@ def failed_of(line: Line, error: Exception) -> Failed:
             raise error
 
 
-def let_go(answer: aiohttp.ClientResponse) -> None:
-    """The connection is used again where the body was read to its end, and closed where it wasn't."""
-    if answer.content.at_eof():
-        answer.release()
-    else:
-        answer.close()
-
-
 @contextlib.asynccontextmanager
-async def reading(line: Line, answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
+async def reading(line: Line, answer: Answer) -> AsyncIterator[None]:
     """Whatever goes wrong while an answer's body is read becomes ``Failed``; then its connection is let go."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - what isn't known is raised again
         raise failed_of(line, error) from None
     finally:
-        let_go(answer)
+        answer.close()
 
 
-async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:
+async def whole(answer: Answer, largest: int) -> bytes:
     """The whole body. Raises ``TooLarge``."""
     if (answer.content_length or 0) > largest:
         raise TooLarge
-    if answer.content.is_eof():  # all of it has come with its head, as small answers do
-        body = answer.content.read_nowait()
+    body = answer.at_hand()  # all of it has come with its head, as small answers do
+    if body is not None:
         if len(body) > largest:
             raise TooLarge
         return body
     chunks: list[bytes] = []
     size = 0
-    async for chunk in answer.content.iter_any():
+    async for chunk in answer.pieces():
         size += len(chunk)
         if size > largest:
             raise TooLarge
@@ -119,12 +115,12 @@ async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:
     return b"".join(chunks) if len(chunks) != 1 else chunks[0]
 
 
-async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
+async def check(line: Line, answer: Answer) -> None:
     """Raises ``Failed`` for an answer that says nothing to the client: it is about what stands between us and the
     upstream. Its challenges and cookies stay here.
     """
     name, terms, status = line.upstream.name, line.upstream.terms, answer.status
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
         why = reason("the upstream of {name} answered compressed, which was not asked for", name=name)
     elif status in (401, 403):
         why = reason(
@@ -144,7 +140,7 @@ async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
     raise (Unauthorized if status == 401 else Failed)("upstream_error", 502, why)  # noqa: PLR2004
 
 
-async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None = None) -> None:
+async def deliver(exchange: Exchange, answer: Answer, read: Reading | None = None) -> None:
     """Give a request's answer to its client. ``read`` is asked about every message in it that holds a result.
 
     Raises ``Failed``.
@@ -162,10 +158,27 @@ async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Read
     except Exception as error:  # noqa: BLE001 - as in ``reading``, which would cost every call a generator
         raise failed_of(line, error) from None
     finally:
-        let_go(answer)
+        answer.close()
 
 
-async def _deliver_json(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None) -> None:
+def pieces_of(exchange: Exchange, answer: Answer) -> AsyncIterator[bytes]:
+    """An answer's body as it comes; what may depend on the caller is marked as theirs alone on the way."""
+    chunks = answer.pieces()
+    return _owned(chunks) if exchange.is_callers_own else chunks
+
+
+async def _owned(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """MCP 2026-07-28: Caching. No string of JSON has such a member in it, since its quotes would be escaped."""
+    held = b""
+    async for chunk in chunks:
+        held = SHARED.sub(rb'\1"private"', held + chunk)
+        if len(held) > LONGEST_SHARED:
+            yield held[:-LONGEST_SHARED]
+            held = held[-LONGEST_SHARED:]
+    yield held
+
+
+async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     length = answer.content_length
     if read is None and answer.status == 200 and (length is None or length > SMALL):  # noqa: PLR2004
@@ -177,19 +190,21 @@ async def _deliver_json(exchange: Exchange, answer: aiohttp.ClientResponse, read
         raise Unreadable
     if read is not None and answer.status == 200:  # noqa: PLR2004
         body = read(body)
-    again = answer.headers.get("Retry-After", "")
+    elif exchange.is_callers_own:
+        body = SHARED.sub(rb'\1"private"', body)
+    again = answer.headers.get("retry-after", "")
     headers = [(b"retry-after", again.encode())] if again.isdigit() and len(again) < 6 else None  # noqa: PLR2004
     await exchange.answer(answer.status, body, headers)
 
 
 async def _deliver_pieces(
-    exchange: Exchange, answer: aiohttp.ClientResponse, largest: int, length: int | None
+    exchange: Exchange, answer: Answer, largest: int, length: int | None
 ) -> None:  # fmt: skip
     """JSON of unknown or great length. What turns out to be small is looked at; the rest goes on as it comes."""
     if (length or 0) > largest:
         raise TooLarge
     held = b""
-    chunks = answer.content.iter_any()
+    chunks = pieces_of(exchange, answer)
     async for chunk in chunks:
         held += chunk
         if len(held) > SMALL:
@@ -199,7 +214,9 @@ async def _deliver_pieces(
         await exchange.answer(200, held)
         return
     headers = [(b"cache-control", b"no-store"), (b"content-type", b"application/json")]
-    await exchange.start(200, [*headers, (b"content-length", str(length).encode())] if length else headers)
+    if length and not exchange.is_callers_own:
+        headers.append((b"content-length", str(length).encode()))
+    await exchange.start(200, headers)
     await exchange.write(held)
     size = len(held)
     async for chunk in chunks:
@@ -210,13 +227,13 @@ async def _deliver_pieces(
     await exchange.write(b"", is_last=True)
 
 
-async def _deliver_events(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None) -> None:
+async def _deliver_events(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     await exchange.start_events()
     if read is None:
         size = 0
         last = b""
-        async for chunk in answer.content.iter_any():
+        async for chunk in pieces_of(exchange, answer):
             size += len(chunk)
             if size > largest:
                 raise TooLarge
@@ -225,7 +242,7 @@ async def _deliver_events(exchange: Exchange, answer: aiohttp.ClientResponse, re
         if b'"isError"' in last and len(last) <= SMALL:
             exchange.done.outcome = outcome_of(last[last.rfind(b"data:") + 5 :])
     else:
-        async for event in events(answer.content.iter_any(), largest):
+        async for event in events(answer.pieces(), largest):
             await exchange.write(_read_event(event, read))
     await exchange.write(b"", is_last=True)
 
@@ -241,7 +258,7 @@ def _read_event(event: Event, read: Reading) -> bytes:
     return b"event: message\n" + head + b"data: " + seen.replace(b"\n", b"") + b"\n\n"
 
 
-async def deliver_stream(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading) -> None:
+async def deliver_stream(exchange: Exchange, answer: Answer, read: Reading) -> None:
     """An open stream, event by event, for as long as both sides want it. Silence is filled with comments."""
     line = exchange.line
     await check(line, answer)
@@ -250,7 +267,7 @@ async def deliver_stream(exchange: Exchange, answer: aiohttp.ClientResponse, rea
             await _deliver_json(exchange, answer, None)
             return
         await exchange.start_events()
-        async for event in with_comments(events(answer.content.iter_any(), line.upstream.terms.largest_answer)):
+        async for event in with_comments(events(answer.pieces(), line.upstream.terms.largest_answer)):
             await exchange.write_event(SILENCE if event is None else _read_event(event, read))
         await exchange.write(b"", is_last=True)
 

@@ -6,9 +6,8 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -16,11 +15,11 @@ from gatelodge.core import secrets
 from gatelodge.core.secrets import KeyMissing, KeyRing
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import asking, words
-from gatelodge.gateway.relay.events import Event
+from gatelodge.gateway.relay.events import Following
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.sessions import IDLE_SECONDS, owner_of
-from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.gateway.relay.upstream import Answer, Failed, Line
 
 PURPOSE = "mcp-held-call"
 WAITING_SECONDS = 600.0
@@ -56,8 +55,8 @@ class Waiting(msgspec.Struct, kw_only=True, eq=False):
     digest: bytes
     session: UpstreamSession
     id: int
-    answer: aiohttp.ClientResponse
-    source: AsyncIterator[Event]
+    answer: Answer
+    source: Following
     asked: dict[str, Spans]
     since: float
     ids: dict[str, Raw]
@@ -158,7 +157,9 @@ class HeldCalls:
         return waiting
 
     def _drop(self, key: str) -> None:
-        self._waiting.pop(key).answer.close()
+        waiting = self._waiting.pop(key)
+        waiting.source.stop()
+        waiting.answer.close()
 
     def close(self) -> None:
         """Let every call go."""

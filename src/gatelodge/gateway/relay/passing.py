@@ -18,9 +18,7 @@ def reading_of(exchange: Exchange) -> Reading | None:
     if exchange.inbound.method in words.LISTING:
         return partial(_filtered, exchange)
     if exchange.inbound.method in (words.DISCOVER, words.INITIALIZE):
-        return partial(filtering.introduced, instructions=exchange.line.upstream.instructions)
-    if exchange.inbound.method == "resources/read" and exchange.inbound.is_modern:
-        return filtering.owned
+        return partial(filtering.introduced, upstream=exchange.line.upstream)
     return None
 
 
@@ -63,7 +61,7 @@ async def begin(exchange: Exchange, sessions: Sessions) -> bool:
             answer.close()
             return False
         line.eras.legacy = answer.status == 200 or None  # noqa: PLR2004
-    if (upstream_id := answer.headers.get("Mcp-Session-Id", "")) and answer.status == 200:  # noqa: PLR2004
+    if (upstream_id := answer.headers.get("mcp-session-id", "")) and answer.status == 200:  # noqa: PLR2004
         state = new_state("", upstream_id, exchange.now)
         owner = owner_of(exchange.caller, line.upstream)
         session = sessions.begin(owner, state, lambda: exchange.later(end_at(line, exchange.given, state)))
@@ -87,7 +85,7 @@ async def legacy(exchange: Exchange, session: Session | None, sessions: Sessions
         sessions.forget(session)
         raise over(exchange)
     if not found.is_request and answer.status in (200, 202, 204):
-        answer.release()
+        answer.close()
         await exchange.answer(202, b"")
         return
     await deliver(exchange, answer, reading_of(exchange))
@@ -102,6 +100,8 @@ async def listen(exchange: Exchange, session: Session | None) -> None:
     """The stream of a session, by GET. Raises ``Failed``."""
     headers = headers_of(exchange, session)
     _ = headers.pop("Content-Type", None)
+    if session is None:  # nothing says whose events they would be that are sent again
+        _ = headers.pop("Last-Event-ID", None)
     answer = await exchange.line.send("GET", headers, is_stream=True)
     if answer.status == 405:  # noqa: PLR2004 - it sends nothing of its own accord
         answer.close()

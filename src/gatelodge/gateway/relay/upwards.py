@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -13,19 +12,18 @@ from gatelodge.gateway.relay.answers import (
     check,
     failed_of,
     kind_of,
-    let_go,
     outcome_of,
     reading,
     whole,
     with_comments,
 )
-from gatelodge.gateway.relay.events import Event, events, written
+from gatelodge.gateway.relay.events import Event, Following, events, written
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.held_calls import HeldCalls, UpstreamSession, Waiting, digest_of, id_of, over, requests_of
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.sessions import owner_of
-from gatelodge.gateway.relay.upstream import Failed
+from gatelodge.gateway.relay.upstream import Answer, Failed
 
 REMOVED = ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
 """Methods that 2026-07-28 doesn't have."""
@@ -40,6 +38,8 @@ HONOURED = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+TOGETHER = 0.1
+"""Seconds in which an upstream asks what it asks at once."""
 EMPTY = Raw(b"{}")
 _spans = msgspec.json.Decoder(Spans)
 _string = msgspec.json.Decoder(str)
@@ -65,7 +65,7 @@ async def _discover(exchange: Exchange, session: UpstreamSession) -> None:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": list(words.MODERN),
-        "capabilities": session.result.get("capabilities", EMPTY),
+        "capabilities": filtering.offered(upstream, session.result.get("capabilities", EMPTY)),
         "ttlMs": 0,
         "cacheScope": "private",
     }
@@ -93,7 +93,7 @@ async def _call(exchange: Exchange, held: HeldCalls) -> None:
         session=session,
         id=call_id,
         answer=answer,
-        source=_messages(exchange, answer),
+        source=Following(_messages(exchange, answer)),
         asked={},
         since=exchange.loop_time,
         ids={},
@@ -110,7 +110,7 @@ async def _set_level(exchange: Exchange, session: UpstreamSession) -> None:
         session.level = level
 
 
-async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aiohttp.ClientResponse]:
+async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, Answer]:
     found, call_id = exchange.inbound, session.next_id()
     params: dict[str, object] = {
         key: value for key, value in found.params.items() if key not in ("_meta", "inputResponses")
@@ -123,23 +123,25 @@ async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aioh
     return call_id, await exchange.sent_on("POST", headers, body, waits=True)
 
 
-async def _messages(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+async def _messages(exchange: Exchange, answer: Answer) -> AsyncIterator[Event]:
     """The messages of an answer, whichever kind it is."""
     largest = exchange.line.upstream.terms.largest_answer
     if kind_of(answer) == words.JSON:
         body = await whole(answer, largest)
         yield Event(body, body)
         return
-    async for event in events(answer.content.iter_any(), largest):
+    async for event in events(answer.pieces(), largest):
         if event.data:
             yield event
 
 
 async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None:
-    """Go on with a call until it is answered, or the upstream wants to know something of the client's; then it is held."""
-    is_over = False
+    """Go on with a call until it is answered, or the upstream wants to know something of the client's; then it is held,
+    with all that the upstream asks at once.
+    """
+    is_over = is_held = False
     try:
-        async for event in waiting.source:
+        while (event := await waiting.source.next(TOGETHER if waiting.asked else None)) is not None:
             top = _spans.decode(event.data)
             if "method" not in top:
                 is_over = True
@@ -148,19 +150,23 @@ async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None
             if "id" not in top:
                 await _notify(exchange, top)
             elif _may_ask(exchange.inbound, top):
-                waiting.asked, waiting.ids = {"answer": top}, {"answer": id_of(top)}
-                await _ask(exchange, held, waiting)
-                return
+                # What an upstream of that era asks has no name; it gets one of ours.
+                key = f"answer-{len(waiting.asked) + 1}" if waiting.asked else "answer"
+                waiting.asked[key], waiting.ids[key] = top, id_of(top)
             else:
                 await _reply(exchange, waiting, top)
-        raise Unreadable
+        if not waiting.asked:
+            raise Unreadable
+        is_held = True
+        await _ask(exchange, held, waiting)
     except msgspec.DecodeError:
         raise failed_of(exchange.line, Unreadable()) from None
     except Exception as error:  # noqa: BLE001 - what isn't known is raised again
         raise failed_of(exchange.line, error) from None
     finally:
-        if not waiting.asked:
-            let_go(waiting.answer)
+        if not is_held:
+            waiting.source.stop()
+            waiting.answer.close()
             if not is_over:  # the client has left, or the upstream broke off
                 exchange.later(_cancel(waiting))
 
@@ -186,7 +192,7 @@ async def _reply(exchange: Exchange, waiting: Waiting, asked: Spans) -> None:
 async def _post(exchange: Exchange, session: UpstreamSession, body: bytes) -> None:
     headers = asking.legacy_headers(session.version, session.id) | exchange.given
     answer = await exchange.line.send("POST", headers, body)
-    answer.release()
+    answer.close()
 
 
 async def _notify(exchange: Exchange, top: Spans) -> None:
@@ -256,7 +262,7 @@ async def _cancel(waiting: Waiting) -> None:
     headers = asking.legacy_headers(session.version, session.id) | session.given
     with suppress(Failed):
         answer = await session.line.send("POST", headers, msgspec.json.encode(body))
-        answer.release()
+        answer.close()
 
 
 async def _listen(exchange: Exchange, held: HeldCalls) -> None:
@@ -301,9 +307,9 @@ async def _tell(exchange: Exchange, method: str, params: dict[str, object]) -> N
     await exchange.write_event(written(msgspec.json.encode(body)))
 
 
-async def _pass_on(exchange: Exchange, answer: aiohttp.ClientResponse, methods: set[str], uris: set[str]) -> None:
+async def _pass_on(exchange: Exchange, answer: Answer, methods: set[str], uris: set[str]) -> None:
     largest = exchange.line.upstream.terms.largest_answer
-    async for event in with_comments(events(answer.content.iter_any(), largest)):
+    async for event in with_comments(events(answer.pieces(), largest)):
         if event is None:
             await exchange.write_event(SILENCE)
             continue
