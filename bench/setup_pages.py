@@ -11,6 +11,7 @@ turn with it), and PostgreSQL's own CPU, the mean over the rounds.
 
 import argparse
 import contextlib
+import logging
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import msgspec
+import structlog
 
 from bench.measuring import cpu_seconds_of_all
 from gatelodge.cli.seeding import new_app
@@ -128,7 +130,11 @@ def some_calls(house: House, app_id: str, user_id: str, first: int, last: int) -
         "app_id": f"'{app_id}'", "user_id": f"'{user_id}'", "server": "'sobject-reads'", "method": "'tools/call'",
         "outcome": "CASE WHEN i % 50 = 0 THEN 'upstream_error' ELSE 'ok' END", "name": "'find'", "hash": "'x'",
     }  # fmt: skip
-    numbers = {"seq": "i", "at": f"{house.site.clock.now_ms() - 90 * 86_400_000} + i * {step}", "status": "200"}
+    numbers = {
+        "seq": "i",
+        "at": f"{house.site.clock.now_ms() - 90 * 86_400_000} + CAST(i AS BIGINT) * {step}",
+        "status": "200",
+    }
     whole = ("seq", "at", "status", "duration_us", "bytes_in", "bytes_out", "rows")
     values = (numbers.get(n, "0") if n in whole else texts.get(n, "''") for n in CALL_FIELDS)
     yield from execute(
@@ -221,6 +227,7 @@ def measured(house: House, app_id: str, rounds: int, spent: Callable[[], float])
 
 def main() -> None:
     """Build, measure, print."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     parser = argparse.ArgumentParser(description="CPU per page of Setup.")
     parser.add_argument("--apps", type=int, default=10_000)
     parser.add_argument("--authorizations", type=int, default=100_000)

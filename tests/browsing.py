@@ -91,8 +91,8 @@ def axe(page: Page, *, rules: list[str] | None = None, without: tuple[str, ...] 
     """The faults that axe-core finds, in one line each: by all its rules, by these, or by all without those."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text("utf-8"))
-    left_out = {rule: {"enabled": False} for rule in without}
-    options = {"runOnly": rules or RULES, "resultTypes": ["violations"], "rules": left_out}
+    changed = {rule: {"enabled": False} for rule in without} | ({} if rules else {"target-size": {"enabled": True}})
+    options = {"runOnly": rules or RULES, "resultTypes": ["violations"], "rules": changed}
     found = page.evaluate("options => axe.run(options)", options)
     return [f"{fault['id']}: {node['html'][:160]}" for fault in found["violations"] for node in fault["nodes"]]
 

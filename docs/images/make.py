@@ -1,4 +1,4 @@
-"""Draws the pictures of this folder from a fresh development org. Run it with the Python of .venv."""
+"""Draws the pictures of this folder from an org in which things have happened. Run it with the Python of .venv."""
 # ruff: noqa: INP001
 
 import json
@@ -14,20 +14,21 @@ from playwright.sync_api import Browser, Page  # noqa: E402
 
 from tests import browsing  # noqa: E402
 from tests.running import Dev, running  # noqa: E402
+from tests.setup import furnishing  # noqa: E402
 
 PORT = 8765
-WINDOW = {"width": 1280, "height": 800}
+WINDOW = {"width": 1440, "height": 860}
+TALL = {"width": 1440, "height": 1000}
 
 
 def main() -> None:
     """Start the org where the documents say it is, and go through it."""
     url = f"http://localhost:{PORT}"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running(["dev", "--json", "--data", folder, "--port", str(PORT)], f"{url}/readyz") as (process, told),
-        browsing.chromium() as browser,
-    ):
-        draw(browser, Dev(process, json.loads(told), Path(folder)))
+    with tempfile.TemporaryDirectory() as folder:
+        furnishing.furnish(Path(folder), url)
+        started = running(["dev", "--json", "--data", folder, "--port", str(PORT)], f"{url}/readyz")
+        with started as (process, told), browsing.chromium() as browser:
+            draw(browser, Dev(process, json.loads(told), Path(folder)))
 
 
 def draw(browser: Browser, dev: Dev) -> None:
@@ -36,29 +37,16 @@ def draw(browser: Browser, dev: Dev) -> None:
     for scheme in ("light", "dark"):
         with browsing.window(browser, state=state, viewport=WINDOW, color_scheme=scheme) as page:
             page.goto(f"{dev.issuer}/setup/apps")
-            if scheme == "light":
-                make_app(page, dev)
-            page.get_by_role("link", name="Claude Code for sales").click()
-            keep(page, f"app-{scheme}")
+            keep(page, f"apps-{scheme}")
     with browsing.window(browser, state=state, viewport=WINDOW) as page:
         page.goto(f"{dev.issuer}/setup/apps/new?preset=claude")
         keep(page, "new-app")
         page.goto(authorize(dev, "http://127.0.0.1:8080/callback"))
         keep(page, "refused", "main")
-    with browsing.window(browser, viewport=WINDOW) as page:
+    with browsing.window(browser, viewport=TALL) as page:
         page.goto(authorize(dev, "http://localhost:8080/callback"))
         browsing.fill_sign_in(page, dev.user(1))
         keep(page, "consent", "main")
-
-
-def make_app(page: Page, dev: Dev) -> None:
-    """An app of the administrator's own."""
-    page.goto(f"{dev.issuer}/setup/apps/new?preset=claude-code")
-    page.get_by_label("External Client App Name").fill("Claude Code for sales")
-    page.get_by_label("API Name").fill("Claude_Code_Sales")
-    page.get_by_role("button", name="Create", exact=True).click()
-    page.locator("#live").get_by_text("Live on 1 of 1 nodes").wait_for()
-    page.goto(f"{dev.issuer}/setup/apps")
 
 
 def authorize(dev: Dev, redirect_uri: str) -> str:

@@ -106,9 +106,9 @@ def verbatim(said: str) -> Reason:
     return Reason("{said}", {"said": said})
 
 
-def here(why: Reason | None) -> str:
-    """The reason in the reader's language; "" for none."""
-    return why.here() if why else ""
+def here(why: Reason | str | None) -> str:
+    """The reason in the reader's language; what is words already as it stands, and "" for none."""
+    return why.here() if isinstance(why, Reason) else why or ""
 
 
 class Because(Exception):

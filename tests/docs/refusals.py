@@ -167,6 +167,9 @@ def _text(node: ast.expr) -> str | None:
             return _text(body)
         case ast.Call(func=ast.Name(id="_" | "mark"), args=[given]):
             return _text(given)
+        case ast.Call(func=ast.Name(id="reason" | "Reason"), args=[given, *_]):
+            text = _text(given)
+            return PLACE.sub("...", text) if text else None
         case ast.Call(func=ast.Attribute(value=said, attr="format")):
             text = _text(said)
             return PLACE.sub("...", text) if text else None

@@ -85,7 +85,7 @@ def test_a_record_with_a_key_of_several_columns_and_a_related_one_are_written(re
         ({"name": "nul\0"}, "INVALID_TYPE_ON_FIELD_IN_RECORD", "name", "without NUL"),
         ({"region": "west"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "region", "north, south"),
         ({"amount": "12"}, "INVALID_TYPE_ON_FIELD_IN_RECORD", "amount", "a number"),
-        ({"amount": 1e300}, "NUMBER_OUTSIDE_VALID_RANGE", "", ""),
+        ({"amount": 1e300}, "NUMBER_OUTSIDE_VALID_RANGE", "amount", "from -9999999999.99 to 9999999999.99"),
         ({"score": 1.5}, "INVALID_TYPE_ON_FIELD_IN_RECORD", "score", "a whole number"),
         ({"score": 2**63}, "NUMBER_OUTSIDE_VALID_RANGE", "score", "at most"),
         ({"is_active": "yes"}, "INVALID_TYPE_ON_FIELD_IN_RECORD", "is_active", "true or false"),

@@ -26,8 +26,8 @@ Only what is required stands here: what a specification recommends or allows is 
 made from `tests/manifest/rfc_*.toml`; every test that is named exists, and runs with `make check` or `make test`.
 
 Not spoken, so that nothing is demanded: request objects (RFC 9101; they are refused), dynamic registration (RFC 7591) and
-client metadata documents. The password grant does not exist; the implicit grant only as the legacy user-agent flow of an
-app whose developer turned it on.
+client metadata documents; nor are JSON-RPC batches, which the revision 2025-03-26 alone had. The password grant does not
+exist; the implicit grant only as the legacy user-agent flow of an app whose developer turned it on.
 """
 
 

@@ -1,5 +1,8 @@
-"""Every page in Chromium: both themes, wide and narrow, with and without JavaScript."""
+"""Every page in Chromium, in an org with something on each: both themes, wide and narrow, with and without JavaScript, by
+keyboard, in forced colours, with wider text.
+"""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +15,26 @@ from gatelodge.setup.tree import TREE
 from tests import browsing
 from tests.postgres import _free_port as free_port
 from tests.requirements import requirement
-from tests.running import Dev, Node, running_node
-from tests.setup import places
+from tests.running import Dev, Node, running, running_node
+from tests.setup import furnishing, places, seeing
 
+LOOKED_AT = (
+    "pages:accessible", "pages:fit", "pages:quiet-console", "pages:by-keyboard", "pages:forced-colours",
+    "pages:wider-text", "pages:without-motion", "pages:targets",
+)  # fmt: skip
 OWN = [page for page in TREE if not page.permissions]
 """Pages of everybody's own."""
+
+
+@pytest.fixture(scope="module")
+def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """Not an empty one: a table without rows has no fault."""
+    data, port = tmp_path_factory.mktemp("furnished") / "data", free_port()
+    url = f"http://localhost:{port}"
+    furnishing.furnish(data, url)
+    flags = ["dev", "--json", "--port", str(port), "--data", str(data), "--public-url", url]
+    with running(flags, f"{url}/readyz") as (process, line):
+        yield Dev(process, json.loads(line), data)
 
 
 @requirement("pages:none-forgotten")
@@ -27,19 +45,30 @@ def test_every_row_for_people_is_among_the_pages_that_are_looked_at():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("go", {**places.BY_ROW, **places.BY_STATE}.values(), ids={**places.BY_ROW, **places.BY_STATE})
-@requirement("pages:accessible", "pages:fit", "pages:quiet-console")
+@requirement(*LOOKED_AT)
 def test_an_administrators_pages_are_accessible_and_fit(page: Page, org: Dev, go: places.GO):
     go(page, org)
     assert browsing.faults(page) == []
+    assert seeing.faults(page) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("go", places.FOR_A_STRANGER.values(), ids=places.FOR_A_STRANGER)
-@requirement("pages:accessible", "pages:fit", "pages:quiet-console")
+@requirement(*LOOKED_AT)
 def test_the_pages_of_sign_in_are_accessible_and_fit(browser: Browser, org: Dev, go: places.GO):
     with browsing.window(browser) as page:
         go(page, org)
         assert browsing.faults(page) == []
+        assert seeing.faults(page) == []
+
+
+@pytest.mark.slow
+@requirement("pages:by-keyboard")
+def test_the_frame_of_every_page_is_walked_through_by_keyboard_too(page: Page, org: Dev):
+    page.goto(f"{org.issuer}/setup")
+    for size in (seeing.WIDE, browsing.NARROW):
+        page.set_viewport_size(size)
+        assert seeing.by_keyboard(page, "body") == []
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ DATA = re.compile(
 )
 """Names, addresses, files, objects and dates as pages show them."""
 LETTERS = re.compile(r"[AEIOUYaceinosuyz]")
+TRACE = re.compile(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b")
 PLACES = re.compile(r"\{[^{}]*\}|%\(\w+\)[sd]")
 
 
@@ -89,6 +90,41 @@ def test_a_rule_that_refuses_inside_a_change_speaks_the_readers_language(house_o
         return words._("Not found")
 
     assert house_on.run(asked()) == "Nicht gefunden"
+
+
+@requirement("words:language")
+def test_a_refusal_is_told_in_the_language_of_whoever_reads_it_and_to_the_app_in_english(house_on: House):
+    who, client = person(house_on, 0), add_app(house_on)
+    near = client.authorize_url(redirect_uri="https://client.example/callback/")
+    page = who.front.get(near, headers=GERMAN)
+    assert "Die Callback-URL stimmt nicht überein" in page.text and "ein Schrägstrich am Ende" in page.text
+    trace = TRACE.findall(page.text)[0]
+    offices.sign_in(who)
+    told = who.front.get(f"/setup/errors/{trace}").text
+    assert "The callback URL doesn&#39;t match" in told and "stimmt nicht" not in told
+    assert "stimmt nicht" in who.front.get(f"/setup/errors/{trace}", headers=GERMAN).text
+    noor = person(house_on, 2)
+    asked = noor.front.get(noor.front.get(client.authorize_url(), headers=GERMAN).headers["location"], headers=GERMAN)
+    fields = form(asked, "/flow") | {"username": noor.username, "password": noor.password}
+    page = noor.front.post(str(asked.url), data=fields, headers=GERMAN)
+    while page.is_redirect:
+        page = noor.front.get(page.headers["location"], headers=GERMAN)
+    said = offices.words(page)
+    assert "Kein Zugriff" in said and "has no permission set that allows MCP servers" in said
+
+
+@requirement("words:language")
+def test_a_servers_health_and_a_providers_refusal_are_kept_as_reasons_and_told_in_each_readers_words(house: House):
+    robin = offices.sign_in(person(house, 0))
+    made = {"kind": "upstream", "source": "https://127.0.0.1:9/mcp", "label": "Unread", "name": "unread"}
+    assert offices.send(robin, "/setup/mcp-servers/new?kind=upstream", **made).status_code == 303
+    for language, said in ((GERMAN, "darf nicht gefragt werden"), ({}, "may not be asked")):
+        page = offices.words(robin.front.get("/setup/mcp-servers/unread", headers=language))
+        assert said in page and "127.0.0.1" in page, page[-800:]
+    offered = {"issuer": "https://127.0.0.1:9", "name": "idp", "label": "Idp", "client_id": "c", "act": "test"}
+    send = offices.sent(robin.front.get("/setup/identity-providers/new").text, **offered)
+    refused = robin.front.post("/setup/identity-providers/new", data=send, headers=GERMAN)
+    assert "keine öffentliche Adresse" in offices.errors(refused)["issuer"]
 
 
 @requirement("words:language")

@@ -201,21 +201,19 @@ def count_by_app(org_id: str, app_ids: tuple[str, ...]) -> Operation[dict[str, i
     if not values:
         return {}
     names = ", ".join(f":{name}" for name in values)
-    found = yield from many(
+    sql = (
         "SELECT app_id, COUNT(*) AS n FROM authorizations WHERE org_id = :org_id AND ended_at IS NULL"
-        f" AND app_id IN ({names}) GROUP BY app_id LIMIT :limit",
-        _counted,
-        org_id=org_id,
-        limit=len(app_ids),
-        **values,
+        f" AND app_id IN ({names}) GROUP BY app_id LIMIT :limit"
     )
-    return dict(found)
+    return dict((yield from many(sql, _counted, org_id=org_id, limit=len(app_ids), **values)))
 
 
 def apps_left_since(org_id: str, then: int, *, limit: int) -> Operation[list[str]]:
     """Apps that somebody took back since then (epoch seconds) what they had allowed."""
-    sql = "SELECT DISTINCT app_id AS value FROM authorizations WHERE ended_at >= :then AND org_id = :org_id LIMIT :n"
-    return (yield from many(sql, text, org_id=org_id, then=then, n=limit))
+    sql = (
+        "SELECT DISTINCT app_id AS value FROM authorizations WHERE ended_at >= :then AND org_id = :org_id LIMIT :limit"
+    )
+    return (yield from many(sql, text, org_id=org_id, then=then, limit=limit))
 
 
 def _counted(app_id: str, n: int) -> tuple[str, int]:

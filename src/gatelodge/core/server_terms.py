@@ -16,6 +16,8 @@ CREDENTIAL = "What it gets from us"
 LIMITS = "Limits"
 SECTIONS = (USE, RECORDING)
 TERM_SECTIONS = (REACHING, CREDENTIAL, LIMITS)
+USER_BOUND = ("token_exchange", "user_grant")
+"""Credentials that each user has for themselves."""
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import msgspec
 
 from gatelodge.core.operation import Operation, execute, one, remove_some
+from gatelodge.words import Reason, here
 
 KEPT = 86_400
 """Seconds."""
@@ -14,14 +15,18 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     code: str
-    title: str
-    what: str
-    fix: str
+    title: Reason | str
+    what: Reason | str
+    fix: Reason | str
     asked: str = ""
     allowed: tuple[str, ...] = ()
     path: str = ""
     app_id: str = ""
     username: str = ""
+
+    def here(self) -> "Told":
+        """The same in the reader's language, as far as its sentences were not made for another reader."""
+        return msgspec.structs.replace(self, title=here(self.title), what=here(self.what), fix=here(self.fix))
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):

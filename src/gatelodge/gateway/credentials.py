@@ -10,6 +10,7 @@ from gatelodge.core import secrets, tokens, upstream_secrets
 from gatelodge.core.mcp_servers import McpServer, canonical
 from gatelodge.core.orgs import Org
 from gatelodge.core.secrets import KeyMissing
+from gatelodge.core.server_terms import USER_BOUND
 from gatelodge.core.users import User
 from gatelodge.gateway import user_grants
 from gatelodge.gateway.caller import Caller
@@ -63,10 +64,6 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     user_label: str = ""
     client_id: str = ""
-
-
-USER_BOUND = ("token_exchange", "user_grant")
-"""Credentials that each user has for themselves."""
 
 
 async def headers_to_read(

@@ -317,7 +317,7 @@ class LiveNode:
 
     def _remember_ended(self, record_ids: list[str]) -> None:
         """Bounded by time: as long as a token of what ended could still be shown. The oldest stand first."""
-        now = self._clock.now()
+        self.epoch, now = self.epoch + 1, self._clock.now()
         for record_id in record_ids:
             self._ended.pop(record_id, None)
             self._ended[record_id] = now

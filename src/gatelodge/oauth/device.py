@@ -80,7 +80,7 @@ async def answer(site: Site, org: Org, request: Request) -> Response:
                 org,
                 request,
                 _("You have no access to this"),
-                f"{plain} {fix}",
+                f"{plain} {fix.here()}",
                 status=403,
             )
     return await _react(site, org, request, found, visitor, fields)

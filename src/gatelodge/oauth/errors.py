@@ -3,6 +3,8 @@
 import msgspec
 from starlette.responses import Response
 
+from gatelodge.words import Reason
+
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1, on errors too
 
 
@@ -28,17 +30,17 @@ class ToldToTheUser(Exception):
     def __init__(
         self,
         code: str,
-        title: str,
+        title: Reason,
         *,
         number: str,
-        what: str,
-        fix: str,
+        what: Reason,
+        fix: Reason,
         asked: str = "",
         allowed: tuple[str, ...] = (),
         difference: str = "",
         app_id: str = "",
     ) -> None:
-        super().__init__(what)
+        super().__init__(str(what))
         self.code, self.title, self.what, self.fix = code, title, what, fix
         self.number = number
         self.asked, self.allowed, self.difference, self.app_id = asked, allowed, difference, app_id

@@ -20,7 +20,7 @@ from gatelodge.oauth.way_back import back_with_refusal, form_action, host_in_wor
 from gatelodge.web import browser, forms, pages, refusals, sign_in, sign_in_pages
 from gatelodge.web.sign_in import ANSWERS, AskPassword, Asks
 from gatelodge.web.site import Site
-from gatelodge.words import _, ngettext
+from gatelodge.words import Reason, _, ngettext, reason
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +67,13 @@ async def _find(site: Site, org: Org, request: Request, request_id: str) -> Wait
     if held is None:
         raise ToldToTheUser(
             "expired_request",
-            _("This sign-in is over"),
+            reason("This sign-in is over"),
             number=error_codes.EXPIRED,
-            what=_(
+            what=reason(
                 "The request that brought you here was answered, is older than 10 minutes, or was begun in"
                 " another browser."
             ),
-            fix=_("Go back to the client and connect again."),
+            fix=reason("Go back to the client and connect again."),
         )
     kept = msgspec.json.decode(held.request, type=Held)
     asked = await check_client(site, org, kept.request)
@@ -235,8 +235,8 @@ async def _not_permitted_page(
     plain = _(error_codes.CODES[number].plain)
     told = Told(
         code=number,
-        title=_(error_codes.CODES[number].title),
-        what=refused.sentence,
+        title=Reason(error_codes.CODES[number].title),
+        what=refused.why,
         fix=refused.fix,
         app_id=waiting.asked.client.app_id,
     )
@@ -251,8 +251,8 @@ async def _not_permitted_page(
         form_action=(form_action(waiting.asked.redirect_uri),),
         client=waiting.asked.client,
         plain=plain,
-        told=told,
-        word=refused.code,
+        told=told.here(),
+        told_to_the_app=refused.told.description,
         trace_id=await refusals.keep(site, org, request, told, stands.session),
         action=f"{org.path}/flow",
         request_id=waiting.request_id,

@@ -20,7 +20,7 @@ from gatelodge.oauth.errors import NO_STORE, ToldToTheUser
 from gatelodge.oauth.way_back import form_action, location
 from gatelodge.web import browser, forms, pages
 from gatelodge.web.site import Site
-from gatelodge.words import _
+from gatelodge.words import Reason, reason
 
 PATH = "/services/auth/idp/oidc/logout"
 PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
@@ -76,24 +76,24 @@ async def _wish(site: Site, org: Org, fields: dict[str, str]) -> Wish:
     if client_id and (client is None or not client.is_enabled):
         raise _refused(
             "invalid_client_id",
-            _("No enabled app of this org has the consumer key {client_id:.100}.").format(client_id=client_id),
+            reason("No enabled app of this org has the consumer key {client_id:.100}.", client_id=client_id),
         )
     asked = sent.get("post_logout_redirect_uri", "")
     if not asked:
         return Wish(sent=sent, client=client)
     if client is None:
-        raise _refused("invalid_request", _("post_logout_redirect_uri came without id_token_hint or client_id."))
+        raise _refused("invalid_request", reason("post_logout_redirect_uri came without id_token_hint or client_id."))
     if asked not in client.settings.logout_urls:  # byte for byte, or this were an open redirect
         raise ToldToTheUser(
             "redirect_uri_mismatch",
-            _("This app may not send you there"),
+            reason("This app may not send you there"),
             number=error_codes.LOGOUT_URL,
-            what=_("{name} asks to send you to an address that is not among its Single Logout URLs.").format(
-                name=client.name
+            what=reason(
+                "{name} asks to send you to an address that is not among its Single Logout URLs.", name=client.name
             ),
             asked=asked,
             allowed=client.settings.logout_urls,
-            fix=_("Add exactly this URL to the app's Single Logout URL, or correct it in the app."),
+            fix=reason("Add exactly this URL to the app's Single Logout URL, or correct it in the app."),
             app_id=client.app_id,
         )
     state = {"state": sent["state"]} if "state" in sent else {}
@@ -110,26 +110,27 @@ async def _client_id(site: Site, org: Org, sent: dict[str, str]) -> str:
     except Unacceptable as error:
         raise _refused(
             "invalid_request",
-            _(
+            reason(
                 "The id_token_hint is no ID token of this org that can still be checked: {error}. Its app may"
-                " send client_id in place of it."
-            ).format(error=error),
+                " send client_id in place of it.",
+                error=error,
+            ),
         ) from None
     if said not in ("", hint.aud):
         raise _refused(
             "invalid_request",
-            _("client_id is {said:.100}, and the id_token_hint is for {aud}.").format(said=said, aud=hint.aud),
+            reason("client_id is {said:.100}, and the id_token_hint is for {aud}.", said=said, aud=hint.aud),
         )
     return hint.aud
 
 
-def _refused(code: str, what: str) -> ToldToTheUser:
+def _refused(code: str, what: Reason) -> ToldToTheUser:
     return ToldToTheUser(
         code,
-        _("This sign-out request can't be followed"),
+        reason("This sign-out request can't be followed"),
         number=error_codes.SIGN_OUT,
         what=what,
-        fix=_("Sign out in Setup or on this org's own page, and tell the app's developer what stands here."),
+        fix=reason("Sign out in Setup or on this org's own page, and tell the app's developer what stands here."),
     )
 
 

@@ -11,7 +11,7 @@ from gatelodge.oauth.errors import ToldToTheUser
 from gatelodge.oauth.requests import AuthorizeRequest
 from gatelodge.web import browser
 from gatelodge.web.site import Site
-from gatelodge.words import _
+from gatelodge.words import reason
 
 
 def is_reference(request_uri: str) -> bool:
@@ -45,14 +45,15 @@ def used_up(client_id: str) -> ToldToTheUser:
     """The refusal of a reference that leads nowhere."""
     return ToldToTheUser(
         "invalid_request_uri",
-        _("This sign-in is over"),
+        reason("This sign-in is over"),
         number=error_codes.EXPIRED,
-        what=_(
+        what=reason(
             "The request_uri was used, is older than {lifetime} seconds, was opened in another browser"
-            " before, or belongs to another client."
-        ).format(lifetime=pushed_requests.LIFETIME),
+            " before, or belongs to another client.",
+            lifetime=pushed_requests.LIFETIME,
+        ),
         asked=client_id,
-        fix=_("Go back to the client and connect again."),
+        fix=reason("Go back to the client and connect again."),
     )
 
 

@@ -13,7 +13,7 @@ from gatelodge.core.scopes import MCP_API, REFRESH_TOKEN
 from gatelodge.live import LiveServer
 from gatelodge.oauth import audience, pkce
 from gatelodge.oauth.errors import OAuthError, ToldToTheUser
-from gatelodge.words import _
+from gatelodge.words import reason
 
 LONGEST_STATE = 2048
 TOKEN = "token"
@@ -154,10 +154,10 @@ def client_and_way_back_come_once(request: AuthorizeRequest, known: Registered) 
         if name in request.repeated:
             raise ToldToTheUser(
                 "invalid_request",
-                _("The request is ambiguous"),
+                reason("The request is ambiguous"),
                 number=error_codes.AMBIGUOUS,
-                what=_("The client sent the parameter {name} more than once.").format(name=name),
-                fix=_("Report this to the maker of the client: RFC 6749 §3.1 forbids it."),
+                what=reason("The client sent the parameter {name} more than once.", name=name),
+                fix=reason("Report this to the maker of the client: RFC 6749 §3.1 forbids it."),
             )
 
 
@@ -166,10 +166,10 @@ def client_is_live(request: AuthorizeRequest, known: Registered) -> None:
     if not request.client_id:
         raise ToldToTheUser(
             "invalid_client_id",
-            _("The client didn't say who it is"),
+            reason("The client didn't say who it is"),
             number=error_codes.NO_CLIENT,
-            what=_("The request has no client_id."),
-            fix=_("Paste the app's Consumer Key into the client as its client id."),
+            what=reason("The request has no client_id."),
+            fix=reason("Paste the app's Consumer Key into the client as its client id."),
         )
     if known.client is None:
         raise _unknown(request.client_id, known)
@@ -180,14 +180,15 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
     if known.connected_app:
         return ToldToTheUser(
             "invalid_client_id",
-            _("This is a Connected App"),
+            reason("This is a Connected App"),
             number=error_codes.CONNECTED_APP,
-            what=_(
+            what=reason(
                 "client identifier invalid: the consumer key belongs to {connected_app}, a Connected App, and"
-                " these can't be used here."
-            ).format(connected_app=known.connected_app),
+                " these can't be used here.",
+                connected_app=known.connected_app,
+            ),
             asked=client_id,
-            fix=_(
+            fix=reason(
                 "An administrator makes an External Client App in Setup, and its Consumer Key goes into the"
                 " client in place of this one."
             ),
@@ -195,21 +196,21 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
     if known.waits:
         return ToldToTheUser(
             "invalid_client_id",
-            _("This app isn't live yet"),
+            reason("This app isn't live yet"),
             number=error_codes.NOT_LIVE,
-            what=_("The app with this consumer key was just created; it is live in {waits} seconds.").format(
-                waits=known.waits
+            what=reason(
+                "The app with this consumer key was just created; it is live in {waits} seconds.", waits=known.waits
             ),
             asked=client_id,
-            fix=_("Wait for it, then connect again. The app's page in Setup shows when it is live."),
+            fix=reason("Wait for it, then connect again. The app's page in Setup shows when it is live."),
         )
     return ToldToTheUser(
         "invalid_client_id",
-        _("No app has this consumer key"),
+        reason("No app has this consumer key"),
         number=error_codes.UNKNOWN_CLIENT,
-        what=_("client identifier invalid: this org has no External Client App with the client_id that was sent."),
+        what=reason("client identifier invalid: this org has no External Client App with the client_id that was sent."),
         asked=client_id,
-        fix=_(
+        fix=reason(
             "Copy the Consumer Key from the app's page in Setup into the client, whole, and check that the"
             " app belongs to this org."
         ),
@@ -225,13 +226,15 @@ def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> 
     if not asked:
         raise ToldToTheUser(
             "redirect_uri_missing",
-            _("The client didn't say where to return to"),
+            reason("The client didn't say where to return to"),
             number=error_codes.NO_CALLBACK,
-            what=_("redirect_uri not provided: {name} has {n} callback URLs, so one must be named.").format(
-                name=client.name, n=len(registered)
+            what=reason(
+                "redirect_uri not provided: {name} has {n} callback URLs, so one must be named.",
+                name=client.name,
+                n=len(registered),
             ),
             allowed=registered,
-            fix=_("Have the client send redirect_uri with a Callback URL of the app."),
+            fix=reason("Have the client send redirect_uri with a Callback URL of the app."),
             app_id=client.app_id,
         )
     if any(callbacks.matches(url, asked) for url in registered):
@@ -239,15 +242,18 @@ def redirect_uri_is_registered(request: AuthorizeRequest, known: Registered) -> 
     near = callbacks.near_miss(registered, asked)
     raise ToldToTheUser(
         "redirect_uri_mismatch",
-        _("The callback URL doesn't match"),
+        reason("The callback URL doesn't match"),
         number=error_codes.CALLBACK,
-        what=_("redirect_uri must match configuration: {name} may not return to the URL that the client sent.").format(
-            name=client.name
+        what=reason(
+            "redirect_uri must match configuration: {name} may not return to the URL that the client sent.",
+            name=client.name,
         ),
         asked=asked,
         allowed=(near[0], *(url for url in registered if url != near[0])) if near else registered,
         difference=near[1] if near else callbacks.problem(asked) if asked in registered else "",
-        fix=_("If you trust this URL, an administrator adds it to the app's Callback URL in Setup; it works at once."),
+        fix=reason(
+            "If you trust this URL, an administrator adds it to the app's Callback URL in Setup; it works at once."
+        ),
         app_id=client.app_id,
     )
 

@@ -15,7 +15,7 @@ from gatelodge.core.scopes import MCP_API
 from gatelodge.core.sessions import Session
 from gatelodge.oauth.errors import OAuthError
 from gatelodge.oauth.requests import Asked
-from gatelodge.words import _, mark
+from gatelodge.words import Reason, reason
 
 ACCESS_DENIED = "OAUTH_APP_ACCESS_DENIED"
 """The original's word, by which the web knows the failure."""
@@ -39,14 +39,11 @@ class AskConsent(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """This user may not use what is asked for, whatever they answer: why, what helps, the original's code, and why in
-    the reader's language.
-    """
+    """This user may not use what is asked for, whatever they answer: why, what helps, and the original's code."""
 
-    why: str
-    fix: str
+    why: Reason
+    fix: Reason
     code: str = ACCESS_DENIED
-    sentence: str = ""
 
     @property
     def told(self) -> OAuthError:
@@ -105,25 +102,27 @@ def turned_back(org: Org, client: LiveClient, scopes: tuple[str, ...], visitor: 
     if found:
         return _refusal(found)
     if MCP_API in scopes and not visitor.access.may(USE_MCP_SERVERS):
-        why = mark("{username} has no permission set that allows MCP servers")
         who = visitor.session.user.username
-        fix = _("Ask an administrator of {org} for a permission set that allows MCP servers.").format(org=org.label)
-        return Refuse(why.format(username=who), fix, "mcp_not_permitted", _(why).format(username=who))
+        why = reason("{username} has no permission set that allows MCP servers", username=who)
+        fix = reason("Ask an administrator of {org} for a permission set that allows MCP servers.", org=org.label)
+        return Refuse(why, fix, "mcp_not_permitted")
     return None
 
 
 def _refusal(found: NotAdmitted) -> Refuse:
     fixes = {
-        "invalid_app_access": _(
+        "invalid_app_access": reason(
             "Ask an administrator to assign you one of them, or to change the app's Permitted Users."
         ),
-        "app_blocked": _(
+        "app_blocked": reason(
             "Ask an administrator about External Client App Settings, which hold for every app of the org."
         ),
-        "ip_restricted": _("Connect from a trusted network, or ask an administrator about the app's IP Relaxation."),
+        "ip_restricted": reason(
+            "Connect from a trusted network, or ask an administrator about the app's IP Relaxation."
+        ),
     }
-    fix = fixes.get(found.code, _("Ask an administrator about the app's session security level."))
-    return Refuse(found.why, fix, CODES.get(found.code, found.code), found.said())
+    fix = fixes.get(found.code, reason("Ask an administrator about the app's session security level."))
+    return Refuse(found.told, fix, CODES.get(found.code, found.code))
 
 
 def next_step(asked: Asked, visitor: Visitor | None, authorization: Authorization | None, came: Arrival) -> Step:

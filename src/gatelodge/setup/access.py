@@ -7,6 +7,7 @@ from gatelodge.core import permissions, permitting, users
 from gatelodge.core.apps import admission
 from gatelodge.core.apps.policies import APPROVED, HIGH, RELAX, Policies
 from gatelodge.core.apps.registry import ExternalClientApp
+from gatelodge.core.call_arguments import visible
 from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import MANAGE_USERS, USE_MCP_SERVERS, Access
 from gatelodge.core.permitting import Who
@@ -97,7 +98,7 @@ async def _answer(visit: Visit, app: ExternalClientApp, username: str) -> Answer
         return Answer(
             can=False,
             sentence=_("No user of {label} is called {username}.").format(
-                label=visit.org.label, username=username[:LONGEST_SHOWN]
+                label=visit.org.label, username=visible(username[:LONGEST_SHOWN])
             ),
         )
     access = await visit.site.store.read(permissions.access_of, visit.org.id, user.id)

@@ -41,12 +41,17 @@ async def change(visit: Visit, server: McpServer) -> Response:
     try:
         await store.run(approval_rules.keep, visit.org.id, server.id, made, known, **told)
     except Refused as refused:
-        return await _page(visit, server, errors={refused.field: refused.message}, typed=made)
+        return await _page(visit, server, errors={refused.field: refused.message}, typed=made, minutes=minutes)
     return visit.go(f"/setup/mcp-servers/{server.name}/approval")
 
 
 async def _page(
-    visit: Visit, server: McpServer, *, errors: dict[str, str] | None = None, typed: Rule | None = None
+    visit: Visit,
+    server: McpServer,
+    *,
+    errors: dict[str, str] | None = None,
+    typed: Rule | None = None,
+    minutes: str = "",
 ) -> Response:
     store = visit.site.store
     rules = await store.read(approval_rules.of_server, visit.org.id, server.id)
@@ -54,7 +59,7 @@ async def _page(
     offered = await store.read(server_items.of_server, server)
     tools = offered.of_kind(TOOL)
     choices = {USER: _("The user whose call it is"), ANY_APPROVER: _("Whoever may approve calls"), **sets}
-    own = [rules[each.name] for each in tools if each.name in rules]
+    own, rule = [rules[each.name] for each in tools if each.name in rules], typed or rules.get("") or Rule()
     return await server_page(
         visit,
         server,
@@ -63,7 +68,8 @@ async def _page(
         tab="approval",
         status=422 if errors else 200,
         errors=errors or {},
-        rule=typed or rules.get("") or Rule(),
+        rule=rule,
+        minutes=minutes if typed else rule.seconds // 60,
         choices=choices,
         tools=[each.name for each in tools if each.asks_first],
         all_tools=[each.name for each in tools],

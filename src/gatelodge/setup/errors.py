@@ -41,4 +41,11 @@ async def show_trace(visit: Visit) -> Response:
     if TRACE_SHAPE.fullmatch(trace_id):
         found = await visit.site.store.read(told_refusals.find, visit.org.id, trace_id, visit.site.clock.now())
     status = 200 if found else 404
-    return visit.page("trace.html", title=_("A refusal"), status=status, trace_id=trace_id[:40], found=found)
+    return visit.page(
+        "trace.html",
+        title=_("A refusal"),
+        status=status,
+        trace_id=trace_id[:40],
+        found=found,
+        told=found.told.here() if found else None,
+    )

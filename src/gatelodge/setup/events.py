@@ -11,6 +11,7 @@ from gatelodge.core.apps import registry
 from gatelodge.core.apps.policies import FIELDS as POLICIES
 from gatelodge.core.apps.settings import FIELDS as SETTINGS
 from gatelodge.core.audit import Filter, Recorded
+from gatelodge.core.call_arguments import visible
 from gatelodge.core.ids import APP, MCP_SERVER, USER, is_id
 from gatelodge.setup.frame import Visit
 from gatelodge.web import moments
@@ -226,7 +227,7 @@ def _text(value: Any) -> str:
         text = ", ".join(cast("list[str]", value))
     else:
         text = msgspec.json.encode(value).decode()
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return visible(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 async def asked(visit: Visit, query: dict[str, str], *, kind: str = "", person: str = "") -> Filter:

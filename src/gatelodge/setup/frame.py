@@ -27,7 +27,7 @@ from gatelodge.setup.tree import TREE
 from gatelodge.web import browser, forms, pages, refusals
 from gatelodge.web.errors import BadRequest, TooMany
 from gatelodge.web.site import Endpoint, Site
-from gatelodge.words import _, mark
+from gatelodge.words import Reason, _, here, mark, reason
 
 LABELS = {
     MANAGE_APPS: "Create, edit, and delete External Client Apps",
@@ -139,16 +139,16 @@ def guarded(answer: Answer, *permissions: str, needs_verification: bool = False)
 async def refuse(visit: Visit, told: Told, *, status: int) -> Response:
     """A page of Setup that says no, with its code and the reference under which it is written down."""
     trace_id = await refusals.keep(visit.site, visit.org, visit.request, told, visit.session)
-    return visit.page("problem.html", title=told.title, status=status, told=told, trace_id=trace_id)
+    return visit.page("problem.html", title=here(told.title), status=status, told=told.here(), trace_id=trace_id)
 
 
 async def _forbidden(visit: Visit, permissions: tuple[str, ...]) -> Response:
     code = error_codes.CODES[error_codes.NO_PERMISSION]
     missing = _(" or ").join(f"“{_(LABELS[permission])}”" for permission in permissions)
-    what = _("This page needs the permission {permissions}.").format(permissions=missing)
-    fix = _("An administrator of {org} gives it with a permission set.").format(org=visit.org.label)
+    what = reason("This page needs the permission {permissions}.", permissions=missing)
+    fix = reason("An administrator of {org} gives it with a permission set.", org=visit.org.label)
     return await refuse(
-        visit, Told(code=error_codes.NO_PERMISSION, title=_(code.title), what=what, fix=fix), status=403
+        visit, Told(code=error_codes.NO_PERMISSION, title=Reason(code.title), what=what, fix=fix), status=403
     )
 
 

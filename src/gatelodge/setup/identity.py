@@ -18,7 +18,7 @@ from gatelodge.web.browser import SignedIn
 from gatelodge.web.sign_in import AskPassword
 from gatelodge.web.site import Site
 from gatelodge.web.upstream import NotVouched, Start, Vouched
-from gatelodge.words import _, reason
+from gatelodge.words import Reason, _, here, reason
 
 log = structlog.get_logger()
 
@@ -88,9 +88,9 @@ async def _refused(
 ) -> Response:
     """Why nobody was signed in, and the way back to where it began."""
     log.warning("upstream.refused", org=org.id, provider=provider, reason=str(error))
-    why = error.message if isinstance(error, Refused) else error.reason.here()
+    why = error.message if isinstance(error, Refused) else error.reason
     code = error_codes.CODES[error_codes.PROVIDER]
-    told = Told(code=error_codes.PROVIDER, title=_(code.title), what=why, fix=_(code.fix))
+    told = Told(code=error_codes.PROVIDER, title=Reason(code.title), what=why, fix=Reason(code.fix))
     return pages.render(
         site,
         org,
@@ -98,7 +98,7 @@ async def _refused(
         "web/sign_in_refused.html",
         status=400,
         is_flow=True,
-        why=why,
+        why=here(why),
         plain=_(code.plain),
         code=error_codes.PROVIDER,
         trace_id=await refusals.keep(site, org, request, told, None),

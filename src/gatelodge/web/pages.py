@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from gatelodge import words
+from gatelodge.core.call_arguments import visible
 from gatelodge.core.orgs import Org
 from gatelodge.core.sessions import Session
 from gatelodge.web import browser, moments
@@ -92,7 +93,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"parted": parted, "stressed": stressed}
+    made.filters |= {"parted": parted, "stressed": stressed, "seen": seen}
     made.globals |= {"_": words._, "gettext": words._, "ngettext": words.ngettext}
     made.filters |= {"day": moments.day, "in_full": moments.in_full, "number": moments.number, "spark": moments.spark}
     return made
@@ -116,6 +117,11 @@ def parted(text: str, other: str) -> tuple[str, str, str]:
     start = next((n for n in range(shortest) if text[n] != other[n]), shortest)
     end = next((n for n in range(shortest - start) if text[-1 - n] != other[-1 - n]), shortest - start)
     return text[:start], text[start : len(text) - end], text[len(text) - end :]
+
+
+def seen(text: str) -> str:
+    """Text that a person typed, or a program sent, with the characters in it that nobody would see as their escapes."""
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def _scripts(org: Org, *, is_flow: bool, has_passkeys: bool) -> str:

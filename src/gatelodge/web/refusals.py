@@ -20,7 +20,7 @@ from gatelodge.web import browser, forms, pages
 from gatelodge.web.addresses import client_address, network_of
 from gatelodge.web.errors import BadRequest, TooMany
 from gatelodge.web.site import Endpoint, Site
-from gatelodge.words import _
+from gatelodge.words import Reason, _
 
 log = structlog.get_logger()
 
@@ -56,7 +56,7 @@ async def page(
         status=status,
         is_flow=True,
         session=session,
-        told=told,
+        told=told.here(),
         difference=difference,
         word=word,
         plain=_(code.plain),
@@ -120,4 +120,4 @@ def of_status(status: int, why: str) -> Told:
     """A request that couldn't be taken, as it is told; ``why`` names the value and what is allowed."""
     code = error_codes.of_status(status)
     said = error_codes.CODES[code]
-    return Told(code=code, title=_(said.title), what=f"{why[:1].upper()}{why[1:]}.", fix=_(said.fix))
+    return Told(code=code, title=Reason(said.title), what=f"{why[:1].upper()}{why[1:]}.", fix=Reason(said.fix))

@@ -136,7 +136,8 @@ async def ask(ctx: Any, params: Any, requests: dict[str, Any], *, keeps_state: b
     """Answers to these requests, or the result that asks for them."""
     if ctx.protocol_version != "2026-07-28":
         usable = {key: each for key, each in requests.items() if NEEDS[each["method"]] in capable(ctx)}
-        return {key: dumped(await ask_old(ctx, each)) for key, each in usable.items()}
+        answers = await asyncio.gather(*(ask_old(ctx, each) for each in usable.values()))
+        return dict(zip(usable, map(dumped, answers), strict=True))
     can = capable(ctx)
     lacking = {NEEDS[each["method"]]: {} for each in requests.values() if NEEDS[each["method"]] not in can}
     if len(lacking) == len({each["method"] for each in requests.values()}):

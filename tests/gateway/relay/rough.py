@@ -31,7 +31,9 @@ Behaviour = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Rough:
-    """Answers ``server/discover`` as a server of 2026-07-28, and everything else as it is told. Keeps what it was asked."""
+    """Answers ``server/discover`` as a server of 2026-07-28, unless what it is told ``discovers`` by itself, and everything
+    else as it is told. Keeps what it was asked.
+    """
 
     def __init__(self, behave: Behaviour | None = None) -> None:
         self.behave = behave or well
@@ -47,7 +49,7 @@ class Rough:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while (asked := await read(reader)) is not None:
                     self.asked.append(asked)
-                    if asked.called == "server/discover":
+                    if asked.called == "server/discover" and not getattr(self.behave, "discovers", False):
                         await well(asked, writer)
                         continue
                     behaving = asyncio.ensure_future(self.behave(asked, writer))

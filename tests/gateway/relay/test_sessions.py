@@ -151,6 +151,31 @@ def test_what_an_old_tool_asks_is_answered_by_a_retry_of_the_same_call_by_the_sa
     assert client.modern("tools/call", retry | {"requestState": again["requestState"]}).status_code == 400
 
 
+@requirement("relay:held-calls")
+def test_what_an_old_tool_asks_at_once_is_asked_at_once(crossing: Gate):
+    able = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}, "sampling": {}, "roots": {}}}
+    call = {"_meta": able, "name": "test_input_required_result_multiple_inputs", "arguments": {}}
+    client = crossing.client("older")
+    asked = told(client.modern("tools/call", call))["result"]
+    methods = {key: each["method"] for key, each in asked["inputRequests"].items()}
+    assert sorted(methods.values()) == ["elicitation/create", "roots/list", "sampling/createMessage"]
+    said = {
+        "elicitation/create": {"action": "accept", "content": {"name": "Robin"}},
+        "sampling/createMessage": {"role": "assistant", "model": "m", "content": {"type": "text", "text": "Hello"}},
+        "roots/list": {"roots": []},
+    }
+    given = {key: said[method] for key, method in methods.items()}
+    less = {key: each for key, each in given.items() if methods[key] != "roots/list"}
+    again = told(client.modern("tools/call", call | {"requestState": asked["requestState"], "inputResponses": less}))[
+        "result"
+    ]
+    assert again["resultType"] == "input_required" and set(again["inputRequests"]) == set(given)
+    done = told(client.modern("tools/call", call | {"requestState": again["requestState"], "inputResponses": given}))[
+        "result"
+    ]
+    assert done["resultType"] == "complete"
+
+
 @pytest.mark.parametrize("server", ["older", "newer"])
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @requirement("relay:python-client")

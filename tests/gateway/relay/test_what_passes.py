@@ -206,16 +206,23 @@ def test_events_come_as_they_are_sent_and_no_proxy_is_to_hold_them(gate: Gate, u
     assert headers["X-Accel-Buffering"] == "no" and headers["Content-Type"] == "text/event-stream"
 
 
+@pytest.mark.parametrize("kind", ["json", "large", "chunked", "events"])
 @pytest.mark.parametrize("method", ["tools/list", "resources/read"])
 @requirement("relay:private")
-def test_what_depends_on_the_caller_is_kept_for_nobody_else(gate: Gate, method: str):
-    shared = b'"ttlMs":60000,"cacheScope":"public","resultType":"complete"'
+def test_what_depends_on_the_caller_is_kept_for_nobody_else(gate: Gate, method: str, kind: str):
+    text = json.dumps('what looks like "cacheScope":"public"' + "x" * (10 if kind == "json" else 100_000)).encode()
+    offered = b'"tools":[]' if method == "tools/list" else b'"contents":[{"uri":"a:b","text":%s}]' % text
+    body = b'{"jsonrpc":"2.0","id":1,"result":{%s,"ttlMs":60000,"cacheScope": "public"}}' % offered
 
     async def behave(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        offered = b'"tools":[%s]' % tools("do")
-        if asked.called == "resources/read":
-            offered = b'"contents":[{"uri":"a:b","text":"%s"}]' % (b"x" * 100_000)
-        await answer(writer, b'{"jsonrpc":"2.0","id":1,"result":{%s,%s}}' % (shared, offered))
+        if kind in ("json", "large"):
+            await answer(writer, body)
+            return
+        await begin(writer, kind="application/json" if kind == "chunked" else "text/event-stream")
+        whole = b"data: %s\n\n" % body if kind == "events" else body
+        for start in range(0, len(whole), 999):
+            await chunk(writer, whole[start : start + 999])
+        writer.write(b"0\r\n\r\n")
 
     with rough(gate.house, behave) as (_, url):
         server = gate.register(url, "sharing")
@@ -223,5 +230,7 @@ def test_what_depends_on_the_caller_is_kept_for_nobody_else(gate: Gate, method: 
         params = {"uri": "a:b"} if method == "resources/read" else {}
         got = gate.client("sharing").modern(method, params, {"Mcp-Name": "a:b"} if params else {})
         assert got.status_code == 200, got.text
-        result = got.json()["result"]
+        result = json.loads(got.text.removeprefix("event: message\n").removeprefix("data:"))["result"]
         assert (result["cacheScope"], result["ttlMs"]) == ("private", 60000)
+        if params:
+            assert result["contents"][0]["text"] == json.loads(text)

@@ -20,7 +20,7 @@ from gatelodge.core.apps.settings import Settings
 from gatelodge.core.org_options import AppRules
 from gatelodge.core.permissions import USE_MCP_SERVERS, Access, PermissionSet
 from gatelodge.core.scopes import MCP_API
-from gatelodge.words import _, mark
+from gatelodge.words import Reason, mark
 
 
 class NotAdmitted(msgspec.Struct, frozen=True):
@@ -36,15 +36,16 @@ class NotAdmitted(msgspec.Struct, frozen=True):
     @property
     def why(self) -> str:
         """The reason as the wire tells it."""
-        return self.reason.format(**self.values)
+        return str(self.told)
 
-    def said(self) -> str:
-        """The reason in the reader's language."""
-        return _(self.reason).format(**self.values)
+    @property
+    def told(self) -> Reason:
+        """The reason, to be told in the reader's language."""
+        return Reason(self.reason, dict(self.values))
 
     def sentence(self) -> str:
-        """The same as a sentence that stands alone."""
-        said = self.said()
+        """The same in the reader's language, as a sentence that stands alone."""
+        said = self.told.here()
         return f"{said[0].upper()}{said[1:]}."
 
 

@@ -70,7 +70,7 @@ class Listed(msgspec.Struct, frozen=True):
     """An app of a list, and what it stands there by: the value of the order's column."""
 
     app: ExternalClientApp
-    by: Value
+    by: str | int
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -198,7 +198,7 @@ def wanted(
     )
 
 
-def _listed(*, listed_by: Value, **columns: Any) -> Listed:
+def _listed(*, listed_by: str | int, **columns: Any) -> Listed:
     return Listed(app(**columns), listed_by)
 
 
@@ -208,12 +208,16 @@ def ids_in_order(org_id: str, *, after: str, limit: int) -> Operation[list[tuple
         yield from many(
             "SELECT id AS app_id, api_name_key FROM apps WHERE org_id = :org_id AND api_name_key > :after"
             " ORDER BY api_name_key LIMIT :limit",
-            lambda app_id, api_name_key: (app_id, api_name_key),
+            _place,
             org_id=org_id,
             after=after,
             limit=limit,
         )
     )
+
+
+def _place(app_id: str, api_name_key: str) -> tuple[str, str]:
+    return app_id, api_name_key
 
 
 def counted(org_id: str, app_ids: tuple[str, ...]) -> Operation[list[Counted]]:

@@ -1,5 +1,6 @@
 """The database behind a records server, opened so that a reader can't write and nothing goes on for ever."""
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -26,23 +27,24 @@ class TimeIsUp(Exception):
     """The call's time has passed between two of its statements."""
 
 
-def opened(path: Path, *, connections: int, is_writing: bool = False) -> sa.Engine:
-    """An engine over this file. A reader can't write: by the file's mode, and by SQLite's own switch behind it."""
+def opened(path: Path, *, connections: int, seconds: float, is_writing: bool = False) -> sa.Engine:
+    """An engine over this file, which waits so many seconds for others to let go of it. A reader can't write: by the file's
+    mode, and by SQLite's own switch behind it.
+    """
     mode = "rw" if is_writing else "ro"
     url = sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
     # Values stay out of error texts, and so out of logs.
     engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_writer if is_writing else _prepare)
+    event.listen(engine, "connect", functools.partial(_prepare, seconds=seconds, is_writing=is_writing))
     event.listen(engine, "checkout", lambda _, record, __: _same_file(path, record))
-    if is_writing:
-        event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin_writing if is_writing else _begin)
     return engine
 
 
 def engine_of(source: Source, *, connections: int, seconds: float, allows_private: bool, is_writing: bool) -> sa.Engine:
     """An engine over a database. Nothing is connected yet."""
     if source.dialect == "sqlite":
-        return opened(Path(source.path), connections=connections, is_writing=is_writing)
+        return opened(Path(source.path), connections=connections, seconds=seconds, is_writing=is_writing)
     driver = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[source.dialect]
     engine = sa.create_engine(
         f"{driver}://",
@@ -57,26 +59,22 @@ def engine_of(source: Source, *, connections: int, seconds: float, allows_privat
     return engine
 
 
-def _prepare(driver: Any, record: Any) -> None:
-    _prepare_any(driver, record)
-    driver.execute("PRAGMA query_only = ON")
-
-
-def _prepare_writer(driver: Any, record: Any) -> None:
-    _prepare_any(driver, record)
-    driver.execute("PRAGMA foreign_keys = ON")
-    driver.isolation_level = None  # transactions are begun by ``_begin`` alone
-
-
-def _prepare_any(driver: Any, record: Any) -> None:
+def _prepare(driver: Any, record: Any, *, seconds: float, is_writing: bool) -> None:
     driver.create_function("gatelodge_lower", 1, _lower, deterministic=True)
     driver.execute("PRAGMA trusted_schema = OFF")
-    driver.execute("PRAGMA busy_timeout = 5000")
+    driver.execute(f"PRAGMA busy_timeout = {max(1, int(seconds * 1000))}")
+    driver.execute("PRAGMA foreign_keys = ON" if is_writing else "PRAGMA query_only = ON")
+    driver.isolation_level = None  # transactions are begun below alone
     (_, _, name) = driver.execute("PRAGMA database_list").fetchone()
     record.info["file"] = _identity(Path(name))
 
 
 def _begin(connection: sa.Connection) -> None:
+    # So that all statements of a call see one moment.
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: sa.Connection) -> None:
     # At once for writing: two that read first and write then would refuse each other.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 

@@ -1,17 +1,20 @@
 """Any database as objects: its tables and views, columns, keys and comments, read by SQLAlchemy's inspection."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import SAWarning
 
 from gatelodge.core import secrets
 from gatelodge.gateway.records import naming
+from gatelodge.gateway.records.column_types import limits_of, type_of
 from gatelodge.gateway.records.mapping import FieldWords, Mapping, ObjectWords
-from gatelodge.gateway.records.schema import ID, Field, FieldType, SObject
+from gatelodge.gateway.records.schema import ID, Field, SObject
 from gatelodge.words import _
 
 MOST_OBJECTS = 1000
@@ -84,13 +87,20 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
     inspector = sa.inspect(connection)
     schema = mapping.schema or None
     options: dict[str, Any] = {"schema": schema, "kind": sa.engine.reflection.ObjectKind.ANY}
-    columns = inspector.get_multi_columns(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # a type that SQLAlchemy doesn't know goes as text
+        columns = inspector.get_multi_columns(**options)
     keys, foreign = inspector.get_multi_pk_constraint(**options), inspector.get_multi_foreign_keys(**options)
     written = _checks(connection, schema, inspector.get_multi_check_constraints(**options))
     comments: Any = {}
     if connection.dialect.supports_comments:
         comments = inspector.get_multi_table_comment(**options)
     views = {*inspector.get_view_names(schema)}
+    if connection.dialect.name == "postgresql":
+        views.update(inspector.get_materialized_view_names(schema))
+    if connection.dialect.name in ("mysql", "mariadb"):
+        for found in (columns, keys, foreign):
+            _unescape(found)
     for at in sorted(columns, key=lambda each: each[1]):
         name = at[1]
         if mapping.objects.get(name, ObjectWords()).hidden:
@@ -107,6 +117,17 @@ def _tables(connection: sa.Connection, mapping: Mapping) -> Iterator[_Found]:
             checks=dict(_choices(written.get(name, []))),
             comment=str((comments.get(at) or {}).get("text") or ""),
         )
+
+
+def _unescape(found: Any) -> None:
+    """SQLAlchemy reads MySQL's columns out of CREATE TABLE, and leaves each ` in a name twice, as it stands there."""
+    for each in found.values():
+        for one in each if isinstance(each, list) else [each]:
+            if "name" in one and "type" in one:
+                one["name"] = one["name"].replace("``", "`")
+            for listed in ("constrained_columns", "referred_columns"):
+                if one.get(listed):
+                    one[listed] = [name.replace("``", "`") for name in one[listed]]
 
 
 def _checks(connection: sa.Connection, schema: str | None, reflected: Any) -> dict[str, list[str]]:
@@ -196,6 +217,7 @@ def _field(made: _Made, column: Any, every: dict[str, _Made], taken: set[str]) -
     native = column["name"]
     name, words = made.names[native], made.words.fields.get(native, FieldWords())
     kind, stored, is_cast = type_of(made.dialect, column["type"])
+    least, most = limits_of(made.dialect, column["type"])
     field = Field(
         name,
         "id" if name == ID else kind,
@@ -203,7 +225,9 @@ def _field(made: _Made, column: Any, every: dict[str, _Made], taken: set[str]) -
         column=native,
         stored=stored,
         description=str(column.get("comment") or ""),
-        length=int(getattr(column["type"], "length", None) or 0) if isinstance(column["type"], sa.String) else 0,
+        length=_length(column["type"]),
+        least=least,
+        most=most,
         values=_values(made, column),
         is_nullable=bool(column.get("nullable", True)) and native not in made.key,
         is_required=(not column.get("nullable", True) or native in made.key) and not _is_made(made, column),
@@ -213,6 +237,12 @@ def _field(made: _Made, column: Any, every: dict[str, _Made], taken: set[str]) -
     if field.values and field.type == "string":
         field = msgspec.structs.replace(field, type="picklist")
     return _with_parent(made, field, every, taken)
+
+
+def _length(native: Any) -> int:
+    """Characters that a column takes at most; 0 for no limit, and for a set of words, whose length is the longest word's."""
+    is_text = isinstance(native, sa.String) and not isinstance(native, mysql.SET)
+    return int(native.length or 0) if is_text else 0
 
 
 def _with_parent(made: _Made, field: Field, every: dict[str, _Made], taken: set[str]) -> Field:
@@ -261,36 +291,6 @@ def _values(made: _Made, column: Any) -> tuple[str, ...]:
     if isinstance(column["type"], sa.Enum):
         return tuple(column["type"].enums)
     return made.table.checks.get(column["name"].lower(), ())
-
-
-def type_of(dialect: str, native: Any) -> tuple[FieldType, Any, bool]:
-    """SOQL's type for a column's, SQLAlchemy's type to read and bind it with, and whether it goes as text."""
-    match native:
-        case sa.Enum():
-            return "string", native if dialect == "postgresql" else sa.String(), dialect == "postgresql"
-        case sa.Boolean():
-            return "boolean", sa.Boolean(), False
-        case sa.Integer() if dialect in ("mysql", "mariadb") and getattr(native, "display_width", None) == 1:
-            return "boolean", sa.Boolean(), False
-        case sa.Integer():
-            return "int", sa.BigInteger(), False
-        case sa.Float():
-            return "double", sa.Float(), False
-        case sa.Numeric():
-            return "double", sa.Float() if dialect == "sqlite" else sa.Numeric(), False
-        case sa.DateTime():
-            return "datetime", sa.DateTime(timezone=bool(native.timezone)), False
-        case sa.Date():
-            return "date", sa.Date(), False
-        case sa.String():
-            return "string", sa.String(), False
-        case sa.LargeBinary():
-            return "base64", sa.LargeBinary(), False
-        case sa.Uuid() if dialect == "postgresql":
-            return "string", sa.Uuid(as_uuid=False), True
-    if dialect == "sqlite" or isinstance(native, sa.types.NullType):
-        return "string", sa.String(), dialect != "sqlite"
-    return "string", native, True
 
 
 def _signature(of: SObject) -> str:

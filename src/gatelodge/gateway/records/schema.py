@@ -28,7 +28,8 @@ class Field(msgspec.Struct, frozen=True):
     """A column. A reference names its parent object, how SOQL calls the parent, and how the parent calls its children.
 
     ``column`` is the database's own name where that is another, ``stored`` its type there, ``target`` the parent's field
-    that a reference holds. ``is_cast``: a type that SOQL has not, read and written as text. ``length``: characters or
+    that a reference holds. ``is_cast``: a type that SOQL has not, read and written as text. ``least`` and ``most`` are the
+    numbers that it takes, None where no limit is known. ``length``: characters or
     bytes at most, 0 for no limit that is known; ``values``: the only ones that the database takes, () for any.
     """
 
@@ -43,6 +44,8 @@ class Field(msgspec.Struct, frozen=True):
     target: str = ID
     description: str = ""
     length: int = 0
+    least: Any = None
+    most: Any = None
     values: tuple[str, ...] = ()
     is_required: bool = False
     is_nullable: bool = True

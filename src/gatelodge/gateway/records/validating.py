@@ -4,11 +4,13 @@ import base64
 import binascii
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from gatelodge.gateway.records.errors import (
+    DUPLICATE_VALUE,
     FIELD_INTEGRITY_EXCEPTION,
     INVALID_CROSS_REFERENCE_KEY,
     INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST,
@@ -20,7 +22,7 @@ from gatelodge.gateway.records.errors import (
     Problem,
 )
 from gatelodge.gateway.records.schema import Field
-from gatelodge.gateway.records.soql.compiling import LARGEST, stored_id
+from gatelodge.gateway.records.soql.compiling import LARGEST, exact, stored_id
 from gatelodge.gateway.records.tool import NO_TEXT
 
 MOST_LISTED = 20
@@ -32,7 +34,7 @@ def value_for(field: Field, value: Any, dialect: str) -> Any:
     if value is None:
         if not field.is_nullable:
             raise refused(field, value, REQUIRED_FIELD_MISSING, "a value", "This field can't be empty: send a value.")
-        return None
+        return sa.null() if field.is_cast else None  # a JSON column would take None for JSON's own null
     match field.type:
         case "id" | "reference":
             return _id(field, value)
@@ -47,9 +49,13 @@ def value_for(field: Field, value: Any, dialect: str) -> Any:
         case "base64":
             return _bytes(field, value)
     text = _text(field, value)
-    # PostgreSQL alone is strict about the types that go as text.
-    is_strict = field.is_cast and dialect == "postgresql"
-    return sa.cast(sa.literal(text, sa.String()), field.stored) if is_strict else text
+    if not field.is_cast:
+        return text
+    if dialect != "postgresql":  # which alone is strict about the types that go as text
+        return sa.literal(text, sa.String())
+    if isinstance(field.stored, sa.types.NullType):  # one that SQLAlchemy doesn't know: PostgreSQL does
+        return sa.literal(text, field.stored)
+    return sa.cast(sa.literal(text, sa.String()), field.stored)
 
 
 def _id(field: Field, value: Any) -> Any:
@@ -60,7 +66,7 @@ def _id(field: Field, value: Any) -> Any:
     return own
 
 
-def _number(field: Field, value: Any) -> int | float:
+def _number(field: Field, value: Any) -> int | float | Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _of_type(field, value, "a number", "Send it without quotes.")
     if field.type == "int" and isinstance(value, float):
@@ -69,7 +75,12 @@ def _number(field: Field, value: Any) -> int | float:
         value = int(value)
     if not math.isfinite(value) or (isinstance(value, int) and abs(value) > LARGEST):
         raise refused(field, value, NUMBER_OUTSIDE_VALID_RANGE, f"at most {LARGEST}", "Send a smaller number.")
-    return value
+    own = exact(field, value)
+    least, most = field.least, field.most
+    if (least is not None and own < least) or (most is not None and own > most):
+        between = f"a number from {least} to {most}" if most is not None else f"at least {least}"
+        raise refused(field, value, NUMBER_OUTSIDE_VALID_RANGE, between, "Send one of those.")
+    return own
 
 
 def _date(field: Field, value: Any) -> dt.date:
@@ -118,10 +129,10 @@ def _of_type(field: Field, value: Any, expected: str, fix: str) -> NotWritten:
 def refused(field: Field | str, value: Any, code: str, expected: str, fix: str) -> NotWritten:
     """One problem as an error."""
     name = field if isinstance(field, str) else field.name
-    return NotWritten(Problem(code=code, field=name, value=_shown(value), expected=expected, fix=fix))
+    return NotWritten(Problem(code=code, field=name, value=shortened(value), expected=expected, fix=fix))
 
 
-def _shown(value: Any) -> Any:
+def shortened(value: Any) -> Any:
     """What was sent, short enough to be sent back."""
     if isinstance(value, str):
         return NO_TEXT.sub("\ufffd", value[:LONGEST_SHOWN])
@@ -138,6 +149,7 @@ RULE = {"SQLITE_CONSTRAINT_CHECK", "23514", "23P01", "P0001", 4025, 3819, 1644}
 TOO_LONG = {"22001", 1406}
 OUT_OF_RANGE = {"22003", 1264, 1690}
 NOT_OF_TYPE = {
+    "2200N",
     "22P02",
     "22007",
     "22008",
@@ -150,6 +162,12 @@ NOT_OF_TYPE = {
     1366,
 }
 MEANINGS = (
+    (
+        UNIQUE,
+        DUPLICATE_VALUE,
+        "a value that no other record has",
+        "Choose another, or update the record that has it.",
+    ),
     (NOT_NULL, REQUIRED_FIELD_MISSING, "a value for each field that needs one", "See getObjectSchema for those."),
     (FOREIGN, INVALID_CROSS_REFERENCE_KEY, "ids of records that exist", "Look the id up with a query."),
     (RULE, FIELD_INTEGRITY_EXCEPTION, "what the database's own rules allow", "Change the values."),

@@ -12,10 +12,10 @@ from gatelodge.core.permissions import ObjectGrant
 from gatelodge.gateway.records.database import code_of
 from gatelodge.gateway.records.errors import (
     DELETE_FAILED,
-    DUPLICATE_VALUE,
     INSUFFICIENT_ACCESS_OR_READONLY,
     INVALID_CROSS_REFERENCE_KEY,
     INVALID_FIELD_FOR_INSERT_UPDATE,
+    INVALID_TYPE_ON_FIELD_IN_RECORD,
     NOT_FOUND,
     PRECONDITION_FAILED,
     REQUIRED_FIELD_MISSING,
@@ -28,11 +28,13 @@ from gatelodge.gateway.records.soql.compiling import Scope
 from gatelodge.gateway.records.soql.tree import Comparison, Path
 from gatelodge.gateway.records.soql.values import shown
 from gatelodge.gateway.records.tool import Work
-from gatelodge.gateway.records.validating import FOREIGN, MEANINGS, UNIQUE, refused, value_for
+from gatelodge.gateway.records.validating import FOREIGN, MEANINGS, refused, shortened, value_for
 
 MOST_FIELDS = 800
-NAMES = re.compile(r"Key \(([^)]*)\)=|failed: (.+)$")
-"""Where a database names the columns of a key that is taken."""
+NAMES = re.compile(
+    r"Key \(([^)]*)\)=|FOREIGN KEY \(([^)]*)\) REFERENCES|[Cc]olumn (?:`[^`]*`\.`[^`]*`\.)?[`']([^`']+)[`']|failed: (.+)$|CONSTRAINT `([^`]+)` failed"
+)
+"""Where a database names the columns that it refuses: of a key, of a reference, of a value, of a rule."""
 
 
 def create(work: Work, of: SObject, body: dict[str, Any]) -> str:
@@ -111,7 +113,8 @@ def _values(work: Work, of: SObject, body: dict[str, Any], verb: str) -> dict[st
             if field.name in values:
                 raise refused(field, value, INVALID_FIELD_FOR_INSERT_UPDATE, "each field once", "Send it once.")
             values[field.name] = value_for(field, value, work.connection.dialect.name)
-            if field.parent and values[field.name] is not None:
+            _check_cast(work, field, values[field.name], value)
+            if field.parent and value is not None:
                 _check_parent(work, field, values[field.name], value)
         except NotWritten as error:
             problems += error.problems
@@ -120,6 +123,22 @@ def _values(work: Work, of: SObject, body: dict[str, Any], verb: str) -> dict[st
     if problems:
         raise NotWritten(*problems)
     return values
+
+
+def _check_cast(work: Work, field: Field, own: Any, sent: Any) -> None:
+    """Have PostgreSQL try a text as the type that SOQL has not: when it refuses a record, it doesn't say for which field."""
+    if not isinstance(own, sa.Cast):
+        return
+    try:
+        with work.connection.begin_nested():
+            work.connection.execute(sa.select(sa.cast(own, sa.String())))
+    except DBAPIError as error:
+        if not any(code_of(error) in codes for codes, *_ in MEANINGS):
+            raise
+        kind = str(field.stored.compile(dialect=work.connection.dialect)).lower()
+        raise refused(
+            field, sent, INVALID_TYPE_ON_FIELD_IN_RECORD, f"a text that is of the type {kind}", "Write it as such."
+        ) from None
 
 
 def _writable(work: Work, of: SObject, name: str, verb: str) -> Field:
@@ -300,20 +319,28 @@ def _precondition(work: Work, of: SObject, before: Any, sent: str) -> None:
 def _explained(work: Work, of: SObject, error: DBAPIError, body: dict[str, Any]) -> Exception:
     """What the database refuses, in our words; any other error as it is."""
     code = code_of(error)
-    if code in UNIQUE:
-        native = {field.column or field.name: field for field in of.fields}
-        found = NAMES.search(str(error.orig))
-        words = re.findall(r"\w+", next(filter(None, found.groups()), "")) if found else []
-        named = [native[word].name for word in words if word in native and _may_name(work, of, native[word])]
-        sent = [name for name in body if name.lower() in (each.lower() for each in named)]
-        return NotWritten(
-            *(
-                Problem(code=DUPLICATE_VALUE, field=name, value=body.get(name), expected="a value that no other record has",
-                        fix="Choose another, or update the record that has it.")
-                for name in sent or [""]
-            )
-        )  # fmt: skip
     for codes, ours, expected, fix in MEANINGS:
         if code in codes:
-            return NotWritten(Problem(code=ours, field="", value=None, expected=expected, fix=fix))
+            named = _blamed(work, of, str(error.orig), body) or [""]
+            return NotWritten(
+                *(Problem(code=ours, field=name, value=shortened(body.get(name)), expected=expected, fix=fix) for name in named)
+            )  # fmt: skip
     return error
+
+
+def _blamed(work: Work, of: SObject, said: str, body: dict[str, Any]) -> list[str]:
+    """The fields, of those that were sent, that the database names in what it said; else the only one that it can mean."""
+    table = of.source or of.name
+    found = NAMES.search(said)
+    names = next(filter(None, found.groups()), "").replace(f"{table}.", "") if found else ""
+    rule = re.search(r'check constraint "([^"]+)"', said)  # which PostgreSQL calls after table and column
+    sent = {name: field for name in body if (field := of.by_name.get(name.lower())) and _may_name(work, of, field)}
+    native = {name: field.column or field.name for name, field in sent.items()}
+    named = [
+        name
+        for name, column in native.items()
+        if re.search(rf"(?<!\w){re.escape(column)}(?!\w)", names, re.IGNORECASE)
+        or (rule and rule[1] == f"{table}_{column}_check")
+    ]
+    unknown = [name for name, field in sent.items() if isinstance(field.stored, sa.types.NullType)]
+    return named or next((each for each in (list(sent), unknown) if len(each) == 1), [])

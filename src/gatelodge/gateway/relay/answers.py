@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
@@ -21,6 +22,10 @@ PASSED_STATUS = (400, 404, 406, 409, 413, 415, 422, 429)
 QUIET_SECONDS = 15.0
 """Silence on an open stream after which a comment is sent, so that no proxy takes the connection for dead."""
 SILENCE = b":\n\n"
+
+SHARED = re.compile(rb'("cacheScope"\s{0,16}:\s{0,16})"public"')
+LONGEST_SHARED = 64
+"""More bytes than such a member has."""
 
 Reading = Callable[[bytes], bytes]
 """What is made of a message that holds a result."""
@@ -156,6 +161,23 @@ async def deliver(exchange: Exchange, answer: Answer, read: Reading | None = Non
         answer.close()
 
 
+def pieces_of(exchange: Exchange, answer: Answer) -> AsyncIterator[bytes]:
+    """An answer's body as it comes; what may depend on the caller is marked as theirs alone on the way."""
+    chunks = answer.pieces()
+    return _owned(chunks) if exchange.is_callers_own else chunks
+
+
+async def _owned(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """MCP 2026-07-28: Caching. No string of JSON has such a member in it, since its quotes would be escaped."""
+    held = b""
+    async for chunk in chunks:
+        held = SHARED.sub(rb'\1"private"', held + chunk)
+        if len(held) > LONGEST_SHARED:
+            yield held[:-LONGEST_SHARED]
+            held = held[-LONGEST_SHARED:]
+    yield held
+
+
 async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     length = answer.content_length
@@ -168,6 +190,8 @@ async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None
         raise Unreadable
     if read is not None and answer.status == 200:  # noqa: PLR2004
         body = read(body)
+    elif exchange.is_callers_own:
+        body = SHARED.sub(rb'\1"private"', body)
     again = answer.headers.get("retry-after", "")
     headers = [(b"retry-after", again.encode())] if again.isdigit() and len(again) < 6 else None  # noqa: PLR2004
     await exchange.answer(answer.status, body, headers)
@@ -180,7 +204,7 @@ async def _deliver_pieces(
     if (length or 0) > largest:
         raise TooLarge
     held = b""
-    chunks = answer.pieces()
+    chunks = pieces_of(exchange, answer)
     async for chunk in chunks:
         held += chunk
         if len(held) > SMALL:
@@ -190,7 +214,9 @@ async def _deliver_pieces(
         await exchange.answer(200, held)
         return
     headers = [(b"cache-control", b"no-store"), (b"content-type", b"application/json")]
-    await exchange.start(200, [*headers, (b"content-length", str(length).encode())] if length else headers)
+    if length and not exchange.is_callers_own:
+        headers.append((b"content-length", str(length).encode()))
+    await exchange.start(200, headers)
     await exchange.write(held)
     size = len(held)
     async for chunk in chunks:
@@ -207,7 +233,7 @@ async def _deliver_events(exchange: Exchange, answer: Answer, read: Reading | No
     if read is None:
         size = 0
         last = b""
-        async for chunk in answer.pieces():
+        async for chunk in pieces_of(exchange, answer):
             size += len(chunk)
             if size > largest:
                 raise TooLarge

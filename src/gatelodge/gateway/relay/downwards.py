@@ -48,7 +48,7 @@ async def begin(exchange: Exchange, sessions: Sessions) -> None:
     meta = _spans.decode(known.get("_meta", EMPTY))
     result: dict[str, object] = {
         "protocolVersion": state.version,
-        "capabilities": known.get("capabilities", EMPTY),
+        "capabilities": filtering.offered(upstream, known.get("capabilities", EMPTY)),
         "serverInfo": meta.get(
             words.SERVER_KEY, Raw(msgspec.json.encode({"name": upstream.name, "version": __version__}))
         ),

@@ -1,7 +1,8 @@
 """Server-sent events, taken apart and put together (HTML Living Standard §9.2)."""
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
 import msgspec
 
@@ -37,6 +38,30 @@ async def events(chunks: AsyncIterable[bytes], largest: int) -> AsyncGenerator[E
         searched = len(held)
         if searched > largest:
             raise TooLarge
+
+
+class Following:
+    """The messages of an answer, of which the next one can be awaited for a while and no longer; it isn't lost then."""
+
+    def __init__(self, source: AsyncIterator[Event]) -> None:
+        self._source = source
+        self._next: asyncio.Future[Event | None] | None = None
+
+    async def next(self, seconds: float | None = None) -> Event | None:
+        """The next one; None at the end, and where none came in these seconds. Raises what reading raises."""
+        if seconds is None and self._next is None:
+            return await anext(self._source, None)
+        following = self._next = self._next or asyncio.ensure_future(anext(self._source, None))
+        done, _ = await asyncio.wait({following}, timeout=seconds)
+        if not done:
+            return None
+        self._next = None
+        return following.result()
+
+    def stop(self) -> None:
+        """Nobody waits for another one."""
+        if self._next is not None:
+            _ = self._next.cancel()
 
 
 def read(raw: bytes) -> Event:

@@ -83,6 +83,11 @@ class Exchange:
         self.done.has_drifted = True
 
     @property
+    def is_callers_own(self) -> bool:
+        """Whether the answer says for whom it may be kept and is passed as it comes: who may read it depends on us."""
+        return self.inbound.is_modern and self.inbound.method == "resources/read"
+
+    @property
     def is_listening(self) -> bool:
         """Whether this is a stream that stays open for as long as both sides like."""
         return self.method == "GET" or self.inbound.method == words.LISTEN

@@ -13,6 +13,7 @@ from gatelodge.core.permitting import Permitted
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.parameter_headers import disagrees
+from gatelodge.gateway.relay.upstream import Upstream
 
 PRIVATE = Raw(b'"private"')
 _spans = msgspec.json.Decoder(Spans)
@@ -37,6 +38,33 @@ def check_asked(permitted: Permitted, found: Inbound) -> None:
         _check_reference(permitted, found)
     if found.method == words.LISTEN:
         _narrow(permitted, found)
+
+
+def check_tasks(upstream: Upstream, found: Inbound) -> None:
+    """A task is known by its id alone, and an upstream that can't tell users apart would show everybody's to each: there
+    are none then, and a call is no task (MCP 2025-11-25: Task Isolation and Access Control). Raises ``Refused``.
+    """
+    if upstream.knows_callers:
+        return
+    if found.method.startswith(words.TASKS):
+        why = f"Method not found: {found.method:.80}. {upstream.name} isn't told who calls, and would show everybody's tasks"
+        raise _unknown(found, words.METHOD_NOT_FOUND, why)
+    _ = found.params.pop("task", None)
+
+
+def offered(upstream: Upstream, capabilities: Raw) -> Raw:
+    """What an upstream can do, without tasks where there are none. Raises ``Unreadable``."""
+    if upstream.knows_callers:
+        return capabilities
+    try:
+        found = _spans.decode(capabilities)
+        extensions = _spans.decode(found["extensions"]) if "extensions" in found else {}
+    except msgspec.DecodeError:
+        raise Unreadable from None
+    if (found.pop("tasks", None), extensions.pop(words.TASKS_EXTENSION, None)) == (None, None):
+        return capabilities
+    _ = found.pop("extensions", None)
+    return Raw(msgspec.json.encode({**found, "extensions": extensions} if extensions else found))
 
 
 def may_go_on(permitted: Permitted, found: Inbound) -> bool:
@@ -128,12 +156,6 @@ def own(result: Spans) -> Spans:
     return {**result, "cacheScope": PRIVATE} if "cacheScope" in result else result
 
 
-def owned(message: bytes) -> bytes:
-    """A message with a result that is this caller's alone. Raises ``Unreadable``."""
-    top, result = result_of(message)
-    return message if result is None else with_result(top, own(result))
-
-
 def _kept(entries: Raw, kind: str, key: str, permitted: Permitted, drifted: Callable[[], None]) -> Raw:
     try:
         found = _list.decode(entries)
@@ -169,14 +191,16 @@ def is_as_pinned(permitted: Permitted, kind: str, name: str, definition: Raw) ->
         return False
 
 
-def introduced(message: bytes, instructions: str) -> bytes:
+def introduced(message: bytes, upstream: Upstream) -> bytes:
     """The answer to ``initialize`` or ``server/discover`` with the org's instructions in place of the upstream's: they
-    go into a model's prompt, and nobody here has looked at those. Raises ``Unreadable``.
+    go into a model's prompt, and nobody here has looked at those; and with what it can do here. Raises ``Unreadable``.
     """
     top, result = result_of(message)
     if result is None:
         return message
     _ = result.pop("instructions", None)
-    if instructions:
-        result["instructions"] = Raw(msgspec.json.encode(instructions))
+    if upstream.instructions:
+        result["instructions"] = Raw(msgspec.json.encode(upstream.instructions))
+    if "capabilities" in result:
+        result["capabilities"] = offered(upstream, result["capabilities"])
     return with_result(top, result)

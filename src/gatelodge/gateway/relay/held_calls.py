@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from msgspec import Raw
@@ -15,7 +15,7 @@ from gatelodge.core import secrets
 from gatelodge.core.secrets import KeyMissing, KeyRing
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import asking, words
-from gatelodge.gateway.relay.events import Event
+from gatelodge.gateway.relay.events import Following
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.sessions import IDLE_SECONDS, owner_of
@@ -56,7 +56,7 @@ class Waiting(msgspec.Struct, kw_only=True, eq=False):
     session: UpstreamSession
     id: int
     answer: Answer
-    source: AsyncIterator[Event]
+    source: Following
     asked: dict[str, Spans]
     since: float
     ids: dict[str, Raw]
@@ -157,7 +157,9 @@ class HeldCalls:
         return waiting
 
     def _drop(self, key: str) -> None:
-        self._waiting.pop(key).answer.close()
+        waiting = self._waiting.pop(key)
+        waiting.source.stop()
+        waiting.answer.close()
 
     def close(self) -> None:
         """Let every call go."""

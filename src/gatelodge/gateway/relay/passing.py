@@ -18,9 +18,7 @@ def reading_of(exchange: Exchange) -> Reading | None:
     if exchange.inbound.method in words.LISTING:
         return partial(_filtered, exchange)
     if exchange.inbound.method in (words.DISCOVER, words.INITIALIZE):
-        return partial(filtering.introduced, instructions=exchange.line.upstream.instructions)
-    if exchange.inbound.method == "resources/read" and exchange.inbound.is_modern:
-        return filtering.owned
+        return partial(filtering.introduced, upstream=exchange.line.upstream)
     return None
 
 
@@ -102,6 +100,8 @@ async def listen(exchange: Exchange, session: Session | None) -> None:
     """The stream of a session, by GET. Raises ``Failed``."""
     headers = headers_of(exchange, session)
     _ = headers.pop("Content-Type", None)
+    if session is None:  # nothing says whose events they would be that are sent again
+        _ = headers.pop("Last-Event-ID", None)
     answer = await exchange.line.send("GET", headers, is_stream=True)
     if answer.status == 405:  # noqa: PLR2004 - it sends nothing of its own accord
         answer.close()

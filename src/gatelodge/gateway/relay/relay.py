@@ -204,6 +204,7 @@ class Relay:
         if exchange.method != "DELETE":
             check_takes(exchange, needs_events=exchange.is_listening)
         filtering.check_asked(permitted, found)
+        filtering.check_tasks(exchange.line.upstream, found)
         if found.is_modern:
             filtering.check_parameters(permitted, found, exchange.headers)
         if exchange.is_listening:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from gatelodge.core.server_terms import Terms
+from gatelodge.core.server_terms import USER_BOUND, Terms
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay.breaker import Breaker
 from gatelodge.gateway.relay.wire import (
@@ -48,6 +48,11 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     server_id: str
     instructions: str = ""
     command: tuple[str, ...] = ()
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether it can tell one user from another: by a child, a credential or a header of their own."""
+        return bool(self.command) or self.terms.sends_identity or self.terms.credential in USER_BOUND
 
 
 class Failed(Because):

@@ -17,7 +17,7 @@ from gatelodge.gateway.relay.answers import (
     whole,
     with_comments,
 )
-from gatelodge.gateway.relay.events import Event, events, written
+from gatelodge.gateway.relay.events import Event, Following, events, written
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.held_calls import HeldCalls, UpstreamSession, Waiting, digest_of, id_of, over, requests_of
@@ -38,6 +38,8 @@ HONOURED = {
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+TOGETHER = 0.1
+"""Seconds in which an upstream asks what it asks at once."""
 EMPTY = Raw(b"{}")
 _spans = msgspec.json.Decoder(Spans)
 _string = msgspec.json.Decoder(str)
@@ -63,7 +65,7 @@ async def _discover(exchange: Exchange, session: UpstreamSession) -> None:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": list(words.MODERN),
-        "capabilities": session.result.get("capabilities", EMPTY),
+        "capabilities": filtering.offered(upstream, session.result.get("capabilities", EMPTY)),
         "ttlMs": 0,
         "cacheScope": "private",
     }
@@ -91,7 +93,7 @@ async def _call(exchange: Exchange, held: HeldCalls) -> None:
         session=session,
         id=call_id,
         answer=answer,
-        source=_messages(exchange, answer),
+        source=Following(_messages(exchange, answer)),
         asked={},
         since=exchange.loop_time,
         ids={},
@@ -134,10 +136,12 @@ async def _messages(exchange: Exchange, answer: Answer) -> AsyncIterator[Event]:
 
 
 async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None:
-    """Go on with a call until it is answered, or the upstream wants to know something of the client's; then it is held."""
-    is_over = False
+    """Go on with a call until it is answered, or the upstream wants to know something of the client's; then it is held,
+    with all that the upstream asks at once.
+    """
+    is_over = is_held = False
     try:
-        async for event in waiting.source:
+        while (event := await waiting.source.next(TOGETHER if waiting.asked else None)) is not None:
             top = _spans.decode(event.data)
             if "method" not in top:
                 is_over = True
@@ -146,18 +150,22 @@ async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None
             if "id" not in top:
                 await _notify(exchange, top)
             elif _may_ask(exchange.inbound, top):
-                waiting.asked, waiting.ids = {"answer": top}, {"answer": id_of(top)}
-                await _ask(exchange, held, waiting)
-                return
+                # What an upstream of that era asks has no name; it gets one of ours.
+                key = f"answer-{len(waiting.asked) + 1}" if waiting.asked else "answer"
+                waiting.asked[key], waiting.ids[key] = top, id_of(top)
             else:
                 await _reply(exchange, waiting, top)
-        raise Unreadable
+        if not waiting.asked:
+            raise Unreadable
+        is_held = True
+        await _ask(exchange, held, waiting)
     except msgspec.DecodeError:
         raise failed_of(exchange.line, Unreadable()) from None
     except Exception as error:  # noqa: BLE001 - what isn't known is raised again
         raise failed_of(exchange.line, error) from None
     finally:
-        if not waiting.asked:
+        if not is_held:
+            waiting.source.stop()
             waiting.answer.close()
             if not is_over:  # the client has left, or the upstream broke off
                 exchange.later(_cancel(waiting))

@@ -37,6 +37,9 @@ STATUS: Final = {
 }
 """The HTTP status of an error in 2026-07-28; of any other, and in the old era, it is 200."""
 
+TASKS: Final = "tasks/"
+"""How the methods of tasks begin, of 2025-11-25 and of the extension of 2026-07-28."""
+TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
 CALL: Final = "tools/call"
 DISCOVER: Final = "server/discover"
 INITIALIZE: Final = "initialize"

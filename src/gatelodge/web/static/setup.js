@@ -30,6 +30,11 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
+// A text area that gets the focus is scrolled to by its caret alone: bring all of it out from under the docked footer.
+document.addEventListener("focusin", (event) => {
+  if (event.target.matches("textarea:focus-visible")) event.target.scrollIntoView({ block: "nearest" });
+});
+
 // The colours change without a reload, so that a half-filled form stays as it is.
 const theme = document.querySelector("#theme form");
 theme?.addEventListener("submit", async (event) => {

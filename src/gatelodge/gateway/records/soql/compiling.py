@@ -5,6 +5,7 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -180,6 +181,10 @@ class Scope(msgspec.Struct, dict=True):
             raise RecordError(
                 INVALID_FIELD, f"{call.path.text():.80} is no number, so it has no {call.name}.", call.path.at
             )
+        if call.name in ("MIN", "MAX") and column.type in ("boolean", "base64"):
+            raise RecordError(
+                INVALID_FIELD, f"{call.path.text():.80} is {column.type}, so it has no {call.name}.", call.path.at
+            )
         is_count = call.name.startswith("COUNT")
         kind = "int" if is_count else "double" if call.name in ("SUM", "AVG") else column.type
         return Column(AGGREGATES[call.name](column.expression), kind)
@@ -262,6 +267,13 @@ def stored_id(field: Field | None, value: str) -> Any:
     except ValueError:
         return None
     return value + ids.checksum(value) if stored is None and len(value) == 15 and value.isalnum() else value  # noqa: PLR2004
+
+
+def exact(field: Field | None, value: float) -> int | float | Decimal:
+    """A number as its column has it: for one of decimal digits, those that were written."""
+    stored = field.stored if field else None
+    is_decimal = isinstance(stored, sa.Numeric) and not isinstance(stored, sa.Float)
+    return Decimal(repr(value)) if is_decimal and isinstance(value, float) else value
 
 
 def _in_days(column: Column, asked: Comparison, days: tuple[dt.date, dt.date], at: int) -> Any:
@@ -348,7 +360,7 @@ def _converted(column: Column, value: Value, at: int) -> Any:
         and not isinstance(value, bool)
         and abs(value) <= LARGEST
     ):
-        return value
+        return exact(column.field, value)
     if kind == "date" and isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if kind == "datetime" and isinstance(value, dt.datetime):
