@@ -56,9 +56,10 @@ def request(url: str, body: str, method: str, token: str = "") -> bytes:
     ).encode()
 
 
-async def connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(url: str, n: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The n-th connection to there. A node takes 512 from one address."""
     port = int(url.removeprefix("http://").partition("/")[0].rpartition(":")[2])
-    return await asyncio.open_connection("127.0.0.1", port)
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.0.{1 + n // 400}", 0))
 
 
 async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> None:
@@ -103,7 +104,7 @@ async def streams(node: dict[str, Any], process: subprocess.Popen[str], count: i
     before = resident_megabytes(node["pid"])
     tokens, held = node["tokens"], []
     for n in range(count):
-        reader, writer = await connected(node["url"])
+        reader, writer = await connected(node["url"], n)
         writer.write(request(node["url"], LISTEN, "subscriptions/listen", tokens[n % len(tokens)]))
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):

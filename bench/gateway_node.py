@@ -11,6 +11,8 @@ import uvloop
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+# structlog loads these where they are, as in an environment for development; an installed node has neither.
+sys.modules["rich"] = sys.modules["greenlet"] = None  # type: ignore[assignment]
 
 from gatelodge.app import build  # noqa: E402
 from gatelodge.cli import seeding, starting  # noqa: E402
@@ -29,6 +31,7 @@ TOOL = {"name": "echo", "inputSchema": {"type": "object"}, "annotations": {"read
 
 
 async def main(port: int, data: str, upstream: str) -> None:
+    starting.give_back_large_blocks()
     app = await build(Config(public_url=f"http://localhost:{port}", data=data, is_development=True))
     site = app.site
     told = await seeding.development(site)

@@ -30,6 +30,34 @@ sys.exit(main())
 """
 
 
+HASHED = """
+import asyncio, re
+from pathlib import Path
+from gatelodge.cli import starting
+from gatelodge.web.passwords import Passwords
+
+def held():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+async def hash():
+    starting.give_back_large_blocks()
+    passwords = Passwords()
+    before = held()
+    await asyncio.gather(*(passwords.hash("a password") for _ in range(6)))
+    print(held() - before)
+    passwords.close()
+
+asyncio.run(hash())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc says how much memory is held")
+@requirement("gateway:lean-memory")
+def test_the_memory_of_a_passwords_hash_is_given_back():
+    told = subprocess.run([sys.executable, "-c", HASHED], stdout=subprocess.PIPE, check=True, timeout=60)
+    assert int(told.stdout) < 19 * 1024 * 1024, "less than one hash needs"
+
+
 @pytest.mark.slow
 @requirement("gateway:lean-start")
 def test_what_only_calls_need_is_not_loaded_at_readiness(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The face that MCP clients see: the checks in front of every MCP server, and the servers themselves."""
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -143,11 +144,11 @@ class _Traced:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
+        def told(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start" and message["status"] >= BAD_REQUEST:
                 header = (b"trace-id", scope[TRACE_ID].encode())
                 message = {**message, "headers": [*message.get("headers", ()), header]}
-            await send(message)
+            return send(message)
 
         await self._answer(scope, receive, told)
 
@@ -160,10 +161,10 @@ class _Shared:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in shared_with(origin).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
+        def told(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
-            await send(message)
+            return send(message)
 
         await self._answer(scope, receive, told)
 

@@ -8,7 +8,7 @@ import importlib
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,7 +31,7 @@ from gatelodge.web.site import Site
 from gatelodge.words import Reason, reason, verbatim
 
 if TYPE_CHECKING:
-    from gatelodge.gateway.relay import Done, Inbound, Relay, Upstream
+    from gatelodge.gateway.relay import Done, Failed, Inbound, Relay, Upstream
     from gatelodge.gateway.relay.upstream import Line
     from gatelodge.gateway.stdio.line import CommandLine, Commands
 
@@ -215,28 +215,24 @@ class _Relayed:
 
     async def _credential(self, caller: Caller, refused: dict[str, str] | None = None) -> dict[str, str]:
         """What the upstream gets for this caller in the place of their token; ``refused`` is what it didn't take."""
-        from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now
-
         if self._upstream.command:
             return cast("CommandLine", self._relay.line(self._upstream)).owned_by(caller)
         try:
             return await headers_for(self._site, self._org, self._live.server, caller, refused=refused)
         except NeedsGrant as error:
-            raise Failed("refused", 403, error.reason, data={"url": error.url}) from None
+            raise _failed("refused", 403, error.reason, data={"url": error.url}) from None
         except NoCredential as error:
-            raise Failed("upstream_error", 502, error.reason) from None
+            raise _failed("upstream_error", 502, error.reason) from None
 
     async def _first(self, caller: Caller, found: "Inbound") -> ASGIApp | None:
         """Before anything is sent on: that nothing more was to be asked, and that it can be written down."""
-        from gatelodge.gateway.relay import Done, Failed  # noqa: PLC0415 - loaded by now
-
         self._found = found
         item = self._live.items.find(TOOL, found.name) if found.method == "tools/call" else None
         if item is not None:
             verdict = caller.permitted.tool(found.name)
             if verdict.missing_scopes or (verdict.asks_first and not self._noted.approval_id):
                 # ``BeforeCalls`` has asked already. Where it was not, nothing goes on.
-                raise Failed(
+                raise _failed(
                     "refused",
                     403,
                     reason("{name} needs more scopes, or the approval of a person first", name=found.name[:80]),
@@ -245,10 +241,12 @@ class _Relayed:
             if item is None or item.mark == "read":
                 self._site.calls.admit_read(caller.org_id)
             else:
+                from gatelodge.gateway.relay import Done  # noqa: PLC0415 - loaded by now
+
                 call = self._call(Done(method=found.method, name=found.name))
                 self._begun = await self._site.calls.admit(call, is_write=True)
         except Unavailable as error:
-            raise Failed("refused", 503, verbatim(str(error)), retry_after=error.retry_after) from None
+            raise _failed("refused", 503, verbatim(str(error)), retry_after=error.retry_after) from None
         return None
 
     def _call(self, done: "Done") -> Call:
@@ -268,3 +266,10 @@ class _Relayed:
             bytes_out=done.bytes_out,
             trace_id=self._trace_id or trace_of(""),
         )
+
+
+def _failed(outcome: str, status: int, why: Reason, **more: Any) -> "Failed":
+    """What ends a call before it was sent on."""
+    from gatelodge.gateway.relay import Failed  # noqa: PLC0415 - loaded by now; an import costs a call that goes well
+
+    return Failed(outcome, status, why, **more)

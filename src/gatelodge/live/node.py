@@ -17,24 +17,18 @@ from gatelodge.core import (
     connected_apps,
     connections,
     keys,
-    mcp_servers,
     orgs,
-    permissions,
     propagation,
-    server_items,
     tokens,
-    users,
 )
 from gatelodge.core.clock import Clock
 from gatelodge.core.connected_apps import ConnectedApp
 from gatelodge.core.errors import Unavailable
-from gatelodge.core.mcp_servers import McpServer
-from gatelodge.core.operation import Operation
 from gatelodge.core.orgs import Org
 from gatelodge.core.propagation import LiveClient, Received, Release
 from gatelodge.core.secrets import KeyRing
-from gatelodge.core.server_items import Items
 from gatelodge.live.cache import Cache
+from gatelodge.live.served import LiveServer, LiveUser, OrgKeys, Signer, read_servers, read_user
 from gatelodge.store import Store
 
 log = structlog.get_logger()
@@ -53,44 +47,6 @@ class Place(NamedTuple):
 
     seq: int
     position: int
-
-
-class LiveUser(msgspec.Struct, frozen=True):
-    """A user with everything that permission sets add up to."""
-
-    user: users.User
-    access: permissions.Access
-
-
-class LiveServer(msgspec.Struct, frozen=True):
-    """An active MCP server with what it offers."""
-
-    server: McpServer
-    items: Items
-
-
-class Signer(msgspec.Struct, frozen=True):
-    """The org's key that signs now, unsealed."""
-
-    kid: str
-    algorithm: str
-    key: keys.Key
-
-    def __repr__(self) -> str:
-        return f"Signer({self.kid})"
-
-
-class OrgKeys(msgspec.Struct, frozen=True, kw_only=True):
-    """The org's key that signs, all its keys that verify, and the JWK Set of both; right until ``until`` (epoch
-    seconds), when another key begins to sign or one has gone. ``algorithms`` are those that ID tokens are signed with
-    now or next.
-    """
-
-    signer: Signer
-    verifying: dict[str, tokens.VerifyingKey]
-    published: bytes
-    algorithms: tuple[str, ...]
-    until: int
 
 
 class LiveNode:
@@ -115,6 +71,10 @@ class LiveNode:
         self._servers = Cache[str, dict[str, LiveServer]](self._read_servers)
         self._keys = Cache[str, OrgKeys](self._read_keys)
         self._told: list[Callable[[], None]] = []
+        self.epoch = 0
+        """A number that changes with whatever this node applies. What was found out in an epoch holds in it, as long as
+        the feed is read (``is_fresh``) and time changes nothing (``stays_until``).
+        """
 
     @property
     def applied(self) -> int:
@@ -171,6 +131,9 @@ class LiveNode:
 
     async def servers(self, org_id: str) -> dict[str, LiveServer]:
         """The org's active MCP servers by name."""
+        known = self._servers.at_hand(org_id)
+        if known is not None and self.is_fresh():
+            return known
         await self._be_fresh()
         return await self._servers.get(org_id)
 
@@ -199,6 +162,15 @@ class LiveNode:
             and self._users.at_hand((org_id, user.user.id)) is user
             and not any(record_id in self._ended for record_id in record_ids)
         )
+
+    def stays_until(self, org_id: str, keys: OrgKeys, client: LiveClient) -> int:
+        """Until when, in epoch seconds, time alone changes none of these: no other key signs, no release that waits is
+        live, and the app has not ended.
+        """
+        now = self._clock.now_ms()
+        releases = self._clients.at_hand((org_id, client.client_id)) or ()
+        coming = min((each.live_from // 1000 for each in releases if each.live_from > now), default=keys.until)
+        return min(keys.until, client.ends_at or keys.until, coming)
 
     # --- following the feed -------------------------------------------------------------------------------------
 
@@ -295,6 +267,7 @@ class LiveNode:
     async def _read_all(self) -> None:
         """Forget every answer, and load what is asked without a query."""
         place = Place(await self._store.read(propagation.newest_change), propagation.ALL_POSITIONS)
+        self.epoch += 1
         for cache in (self._clients, self._users, self._servers, self._keys):
             cache.clear()
         await self._load_orgs()
@@ -312,6 +285,7 @@ class LiveNode:
             self._acknowledged = applied
 
     async def _apply(self, change: Received) -> None:
+        self.epoch += 1
         match change.kind:
             case "client":
                 self._clients.drop((change.org_id, change.key))
@@ -343,7 +317,7 @@ class LiveNode:
 
     def _remember_ended(self, record_ids: list[str]) -> None:
         """Bounded by time: as long as a token of what ended could still be shown. The oldest stand first."""
-        now = self._clock.now()
+        self.epoch, now = self.epoch + 1, self._clock.now()
         for record_id in record_ids:
             self._ended.pop(record_id, None)
             self._ended[record_id] = now
@@ -381,19 +355,3 @@ class LiveNode:
             algorithms=tuple(sorted({signing.algorithm} | {key.algorithm for key in stored if key.signs_from > now})),
             until=min(turns, default=FOREVER),
         )
-
-
-def read_user(org_id: str, user_id: str) -> Operation[LiveUser | None]:
-    """An active user with their permissions."""
-    user = yield from users.find(org_id, user_id)
-    if user is None or not user.is_active:
-        return None
-    return LiveUser(user, (yield from permissions.access_of(org_id, user_id)))
-
-
-def read_servers(org_id: str) -> Operation[list[LiveServer]]:
-    """The org's active MCP servers by name, with what they offer."""
-    servers = yield from mcp_servers.of_org(org_id)
-    items = yield from server_items.of_org(org_id)
-    active = (server for server in servers if server.is_active)
-    return [LiveServer(each, server_items.with_hosted(each, items.get(each.id, []))) for each in active]

@@ -7,7 +7,7 @@ from gatelodge.core.orgs import Org
 from gatelodge.core.permitting import Permitted, Who
 from gatelodge.core.propagation import LiveClient
 from gatelodge.core.server_items import TOOL
-from gatelodge.live.node import LiveServer
+from gatelodge.live import LiveServer
 from gatelodge.oauth.steps import Visitor
 from gatelodge.words import _, ngettext
 

@@ -238,7 +238,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     connection.row_factory = _as_dict
     reads_only = "mode=ro" in uri
     journal = ("query_only = ON",) if reads_only else ("journal_mode = WAL",)
-    for pragma in (*journal, "synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
+    for pragma in (*journal, "synchronous = FULL", "foreign_keys = ON", "cache_size = -4096"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 

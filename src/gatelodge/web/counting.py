@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from gatelodge.core.apps import counting, registry
+from gatelodge.core.apps import counting
 from gatelodge.core.errors import Unavailable
 from gatelodge.web.site import Site
 
@@ -44,7 +44,7 @@ class Counting:
         for org_id in (each for each in orgs if each >= here):
             after = after if org_id == here else ""
             while left > 0:
-                page = await store.read(registry.ids_in_order, org_id, after=after, limit=min(left, counting.A_BATCH))
+                page = await store.read(counting.in_turn, org_id, after=after, limit=min(left, counting.A_BATCH))
                 if not page:
                     break
                 left, after = left - len(page), page[-1][1]

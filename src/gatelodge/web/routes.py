@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatelodge import words
 from gatelodge.web.errors import answer_for
 from gatelodge.web.forms import check_readable
+from gatelodge.web.heads import Read
 from gatelodge.web.site import Endpoint, Site
 
 WELL_KNOWN = re.compile(r"/\.well-known/[a-z-]+")
@@ -74,7 +75,7 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request = Request(scope, receive, send)
+        request = Read(scope, receive, send)
         try:
             response = await self._answer(request)
         except Exception as error:  # noqa: BLE001 - the outermost wall: nothing of a bug reaches a stranger
@@ -105,8 +106,9 @@ class Dispatcher:
             allowed = (*place, "HEAD") if "GET" in place else tuple(place)
             return PlainTextResponse("Method not allowed\n", 405, headers={"Allow": ", ".join(allowed)})
         request.scope["path_params"] = dict(names)
-        wanted = words.language_of(request.headers.get("accept-language", ""))
-        words.speak(wanted if route.is_page else words.ENGLISH)  # programs are answered in English
+        # Programs are answered in English.
+        is_page = route.is_page
+        words.speak(words.language_of(request.headers.get("accept-language", "")) if is_page else words.ENGLISH)
         try:
             if not route.refuses_unreadable:
                 check_readable(request.scope["query_string"])

@@ -85,6 +85,7 @@ class Joined:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
+        self.is_closing = transport.is_closing
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -184,13 +185,19 @@ class LimitedProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which nobody here may set anything with (RFC 9110 §6.5.1)."""
+        """A header, or a trailer, which nobody here may set anything with (RFC 9110 §6.5.1). What uvicorn does with it is
+        done here, for this runs once for each header.
+        """
         self._fields += 1
-        if self._fields > self._limits.headers:
+        self._unread = 0
+        self._head += len(name) + len(value) + 4
+        if self._fields > self._limits.headers or self._head > self._limits.header_bytes:
             self._give_up(TOO_LARGE)
-        self._count(len(name) + len(value) + 4)
         if self._is_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: a request exists."""

@@ -10,7 +10,7 @@ import pytest
 
 from gatelodge.core import mcp_servers, users
 from gatelodge.core.operation import Operation, announce
-from tests.gateway.relay.rough import Asked, Rough, begin, chunk, hang, rough
+from tests.gateway.relay.rough import Asked, Rough, begin, chunk, hang, rough, well
 from tests.gateway.relay.standing import Gate
 from tests.gateway.speaking import META, MODERN
 from tests.requirements import requirement
@@ -148,6 +148,35 @@ def test_a_client_that_reads_nothing_holds_up_its_own_answer_and_no_memory(gate:
 
         gate.house.run(stall())
         assert sent[0] < 32 * 1024 * 1024, "what the sockets hold, and not the hundred million bytes that were to come"
+
+
+@requirement("relay:slow-writers")
+def test_a_request_whose_body_comes_slowly_is_read_whole(gate: Gate, upstream: Rough):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"_meta": META, **CALL}}).encode()
+    head = (
+        f"POST /mcp/upstream HTTP/1.1\r\nHost: localhost:{gate.port}\r\nAuthorization: Bearer {gate.token()}\r\n"
+        f"Content-Type: application/json\r\nMCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\n"
+        f"Mcp-Name: do\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+
+    async def begun() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(head + body[:10])
+        return reader, writer
+
+    async def ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        for at in range(10, len(body)):
+            writer.write(body[at : at + 1])
+            await writer.drain()
+        got = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        writer.close()
+        return got
+
+    opened = gate.house.run(begun())
+    upstream.behave = hang
+    assert gate.client().modern("tools/call", CALL).status_code == 504, "which takes a second"
+    upstream.behave = well
+    assert b" 200 " in gate.house.run(ended(*opened))
 
 
 def deep(n: int) -> bytes:

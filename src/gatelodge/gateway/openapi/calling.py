@@ -5,9 +5,6 @@ the client's.
 import asyncio
 from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
 from gatelodge import __version__
 from gatelodge.core.mcp_servers import McpServer
 from gatelodge.core.orgs import Org
@@ -15,6 +12,7 @@ from gatelodge.gateway import credentials
 from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.openapi.answering import Answer
 from gatelodge.gateway.openapi.writing import Written
+from gatelodge.gateway.relay import upstream
 from gatelodge.gateway.relay.upstream import Failed, HttpLine, Upstream
 from gatelodge.gateway.user_grants import NeedsGrant
 from gatelodge.web.site import Site
@@ -33,8 +31,7 @@ class Api:
 
     def __init__(self, site: Site, org: Org, server: McpServer) -> None:
         self._site, self._org, self._server = site, org, server
-        base = urlsplit(server.source)
-        self._origin, self._path = f"{base.scheme}://{base.netloc}", base.path.rstrip("/")
+        self._path = urlsplit(server.source).path.rstrip("/")
         self._line = HttpLine(
             Upstream(
                 url=server.source, terms=server.terms, name=server.name, org_id=server.org_id, server_id=server.id
@@ -70,32 +67,29 @@ class Api:
             raise Failed("upstream_error", 502, error.reason) from None
 
     async def _sent(self, written: Written, credential: dict[str, str]) -> Answer:
-        url = URL(f"{self._origin}{self._path}{written.target}", encoded=True)
+        target = f"{self._path}{written.target}"
         headers = {**written.headers, **ALWAYS, **credential}
         try:
             async with asyncio.timeout(self._server.terms.call_seconds):
-                answer = await self._line.send(written.method, headers, written.body, url=url)
+                answer = await self._line.send(written.method, headers, written.body, target=target)
                 return await self._read(answer)
         except TimeoutError:
             why = reason("{name} did not finish its answer in time", name=self._server.name)
             raise Failed("timeout", 504, why) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except OSError as error:
             broken = type(error).__name__
             why = reason("{name} broke off its answer ({error})", name=self._server.name, error=broken)
             raise Failed("upstream_error", 502, why) from None
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> Answer:
+    async def _read(self, answer: upstream.Answer) -> Answer:
         """The whole body, which may have so many bytes."""
         most, body = self._server.terms.largest_answer, bytearray()
-        is_whole = False
         try:
-            async for chunk in answer.content.iter_any():
+            async for chunk in answer.pieces():
                 body += chunk
                 if len(body) > most:
                     why = reason("{name} answered with more than {most} bytes", name=self._server.name, most=most)
                     raise Failed("too_large", 502, why)
-            is_whole = True
         finally:
-            answer.release() if is_whole else answer.close()
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Answer(status=answer.status, headers=headers, body=bytes(body))
+            answer.close()
+        return Answer(status=answer.status, headers=answer.headers, body=bytes(body))

@@ -6,14 +6,13 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import Event, TooLarge, events
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
-from gatelodge.gateway.relay.upstream import Failed, Line, Unauthorized
+from gatelodge.gateway.relay.upstream import Answer, Failed, Line, Unauthorized
 from gatelodge.words import reason
 
 SMALL = 64 * 1024
@@ -55,9 +54,9 @@ def outcome_of(message: bytes) -> str:
     return "tool_error" if found.result is not None and found.result.isError else "ok"
 
 
-def kind_of(answer: aiohttp.ClientResponse) -> str:
+def kind_of(answer: Answer) -> str:
     """The media type of an answer without its parameters."""
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def failed_of(line: Line, error: Exception) -> Failed:
@@ -78,7 +77,7 @@ def failed_of(line: Line, error: Exception) -> Failed:
         case TimeoutError():
             why = reason("the upstream of {name} stopped within its answer, or took too long", name=name)
             return Failed("timeout", 504, why)
-        case aiohttp.ClientError() | ConnectionError():
+        case ConnectionError():
             return Failed(
                 "upstream_error", 502, reason("the upstream of {name} broke off within its answer", name=name)
             )
@@ -86,37 +85,29 @@ def failed_of(line: Line, error: Exception) -> Failed:
             raise error
 
 
-def let_go(answer: aiohttp.ClientResponse) -> None:
-    """The connection is used again where the body was read to its end, and closed where it wasn't."""
-    if answer.content.at_eof():
-        answer.release()
-    else:
-        answer.close()
-
-
 @contextlib.asynccontextmanager
-async def reading(line: Line, answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
+async def reading(line: Line, answer: Answer) -> AsyncIterator[None]:
     """Whatever goes wrong while an answer's body is read becomes ``Failed``; then its connection is let go."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - what isn't known is raised again
         raise failed_of(line, error) from None
     finally:
-        let_go(answer)
+        answer.close()
 
 
-async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:
+async def whole(answer: Answer, largest: int) -> bytes:
     """The whole body. Raises ``TooLarge``."""
     if (answer.content_length or 0) > largest:
         raise TooLarge
-    if answer.content.is_eof():  # all of it has come with its head, as small answers do
-        body = answer.content.read_nowait()
+    body = answer.at_hand()  # all of it has come with its head, as small answers do
+    if body is not None:
         if len(body) > largest:
             raise TooLarge
         return body
     chunks: list[bytes] = []
     size = 0
-    async for chunk in answer.content.iter_any():
+    async for chunk in answer.pieces():
         size += len(chunk)
         if size > largest:
             raise TooLarge
@@ -124,12 +115,12 @@ async def whole(answer: aiohttp.ClientResponse, largest: int) -> bytes:
     return b"".join(chunks) if len(chunks) != 1 else chunks[0]
 
 
-async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
+async def check(line: Line, answer: Answer) -> None:
     """Raises ``Failed`` for an answer that says nothing to the client: it is about what stands between us and the
     upstream. Its challenges and cookies stay here.
     """
     name, terms, status = line.upstream.name, line.upstream.terms, answer.status
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
         why = reason("the upstream of {name} answered compressed, which was not asked for", name=name)
     elif status in (401, 403):
         why = reason(
@@ -149,7 +140,7 @@ async def check(line: Line, answer: aiohttp.ClientResponse) -> None:
     raise (Unauthorized if status == 401 else Failed)("upstream_error", 502, why)  # noqa: PLR2004
 
 
-async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None = None) -> None:
+async def deliver(exchange: Exchange, answer: Answer, read: Reading | None = None) -> None:
     """Give a request's answer to its client. ``read`` is asked about every message in it that holds a result.
 
     Raises ``Failed``.
@@ -167,12 +158,12 @@ async def deliver(exchange: Exchange, answer: aiohttp.ClientResponse, read: Read
     except Exception as error:  # noqa: BLE001 - as in ``reading``, which would cost every call a generator
         raise failed_of(line, error) from None
     finally:
-        let_go(answer)
+        answer.close()
 
 
-def pieces_of(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+def pieces_of(exchange: Exchange, answer: Answer) -> AsyncIterator[bytes]:
     """An answer's body as it comes; what may depend on the caller is marked as theirs alone on the way."""
-    chunks = answer.content.iter_any()
+    chunks = answer.pieces()
     return _owned(chunks) if exchange.is_callers_own else chunks
 
 
@@ -187,7 +178,7 @@ async def _owned(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield held
 
 
-async def _deliver_json(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None) -> None:
+async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     length = answer.content_length
     if read is None and answer.status == 200 and (length is None or length > SMALL):  # noqa: PLR2004
@@ -201,13 +192,13 @@ async def _deliver_json(exchange: Exchange, answer: aiohttp.ClientResponse, read
         body = read(body)
     elif exchange.is_callers_own:
         body = SHARED.sub(rb'\1"private"', body)
-    again = answer.headers.get("Retry-After", "")
+    again = answer.headers.get("retry-after", "")
     headers = [(b"retry-after", again.encode())] if again.isdigit() and len(again) < 6 else None  # noqa: PLR2004
     await exchange.answer(answer.status, body, headers)
 
 
 async def _deliver_pieces(
-    exchange: Exchange, answer: aiohttp.ClientResponse, largest: int, length: int | None
+    exchange: Exchange, answer: Answer, largest: int, length: int | None
 ) -> None:  # fmt: skip
     """JSON of unknown or great length. What turns out to be small is looked at; the rest goes on as it comes."""
     if (length or 0) > largest:
@@ -236,7 +227,7 @@ async def _deliver_pieces(
     await exchange.write(b"", is_last=True)
 
 
-async def _deliver_events(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading | None) -> None:
+async def _deliver_events(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     await exchange.start_events()
     if read is None:
@@ -251,7 +242,7 @@ async def _deliver_events(exchange: Exchange, answer: aiohttp.ClientResponse, re
         if b'"isError"' in last and len(last) <= SMALL:
             exchange.done.outcome = outcome_of(last[last.rfind(b"data:") + 5 :])
     else:
-        async for event in events(answer.content.iter_any(), largest):
+        async for event in events(answer.pieces(), largest):
             await exchange.write(_read_event(event, read))
     await exchange.write(b"", is_last=True)
 
@@ -267,7 +258,7 @@ def _read_event(event: Event, read: Reading) -> bytes:
     return b"event: message\n" + head + b"data: " + seen.replace(b"\n", b"") + b"\n\n"
 
 
-async def deliver_stream(exchange: Exchange, answer: aiohttp.ClientResponse, read: Reading) -> None:
+async def deliver_stream(exchange: Exchange, answer: Answer, read: Reading) -> None:
     """An open stream, event by event, for as long as both sides want it. Silence is filled with comments."""
     line = exchange.line
     await check(line, answer)
@@ -276,7 +267,7 @@ async def deliver_stream(exchange: Exchange, answer: aiohttp.ClientResponse, rea
             await _deliver_json(exchange, answer, None)
             return
         await exchange.start_events()
-        async for event in with_comments(events(answer.content.iter_any(), line.upstream.terms.largest_answer)):
+        async for event in with_comments(events(answer.pieces(), line.upstream.terms.largest_answer)):
             await exchange.write_event(SILENCE if event is None else _read_event(event, read))
         await exchange.write(b"", is_last=True)
 

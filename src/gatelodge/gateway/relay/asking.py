@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -13,7 +12,7 @@ from gatelodge.gateway.relay.events import events
 from gatelodge.gateway.relay.filtering import Unreadable, result_of
 from gatelodge.gateway.relay.header_values import OURS, encoded
 from gatelodge.gateway.relay.inbound import Spans
-from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.gateway.relay.upstream import Answer, Failed, Line
 from gatelodge.words import reason
 
 US = {"name": "gatelodge", "version": __version__}
@@ -63,7 +62,7 @@ async def ask(
 ) -> Said:  # fmt: skip
     """Send one request and read its answer whole. Raises ``Failed``."""
     answer = await line.send("POST", {**headers, **given}, request(method, params))
-    said = Said(status=answer.status, session_id=answer.headers.get("Mcp-Session-Id", ""))
+    said = Said(status=answer.status, session_id=answer.headers.get("mcp-session-id", ""))
     if 400 <= answer.status < 500 and answer.status not in (401, 403):  # noqa: PLR2004 - it may say that it can't
         answer.close()
         return said
@@ -77,12 +76,12 @@ async def ask(
     return said
 
 
-async def _message(line: Line, answer: aiohttp.ClientResponse) -> bytes:
+async def _message(line: Line, answer: Answer) -> bytes:
     """The one message of an answer that we wait for. Raises ``Unreadable``."""
     largest = line.upstream.terms.largest_answer
     if kind_of(answer) == words.JSON:
         return await whole(answer, largest)
-    async for event in events(answer.content.iter_any(), largest):
+    async for event in events(answer.pieces(), largest):
         if b'"result"' in event.data or b'"error"' in event.data:
             return event.data
     raise Unreadable
@@ -111,7 +110,7 @@ async def initialize(
     headers = legacy_headers(version, said.session_id)
     body = msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/initialized"})
     answer = await line.send("POST", {**headers, **given}, body)
-    answer.release()
+    answer.close()
     return said.result, version, said.session_id
 
 
@@ -119,7 +118,7 @@ async def end_session(line: Line, given: Mapping[str, str], version: str, sessio
     """Tell an upstream that a session is over. Raises ``Failed``."""
     if session_id:
         answer = await line.send("DELETE", {**legacy_headers(version, session_id), **given})
-        answer.release()
+        answer.close()
 
 
 async def speaks_modern(line: Line, given: Mapping[str, str]) -> bool:

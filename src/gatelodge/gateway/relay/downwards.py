@@ -4,7 +4,6 @@ import asyncio
 from contextlib import aclosing
 from functools import partial
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -18,7 +17,7 @@ from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.inbound import NULL, Refused, Spans
 from gatelodge.gateway.relay.parameter_headers import headers_of
 from gatelodge.gateway.relay.sessions import LONGEST_TOLD, Session, Sessions, State, new_state, owner_of
-from gatelodge.gateway.relay.upstream import Failed
+from gatelodge.gateway.relay.upstream import Answer, Failed
 from gatelodge.words import reason
 
 NEWER = ("resultType", "ttlMs", "cacheScope")
@@ -156,7 +155,7 @@ async def _sent(exchange: Exchange, session: Session, more: dict[str, object]) -
     async with reading(line, answer):
         if kind_of(answer) == words.JSON:
             return await whole(answer, largest if answer.status == 200 else SMALL)  # noqa: PLR2004
-        async with aclosing(events(answer.content.iter_any(), largest)) as source:
+        async with aclosing(events(answer.pieces(), largest)) as source:
             async for event in source:
                 if b'"result"' in event.data or b'"error"' in event.data:
                     return event.data
@@ -248,7 +247,7 @@ async def listen(exchange: Exchange, session: Session) -> None:
         session.relisten = None
 
 
-async def _listening(exchange: Exchange, session: Session) -> aiohttp.ClientResponse:
+async def _listening(exchange: Exchange, session: Session) -> Answer:
     wanted: dict[str, object] = {**WANTED, "resourceSubscriptions": list(session.subscribed)}
     params = {"_meta": _envelope(session.state, session.level or "info"), "notifications": wanted}
     headers = asking.modern_headers(words.LISTEN) | exchange.given
@@ -261,11 +260,11 @@ async def _listening(exchange: Exchange, session: Session) -> aiohttp.ClientResp
     return answer
 
 
-async def _pass_on(exchange: Exchange, answer: aiohttp.ClientResponse, changed: asyncio.Event) -> bool:
+async def _pass_on(exchange: Exchange, answer: Answer, changed: asyncio.Event) -> bool:
     """Pass notifications on until the stream ends (False), or the client wants to be told of other things (True)."""
     largest = exchange.line.upstream.terms.largest_answer
     waiting = asyncio.ensure_future(changed.wait())
-    async with aclosing(with_comments(events(answer.content.iter_any(), largest), waiting)) as source:
+    async with aclosing(with_comments(events(answer.pieces(), largest), waiting)) as source:
         async for event in source:
             if event is None:
                 await exchange.write_event(SILENCE)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import aiohttp
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,10 +11,12 @@ from gatelodge.gateway.caller import Caller
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.header_values import by_name
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, error
-from gatelodge.gateway.relay.upstream import Credential, Failed, Given, Line
+from gatelodge.gateway.relay.upstream import Answer, Credential, Failed, Given, Line
 
 WATCH_AFTER = 0.05
-"""Seconds after which somebody looks whether the client is still there: most calls are over by then, and cost no task."""
+"""Seconds, once or twice, after which somebody looks whether the client is still there: most calls are over by then, and
+cost no task.
+"""
 SLOW_SECONDS = 30.0
 """How long a client may take to read what was sent to it before an open stream is ended."""
 EVENT_HEADERS = [
@@ -58,6 +59,7 @@ class Exchange:
         self.given: Given = {}
         self.credential: Credential | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.watching: asyncio.Task[None] | None = None
         self.ended = ""
         self.sent: list[tuple[bytes, bytes]] = scope["headers"]
         self._scope = scope
@@ -95,20 +97,13 @@ class Exchange:
         """A time in seconds that only goes forward."""
         return asyncio.get_running_loop().time()
 
-    async def sent_on(
-        self, method: str, headers: dict[str, str], body: bytes, *, waits: bool = False
-    ) -> aiohttp.ClientResponse:
-        """Send what the client asked for to the upstream, once. Only what changes nothing is sent again, when a kept
-        connection turned out to be dead. ``waits``: its answer may pause for as long as a person thinks. Raises ``Failed``.
+    async def sent_on(self, method: str, headers: dict[str, str], body: bytes, *, waits: bool = False) -> Answer:
+        """Send what the client asked for to the upstream, once. ``waits``: its answer may pause for as long as a person
+        thinks. Raises ``Failed``.
         """
         begun = self.loop_time
         try:
             answer = await self.line.send(method, headers, body, waits=waits)
-        except Failed as failed:
-            if not failed.may_send_again or self.inbound.method == words.CALL:
-                raise
-            answer = await self.line.send(method, headers, body, waits=waits)
-        else:
             # What was answered with 401 was not done: it may be sent again with a credential that was fetched anew.
             if answer.status == 401 and await self.renew():  # noqa: PLR2004
                 answer.close()

@@ -8,7 +8,6 @@ import binascii
 import hashlib
 from collections.abc import Awaitable, Callable
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -20,7 +19,7 @@ from gatelodge.gateway.relay.events import Following
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.sessions import IDLE_SECONDS, owner_of
-from gatelodge.gateway.relay.upstream import Failed, Line
+from gatelodge.gateway.relay.upstream import Answer, Failed, Line
 
 PURPOSE = "mcp-held-call"
 WAITING_SECONDS = 600.0
@@ -56,7 +55,7 @@ class Waiting(msgspec.Struct, kw_only=True, eq=False):
     digest: bytes
     session: UpstreamSession
     id: int
-    answer: aiohttp.ClientResponse
+    answer: Answer
     source: Following
     asked: dict[str, Spans]
     since: float

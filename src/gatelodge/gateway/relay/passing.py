@@ -61,7 +61,7 @@ async def begin(exchange: Exchange, sessions: Sessions) -> bool:
             answer.close()
             return False
         line.eras.legacy = answer.status == 200 or None  # noqa: PLR2004
-    if (upstream_id := answer.headers.get("Mcp-Session-Id", "")) and answer.status == 200:  # noqa: PLR2004
+    if (upstream_id := answer.headers.get("mcp-session-id", "")) and answer.status == 200:  # noqa: PLR2004
         state = new_state("", upstream_id, exchange.now)
         owner = owner_of(exchange.caller, line.upstream)
         session = sessions.begin(owner, state, lambda: exchange.later(end_at(line, exchange.given, state)))
@@ -85,7 +85,7 @@ async def legacy(exchange: Exchange, session: Session | None, sessions: Sessions
         sessions.forget(session)
         raise over(exchange)
     if not found.is_request and answer.status in (200, 202, 204):
-        answer.release()
+        answer.close()
         await exchange.answer(202, b"")
         return
     await deliver(exchange, answer, reading_of(exchange))

@@ -41,6 +41,9 @@ class Relay:
         self.sessions = Sessions(ring, clock, now)
         self._held = upwards.HeldCalls(ring, clock)
         self._open: dict[Exchange, None] = {}
+        self._begun: dict[Exchange, None] = {}
+        self._lasting: dict[Exchange, None] = {}
+        self._ticking: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.later(self._sweep())
 
@@ -54,6 +57,8 @@ class Relay:
         self._held.close()
         for line in self._lines.values():
             await line.close()
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something done that no client waits for."""
@@ -121,8 +126,6 @@ class Relay:
         exchange = Exchange(scope, receive, send, caller, self.line(upstream), now=self._now(), later=self.later)
         exchange.task, exchange.credential = asyncio.current_task(), credential
         self._open[exchange] = None
-        loop = asyncio.get_running_loop()
-        watching = loop.call_later(WATCH_AFTER, lambda: self.later(_watch(exchange)))
         try:
             try:
                 await self._serve(exchange, credential, first)
@@ -140,13 +143,31 @@ class Relay:
             _ = exchange.task.uncancel()
             await _end(exchange)
         finally:
-            watching.cancel()
             del self._open[exchange]
+            _ = self._begun.pop(exchange, None), self._lasting.pop(exchange, None)
+            if exchange.watching is not None:
+                _ = exchange.watching.cancel()
         return exchange.done
+
+    def _watch_soon(self, exchange: Exchange) -> None:
+        """Have somebody look whether the client is still there, once this has lasted a while. Nobody else reads what it
+        sends from now on. One timer for all: most calls are over before it rings.
+        """
+        self._begun[exchange] = None
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().call_later(WATCH_AFTER, self._tick)
+
+    def _tick(self) -> None:
+        for exchange in self._lasting:
+            exchange.watching = asyncio.create_task(_watch(exchange))
+        self._lasting, self._begun = self._begun, {}
+        again = asyncio.get_running_loop().call_later if self._lasting else None
+        self._ticking = again(WATCH_AFTER, self._tick) if again else None
 
     async def _serve(self, exchange: Exchange, credential: Credential, first: First) -> None:
         if exchange.method == "POST":
             body = await inbound.read_body(exchange.headers, exchange.receive)
+            self._watch_soon(exchange)
             exchange.done.bytes_in = len(body)
             exchange.inbound = found = inbound.parse(body, exchange.headers)
             exchange.done.method, exchange.done.name = found.method, found.name
@@ -163,6 +184,7 @@ class Relay:
         elif exchange.headers.get(b"mcp-protocol-version", b"").decode("latin-1") not in ("", *words.LEGACY):
             raise Refused(405, words.INVALID_REQUEST, "this revision has no sessions and no streams of their own")
         else:
+            self._watch_soon(exchange)
             self._check(exchange)
         exchange.given = await credential(exchange.caller, None)
         answer_by = self._modern if exchange.inbound.is_modern else self._legacy
@@ -268,22 +290,14 @@ def check_takes(exchange: Exchange, *, needs_events: bool) -> None:
 
 async def _watch(exchange: Exchange) -> None:
     """End an exchange whose client leaves, or that takes too long."""
-    seconds = exchange.line.upstream.terms.call_seconds
-    left = asyncio.create_task(_left(exchange))
+    seconds = None if exchange.is_listening else exchange.line.upstream.terms.call_seconds
     try:
-        while exchange.task is not None and not exchange.task.done() and not exchange.ended:
-            done, _ = await asyncio.wait({left, exchange.task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if left in done:
-                exchange.end(LEFT)
-            elif not done and not exchange.is_listening:
-                exchange.end(TOO_LONG)
-    finally:
-        left.cancel()
-
-
-async def _left(exchange: Exchange) -> None:
-    while (await exchange.receive())["type"] != "http.disconnect":
-        pass
+        async with asyncio.timeout(seconds):
+            while (await exchange.receive())["type"] != "http.disconnect":
+                pass
+        exchange.end(LEFT)
+    except TimeoutError:
+        exchange.end(TOO_LONG)
 
 
 async def _end(exchange: Exchange) -> None:

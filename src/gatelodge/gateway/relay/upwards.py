@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import aiohttp
 import msgspec
 from msgspec import Raw
 
@@ -13,7 +12,6 @@ from gatelodge.gateway.relay.answers import (
     check,
     failed_of,
     kind_of,
-    let_go,
     outcome_of,
     reading,
     whole,
@@ -25,7 +23,7 @@ from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.held_calls import HeldCalls, UpstreamSession, Waiting, digest_of, id_of, over, requests_of
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
 from gatelodge.gateway.relay.sessions import owner_of
-from gatelodge.gateway.relay.upstream import Failed
+from gatelodge.gateway.relay.upstream import Answer, Failed
 
 REMOVED = ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
 """Methods that 2026-07-28 doesn't have."""
@@ -112,7 +110,7 @@ async def _set_level(exchange: Exchange, session: UpstreamSession) -> None:
         session.level = level
 
 
-async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aiohttp.ClientResponse]:
+async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, Answer]:
     found, call_id = exchange.inbound, session.next_id()
     params: dict[str, object] = {
         key: value for key, value in found.params.items() if key not in ("_meta", "inputResponses")
@@ -125,14 +123,14 @@ async def _sent(exchange: Exchange, session: UpstreamSession) -> tuple[int, aioh
     return call_id, await exchange.sent_on("POST", headers, body, waits=True)
 
 
-async def _messages(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+async def _messages(exchange: Exchange, answer: Answer) -> AsyncIterator[Event]:
     """The messages of an answer, whichever kind it is."""
     largest = exchange.line.upstream.terms.largest_answer
     if kind_of(answer) == words.JSON:
         body = await whole(answer, largest)
         yield Event(body, body)
         return
-    async for event in events(answer.content.iter_any(), largest):
+    async for event in events(answer.pieces(), largest):
         if event.data:
             yield event
 
@@ -168,7 +166,7 @@ async def _follow(exchange: Exchange, held: HeldCalls, waiting: Waiting) -> None
     finally:
         if not is_held:
             waiting.source.stop()
-            let_go(waiting.answer)
+            waiting.answer.close()
             if not is_over:  # the client has left, or the upstream broke off
                 exchange.later(_cancel(waiting))
 
@@ -194,7 +192,7 @@ async def _reply(exchange: Exchange, waiting: Waiting, asked: Spans) -> None:
 async def _post(exchange: Exchange, session: UpstreamSession, body: bytes) -> None:
     headers = asking.legacy_headers(session.version, session.id) | exchange.given
     answer = await exchange.line.send("POST", headers, body)
-    answer.release()
+    answer.close()
 
 
 async def _notify(exchange: Exchange, top: Spans) -> None:
@@ -264,7 +262,7 @@ async def _cancel(waiting: Waiting) -> None:
     headers = asking.legacy_headers(session.version, session.id) | session.given
     with suppress(Failed):
         answer = await session.line.send("POST", headers, msgspec.json.encode(body))
-        answer.release()
+        answer.close()
 
 
 async def _listen(exchange: Exchange, held: HeldCalls) -> None:
@@ -309,9 +307,9 @@ async def _tell(exchange: Exchange, method: str, params: dict[str, object]) -> N
     await exchange.write_event(written(msgspec.json.encode(body)))
 
 
-async def _pass_on(exchange: Exchange, answer: aiohttp.ClientResponse, methods: set[str], uris: set[str]) -> None:
+async def _pass_on(exchange: Exchange, answer: Answer, methods: set[str], uris: set[str]) -> None:
     largest = exchange.line.upstream.terms.largest_answer
-    async for event in with_comments(events(answer.content.iter_any(), largest)):
+    async for event in with_comments(events(answer.pieces(), largest)):
         if event is None:
             await exchange.write_event(SILENCE)
             continue

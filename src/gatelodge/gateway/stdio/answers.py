@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import TooLarge, written
@@ -56,29 +56,6 @@ class Inbox:
         return self._is_over and not self._held and self._failed is None
 
 
-class Body:
-    """What can be read of an answer."""
-
-    def __init__(self, chunks: AsyncIterator[bytes] | None = None) -> None:
-        self._chunks = chunks
-        self._is_read = chunks is None
-
-    def at_eof(self) -> bool:
-        """Whether all of it was read."""
-        return self._is_read
-
-    def is_eof(self) -> bool:
-        """Whether all of it has come: of a child's answer nothing is known before it is read."""
-        return False
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece."""
-        if self._chunks is not None:
-            async for chunk in self._chunks:
-                yield chunk
-        self._is_read = True
-
-
 class Answer:
     """What the relay reads of an answer. ``let_go`` is called once, when nobody reads it any more."""
 
@@ -87,20 +64,26 @@ class Answer:
         status: int,
         *,
         kind: str = "",
-        body: Body | None = None,
+        pieces: AsyncGenerator[bytes] | None = None,
         length: int | None = 0,
         session_id: str = "",
         let_go: Callable[[], None] | None = None,
     ) -> None:
-        self.status, self.content, self.content_length = status, body or Body(), length
-        self.headers = {"Content-Type": kind} if kind else {}
+        self.status, self.content_length = status, length
+        self.headers = {"content-type": kind} if kind else {}
         if session_id:
-            self.headers["Mcp-Session-Id"] = session_id
-        self._let_go = let_go
+            self.headers["mcp-session-id"] = session_id
+        self._pieces, self._let_go = pieces, let_go
 
-    def release(self) -> None:
-        """Nobody reads it any more."""
-        self.close()
+    def at_hand(self) -> bytes | None:
+        """Of a child's answer nothing is known before it is read."""
+        return b"" if self._pieces is None else None
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body, piece by piece."""
+        if self._pieces is not None:
+            async for piece in self._pieces:
+                yield piece
 
     def close(self) -> None:
         """Nobody reads it any more."""
@@ -112,16 +95,16 @@ class Answer:
 def whole(message: bytes, status: int = 200, session_id: str = "") -> Answer:
     """An answer of one message."""
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes]:
         yield message
 
-    return Answer(status, kind=words.JSON, body=Body(chunks()), length=len(message), session_id=session_id)
+    return Answer(status, kind=words.JSON, pieces=chunks(), length=len(message), session_id=session_id)
 
 
 def streamed(inbox: Inbox, let_go: Callable[[], None], first: bytes | None = None, idle: float | None = None) -> Answer:
     """An answer of messages as they come, as an event stream. ``idle`` are the seconds of silence that it may have."""
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes]:
         if first is not None:
             yield written(first)
         while True:
@@ -131,4 +114,4 @@ def streamed(inbox: Inbox, let_go: Callable[[], None], first: bytes | None = Non
                 return
             yield written(message)
 
-    return Answer(200, kind=words.EVENTS, body=Body(chunks()), length=None, let_go=let_go)
+    return Answer(200, kind=words.EVENTS, pieces=chunks(), length=None, let_go=let_go)

@@ -6,9 +6,8 @@ A session is a child. A command of 2026-07-28, which knows no sessions, has one 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import aiohttp
 import msgspec
 
 from gatelodge.core import secrets
@@ -158,7 +157,7 @@ class CommandLine(Line):
         *,
         is_stream: bool = False,
         waits: bool = False,
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Answer one request of the relay's. Raises ``Failed``."""
         try:
             answer = await self._answer(method, headers, body or b"{}", waits=waits or is_stream)
@@ -170,8 +169,7 @@ class CommandLine(Line):
             raise self._failed("upstream_error", 502, mark("the command of {name} ended before it answered")) from None
         except TimeoutError:
             raise self._failed("timeout", 504, mark("the command of {name} did not answer in time")) from None
-        # An answer has what the relay reads of one: status, headers, content_length, content, release and close.
-        return cast("aiohttp.ClientResponse", answer)
+        return answer
 
     async def _answer(self, method: str, headers: dict[str, str], body: bytes, *, waits: bool) -> Answer:
         whose = Whose(headers.get(OWNER, ""), headers.get(CONNECTION, ""))
