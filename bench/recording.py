@@ -94,6 +94,14 @@ def counted(first: int, last: int) -> Operation[None]:
     )
 
 
+def by_day() -> Operation[None]:
+    """What those counters come to by day."""
+    yield from execute(
+        "INSERT INTO call_days (org_id, app_id, day, calls) SELECT org_id, app_id, hour / 24, CAST(SUM(calls) AS BIGINT)"
+        " FROM call_counts GROUP BY org_id, app_id, hour / 24"
+    )
+
+
 def explained(prefix: str, operation: Operation[Any]) -> Operation[list[str]]:
     """How the database would answer the operation's first statement."""
     asked: Any = next(operation)
@@ -129,13 +137,14 @@ async def plans(store: Store, prefix: str, rows: int) -> None:
         await store.run(filled, first, min(first + A_STEP - 1, rows))
     for first in range(0, COUNTERS, A_STEP):
         await store.run(counted, first, min(first + A_STEP, COUNTERS) - 1)
+    await store.run(by_day)
     hour = AT // 3_600_000
     asked: dict[str, tuple[Any, dict[str, Any]]] = {
         "a page of the org": (calls.page, {"limit": 50, "before": rows // 2}),
         "a page of an app": (calls.page, {"limit": 50, "app_id": f"{APP}7", "before": rows // 2}),
         "a page of a server": (calls.page, {"limit": 50, "server": "server-3"}),
         "a page of a user": (calls.page, {"limit": 50, "user_id": f"{USER}77"}),
-        "an app's 90 days": (calls.of_app, {"app_id": f"{APP}7", "since": hour - 24 * 90}),
+        "an app's 90 days": (calls.of_app, {"app_id": f"{APP}7", "since": hour - 24 * 90, "length": 24}),
         "12 days of 50 apps": (calls.sparkline, {"app_ids": [f"{APP}{n}" for n in range(50)], "until": AT // 1000}),
     }
     for what, (operation, named) in asked.items():

@@ -1,5 +1,5 @@
 """The same windows as for the rest of Setup."""
 
-from tests.setup.conftest import org, page
+from tests.setup.conftest import org, page, robin
 
-__all__ = ["org", "page"]
+__all__ = ["org", "page", "robin"]

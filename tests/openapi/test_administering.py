@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gatelodge.core import mcp_servers
 from gatelodge.core.errors import Invalid, Refused
 from tests.house import House
-from tests.openapi.apis import DOCUMENT, Api
+from tests.openapi.apis import DOCUMENT, Api, endless
 from tests.openapi.serving import call, client, said
 from tests.requirements import requirement
 from tests.servers.offering import item, items, server
@@ -71,6 +72,46 @@ def test_a_document_that_cannot_be_used_is_refused_beside_its_field(house: House
     answer = send(administrator(house), NEW, **({"source": "https://api.example", "label": "Pets"} | typed))
     assert answer.status_code == 422 and why in errors(answer)[field]
     assert house.read(mcp_servers.find, house.org.id, "pets") is None
+
+
+@requirement("openapi:hostile-documents")
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (RedirectResponse("http://169.254.169.254/latest/meta-data", 302), "redirect"),
+        (StreamingResponse(endless(), media_type="application/json"), "8388608"),
+        (Response(b"{" + b" " * 10_000_000 + b"}", media_type="application/json"), "8388608"),
+        (Response(b"\xff\xfe\x00", media_type="application/json"), "no UTF-8 text"),
+        (Response(b"no", 404), "answered with status 404"),
+    ],
+)  # fmt: skip
+def test_a_document_at_a_url_that_leads_on_never_ends_or_is_none_is_refused(house: House, answer: Response, why: str):
+    api = Api()
+    api.answers["/v1/hostile.json"] = answer
+    with api.running() as url:
+        typed = {"source": url, "label": "Pets", "allows_private": "on", "document_url": f"{url}/hostile.json"}
+        refused = send(administrator(house), NEW, **typed)
+    assert refused.status_code == 422 and why in errors(refused)["document_url"], errors(refused)
+    assert house.read(mcp_servers.find, house.org.id, "pets") is None
+
+
+@requirement("openapi:hostile-documents")
+def test_where_a_document_says_that_its_api_stands_nobody_is_asked_and_nobody_is_told(house: House):
+    elsewhere, api, robin = Api(), Api(), administrator(house)
+    with elsewhere.running() as other, api.running() as url:
+        api.document |= {"servers": [{"url": other}], "externalDocs": {"url": other}}
+        api.document["paths"]["/pets"] |= {"servers": [{"url": other}]}
+        api.document["paths"]["/pets"]["get"] |= {"servers": [{"url": other}]}
+        typed = {"source": url, "label": "Pets", "allows_private": "on", "document_url": f"{url}/openapi.json"}
+        assert send(robin, NEW, **typed).status_code == 303
+        assert (
+            send(robin, "/setup/mcp-servers/pets/item?kind=tool&name=listPets", on="on", act="save").status_code == 303
+        )
+        send(robin, "/setup/mcp-servers", name="pets", act="activate")
+        assert json.loads(said(call(client(house), "listPets"))) == {"said": "GET"}
+        assert [each["target"] for each in api.asked] == ["/v1/pets"] and elsewhere.asked == []
+        shown = client(house).modern("tools/list").text
+        assert other not in shown and url not in shown
 
 
 @requirement("openapi:command-line")

@@ -1,15 +1,18 @@
 """An attacker who administers another org of the same deployment, at every row that names a record."""
 
+import re
 from typing import Any
 
 from gatelodge import setup
 from gatelodge.core import users
+from tests.approvals import asking
 from tests.house import House
 from tests.people import Form
 from tests.requirements import requirement
+from tests.setup import offices
 from tests.setup.offices import another_org, app_of, user_id, words
 
-RECORDS = [row for row in setup.ROUTES if any(name in row.path for name in ("{app_id}", "{user_id}", "{set_name}"))]
+RECORDS = [row for row in setup.ROUTES if row.path.startswith("/setup/") and "{" in row.path]
 ACTS = (
     "make", "stage", "apply", "discard", "deactivate", "activate", "reset-link", "end-sessions", "remove-factors", "save",
     "assign", "unassign", "end-session", "revoke", "end-connection", "end", "revoke-all", "block", "unblock", "delete",
@@ -22,7 +25,13 @@ def test_our_apps_and_users_are_not_found_from_another_org(house_on: House):
     eve, app = another_org(house_on), app_of(house_on)
     page = eve.front.get("/o/other/setup/password")
     token = next(fields["form_token"] for _, fields in Form(page.text).forms if "form_token" in fields)
-    assert len(RECORDS) >= 9
+    assert len(RECORDS) >= 30
+    asking.mark(house_on, asks_first=True)
+    waiting = asking.url_of(asking.call(asking.client(house_on))).rpartition("/")[2]
+    refused = re.findall("01[0-9A-Z]{24}", house_on.client().get("/services/oauth2/authorize?client_id=nobody").text)[0]
+    robin = offices.administrator(house_on)
+    for path in (f"/setup/approvals/{waiting}", f"/setup/errors/{refused}"):
+        assert robin.front.get(path).status_code == 200, path
     for row in RECORDS:
         sam = house_on.told.users[1]["username"]
         path = "/o/other" + row.path.format(
@@ -31,8 +40,8 @@ def test_our_apps_and_users_are_not_found_from_another_org(house_on: House):
             set_name="Standard_User",
             server_name="sobject-reads",
             name="sobject-reads",
-            id="none",
-            trace_id="01KB0000000000000000000000",
+            id=waiting,
+            trace_id=refused,
             server="sobject-reads",
         )
         if "GET" in row.methods:
