@@ -51,21 +51,11 @@ def take_turn(now: int) -> Operation[bool]:
     return (yield from one(sql, number, next=now + EVERY, now=now)) is not None
 
 
-def in_turn(org_id: str, *, after: str, limit: int) -> Operation[list[tuple[str, str]]]:
-    """The ids of the org's apps, a page at a time, each with its place: behind which one the next page begins."""
-    return (yield from registry.ids_in_order(org_id, after=after, limit=limit))
-
-
 def active(org_id: str, now: int) -> Operation[tuple[str, ...]]:
     """The apps that were called, signed in to or left lately, at most ``MOST_ACTIVE`` of each kind."""
     called = yield from counts.apps_since(org_id, now // 3600 - 1, limit=MOST_ACTIVE)
     left = yield from authorizations.apps_left_since(org_id, now - LATELY, limit=MOST_ACTIVE)
     return tuple(dict.fromkeys((*called, *left)))
-
-
-def in_turn(org_id: str, *, after: str, limit: int) -> Operation[list[tuple[str, str]]]:
-    """The next apps that are counted in turn, each with its place: behind which one the next ones begin."""
-    return (yield from registry.ids_in_order(org_id, after=after, limit=limit))
 
 
 def differing(org_id: str, app_ids: tuple[str, ...], now: int) -> Operation[list[Counted]]:
