@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from gatelodge.gateway.relay.answers import AT_ONCE
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.own_answers import alone
 from tests.gateway.relay.rough import Asked, Rough, answer, begin, chunk
@@ -18,7 +19,7 @@ from tests.requirements import requirement
 
 CALL = {"name": "do", "arguments": {}}
 EVIL = b'{"tools":[{"name":"do","description":"EVIL","inputSchema":{"type":"object"}}]}'
-LONG = b'"pad":"%s"' % (b"x" * 100_000)
+LONG = b'"pad":"%s"' % (b"x" * (AT_ONCE + 1))
 FORGED = {
     "another id": b'{"jsonrpc":"2.0","id":7,"result":%s}' % EVIL,
     "another kind of id": b'{"jsonrpc":"2.0","id":"1","result":%s}' % EVIL,
@@ -80,15 +81,25 @@ def test_a_list_behind_the_mark_of_an_encoding_is_filtered_too(gate: Gate, upstr
     b'{"result":{"content":[],%s},"jsonrpc":"2.0","id":1}' % LONG,
     b'{"jsonrpc":"2.0","result":{"content":[],%s} , "id": 1 }' % LONG,
     b'{"result":{"content":[],%s},"id":1,"jsonrpc":"2.0"}' % LONG,
+    b'{"result":{"content":[]},%s, "i\\u0064" :1,"jsonrpc":"2.0","more":[{"id":7}]}\n\n' % LONG,
 ])  # fmt: skip
-@requirement("relay:own-answers")
-def test_a_long_answer_passes_wherever_its_id_stands(gate: Gate, upstream: Rough, body: bytes):
+@pytest.mark.parametrize("kind", ["json", "chunked"])
+@requirement("relay:own-answers", "relay:bytes-pass")
+def test_a_long_answer_passes_byte_for_byte_wherever_its_id_stands(
+    gate: Gate, upstream: Rough, body: bytes, kind: str
+):  # fmt: skip
     async def behave(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        await answer(writer, body)
+        if kind == "json":
+            await answer(writer, body)
+            return
+        await begin(writer, kind="application/json")
+        for start in range(0, len(body), 50_000):
+            await chunk(writer, body[start : start + 50_000])
+        writer.write(b"0\r\n\r\n")
 
     upstream.behave = behave
     got = gate.client().modern("tools/call", CALL)
-    assert got.status_code == 200 and got.json() == json.loads(body)
+    assert got.status_code == 200 and got.content == body
 
 
 def passed(body: bytes, cuts: list[int], id: bytes) -> bytes | None:
@@ -110,7 +121,10 @@ def passed(body: bytes, cuts: list[int], id: bytes) -> bytes | None:
 
 
 MEMBERS = st.lists(
-    st.sampled_from([b'"id":1', b'"id":7', b'"id":"1"', b'"jsonrpc":"2.0"', b'"i\\u0064":7', b'"x":{"id":7}', b'"y":"\\"id\\":7}"']),
+    st.sampled_from([
+        b'"id":1', b'"id":7', b'"id":"1"', b'"jsonrpc":"2.0"', b'"i\\u0064":7', b'"x":{"id":7}', b'"y":"\\"id\\":7}"',
+        b'"z":[[],{"}":"]\\\\"},"\\\\\\""]', b'"%s":"%s"' % (b"k" * 2000, b"\\n" * 2000), b'"method":"ping"',
+    ]),
     min_size=1, max_size=6,
 )  # fmt: skip
 
@@ -118,7 +132,9 @@ MEMBERS = st.lists(
 @MANY
 @given(MEMBERS, st.lists(st.integers(0, 10_000), max_size=5), st.sampled_from([b"", b" ", b"\n"]))
 @requirement("relay:own-answers")
-def test_whatever_comes_out_has_the_id_that_was_asked_for(members: list[bytes], cuts: list[int], blank: bytes):
+def test_what_has_the_id_that_was_asked_for_comes_out_as_it_is_and_nothing_else(
+    members: list[bytes], cuts: list[int], blank: bytes
+):
     body = (
         blank
         + b"{"
@@ -127,7 +143,6 @@ def test_whatever_comes_out_has_the_id_that_was_asked_for(members: list[bytes], 
         + b"}"
         + blank
     )
-    out = passed(body, cuts, b"1")
-    if out is not None:
-        assert json.loads(out)["id"] == 1
-        assert {**json.loads(out), "id": 0} == {**json.loads(body), "id": 0}
+    named = [each for each in json.loads(body, object_pairs_hook=list) if each[0] in ("id", "method")]
+    is_answer = named == [("id", 1)]
+    assert passed(body, cuts, b"1") == (body if is_answer else None)

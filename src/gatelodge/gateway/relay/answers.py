@@ -15,6 +15,8 @@ from gatelodge.gateway.relay.upstream import Answer, Failed, Line, Unauthorized
 from gatelodge.words import reason
 
 SMALL = 64 * 1024
+"""Bytes that the body of an answer which is no success may have."""
+AT_ONCE = 256 * 1024
 """Bytes of an answer that is read whole before its first byte goes on."""
 PASSED_STATUS = (400, 404, 406, 409, 413, 415, 422, 429)
 """Statuses that tell a client something about its own request, where the body is a JSON-RPC error."""
@@ -157,7 +159,7 @@ async def _owned(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     length = answer.content_length
-    if read is None and answer.status == 200 and (length is None or length > SMALL):  # noqa: PLR2004
+    if read is None and answer.status == 200 and (length is None or length > AT_ONCE):  # noqa: PLR2004
         await _deliver_pieces(exchange, answer, largest, length)
         return
     body = await whole(answer, largest if answer.status == 200 else SMALL)  # noqa: PLR2004
@@ -180,19 +182,22 @@ async def _deliver_pieces(
     """JSON of unknown or great length. What turns out to be small is looked at; the rest goes on as it comes."""
     if (length or 0) > largest:
         raise TooLarge
-    held = b""
+    held = bytearray()
     chunks = pieces_of(exchange, answer)
     async for chunk in chunks:
         held += chunk
-        if len(held) > SMALL:
+        if len(held) > largest:
+            raise TooLarge
+        if len(held) > AT_ONCE:
             break
     else:
-        exchange.done.outcome = outcome_of(held, exchange.inbound.id)
-        await exchange.answer(200, held)
+        body = bytes(held)
+        exchange.done.outcome = outcome_of(body, exchange.inbound.id)
+        await exchange.answer(200, body)
         return
     await exchange.start(200, [(b"cache-control", b"no-store"), (b"content-type", b"application/json")])
     size = 0
-    async for chunk in alone(held, chunks, exchange.inbound.id):
+    async for chunk in alone(bytes(held), chunks, exchange.inbound.id):
         size += len(chunk)
         if size > largest:
             raise TooLarge

@@ -2,6 +2,7 @@
 by its id alone: an answer to a pending list, sent in the answer to a call, would be taken for that list by them, unfiltered.
 """
 
+import json
 import re
 from collections.abc import AsyncIterator
 
@@ -11,12 +12,14 @@ from msgspec import Raw
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.inbound import NULL
 
-ID = rb'"id"\s{0,16}:\s{0,16}(?P<id>-?\d{1,20}|"[^"\\]{0,500}")\s{0,16}'
-REVISION = rb'"jsonrpc"\s{0,16}:\s{0,16}"2\.0"\s{0,16}'
-FIRST = re.compile(rb"(\s{0,16}\{\s{0,16}(?:" + REVISION + rb",\s{0,16})?)" + ID + rb",")
-LAST = re.compile(rb",\s{0,16}(?:" + REVISION + rb",\s{0,16})?" + ID + rb"(?:,\s{0,16}" + REVISION + rb")?\}\s{0,16}\Z")
-LONGEST_END = 1024
-"""Bytes of a long answer that are held back until its end has come."""
+TEXT = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
+SHALLOW, IN_TEXT = re.compile(rb'[^"{}\[\]]*+'), re.compile(TEXT, re.DOTALL)
+DEEP = re.compile(rb'(?:[^"{}\[\]]++|"' + TEXT + rb'")*+', re.DOTALL)
+QUOTE, OPENING = ord('"'), b"{["
+LONGEST_TEXT = 1024
+"""Bytes of a string that is looked at in an answer's outermost members."""
+LONGEST_OUTSIDE = 64 * 1024
+"""Bytes of those members, without what is nested in them."""
 
 
 class _Message(msgspec.Struct):
@@ -64,34 +67,97 @@ def _is_same(told: Raw, id: Raw) -> bool:
 
 
 async def alone(begun: bytes, pieces: AsyncIterator[bytes], id: Raw) -> AsyncIterator[bytes]:
-    """A long answer as it comes, of which nobody reads more than both ends: the last id in it, which is the one that
-    parsers take, is the request's. One that stands first is put last, and what follows can't say another.
+    """A long answer as it comes, byte for byte. Its end, without which nobody can read it, is held back until its outermost
+    members have been seen: the request's id, once.
 
-    Raises ``Unreadable`` where no id is found at either end, or another one.
+    Raises ``Unreadable`` for any other.
     """
-    first = FIRST.match(begun)
-    if first is not None:
-        _check(first["id"], id)
-        begun = first[1] + begun[first.end() :]
-    held = begun
+    outside = _Outside()
+    held = bytearray()
+    size = outside.read(begun)
+    yield begun[:size]
+    held += begun[size:]
     async for piece in pieces:
-        held += piece
-        if len(held) > LONGEST_END:
-            yield held[:-LONGEST_END]
-            held = held[-LONGEST_END:]
-    if first is not None:
-        held = held.rstrip()
-        if not held.endswith(b"}"):
+        size = outside.read(piece)
+        if size:
+            yield piece[:size]
+        held += piece[size:]
+        if len(held) > LONGEST_OUTSIDE:
             raise Unreadable
-        yield held[:-1] + b',"id":' + first["id"] + b"}"
-        return
-    last = LAST.search(held)
-    if last is None:
+    if not outside.answers(id):
         raise Unreadable
-    _check(last["id"], id)
-    yield held
+    yield bytes(held)
 
 
-def _check(told: bytes, id: Raw) -> None:
-    if not _is_same(Raw(told), id):
-        raise Unreadable
+class _Outside:
+    """The outermost members of a JSON object that comes in pieces; what is nested in them, or long, is left out. What is no
+    JSON may be taken for an answer, which whoever gets it can't read.
+    """
+
+    def __init__(self) -> None:
+        self._seen = bytearray()
+        self._text: bytearray | None = None
+        self._is_escaped = self._is_over = False
+        self._depth = 0
+
+    def read(self, piece: bytes) -> int:
+        """Read on. How many bytes of this piece come before the brace that ends the object. Raises ``Unreadable``."""
+        at, size, before = 0, len(piece), 0 if self._is_over else None
+        while at < size:
+            if self._text is not None:
+                at = self._read_text(self._text, piece, at)
+                continue
+            after = (DEEP if self._depth > 1 else SHALLOW).match(piece, at).end()  # pyright: ignore[reportOptionalMemberAccess] - it may be empty
+            if self._depth <= 1:
+                self._see(piece[at:after])
+            at = after
+            if at < size:
+                self._read_mark(piece[at])
+                if self._depth == 0 and before is None:
+                    before, self._is_over = at, True
+                at += 1
+        return size if before is None else before
+
+    def _read_mark(self, mark: int) -> None:
+        if mark == QUOTE:
+            self._text = bytearray()
+            return
+        opens = mark in OPENING
+        if self._depth + opens <= 2:  # noqa: PLR2004 - at the object, or what is nested in it at once
+            self._see(bytes([mark]))
+        self._depth += 1 if opens else -1
+
+    def _read_text(self, text: bytearray, piece: bytes, at: int) -> int:
+        """Read on in a string, of which the piece may hold any part; the place after that part."""
+        start = at
+        if self._is_escaped:
+            self._is_escaped, at = False, at + 1
+        after = IN_TEXT.match(piece, at).end()  # pyright: ignore[reportOptionalMemberAccess] - it may be empty
+        if after < len(piece) and piece[after] != QUOTE:
+            self._is_escaped, after = True, len(piece)  # a backslash, and what it stands before is in the next piece
+        if self._depth <= 1 and len(text) <= LONGEST_TEXT:
+            text += piece[start : min(after, start + LONGEST_TEXT + 1)]
+        if after == len(piece):
+            return after
+        if self._depth <= 1:
+            self._see(b'"%s"' % (text if len(text) <= LONGEST_TEXT else b"long"))
+        self._text = None
+        return after + 1
+
+    def _see(self, part: bytes) -> None:
+        self._seen += part
+        if len(self._seen) > LONGEST_OUTSIDE:
+            raise Unreadable
+
+    def answers(self, id: Raw) -> bool:
+        """Whether the object has this id, once, and is no request."""
+        try:
+            members = json.loads(self._seen, object_pairs_hook=list)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(members, list) or not all(isinstance(each, tuple) for each in members):
+            return False
+        named = [name for name, _value in members if name in ("id", "method")]
+        told = dict(members).get("id")
+        asked = _id.decode(id)
+        return named == ["id"] and (told is None or (type(told) is type(asked) and told == asked))
