@@ -6,12 +6,11 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-import msgspec
-
 from gatelodge.gateway.relay import words
 from gatelodge.gateway.relay.events import Event, TooLarge, events
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
+from gatelodge.gateway.relay.own_answers import alone, outcome_of
 from gatelodge.gateway.relay.upstream import Answer, Failed, Line, Unauthorized
 from gatelodge.words import reason
 
@@ -29,29 +28,6 @@ LONGEST_SHARED = 64
 
 Reading = Callable[[bytes], bytes]
 """What is made of a message that holds a result."""
-
-
-class _Result(msgspec.Struct):
-    isError: bool = False  # noqa: N815 - the wire's word
-
-
-class _Outcome(msgspec.Struct):
-    error: msgspec.Raw = msgspec.Raw()
-    result: _Result | None = None
-
-
-_outcome = msgspec.json.Decoder(_Outcome)
-
-
-def outcome_of(message: bytes) -> str:
-    """What a record says of an answer: "ok", "tool_error", or "error" for a JSON-RPC error."""
-    try:
-        found = _outcome.decode(message)
-    except (msgspec.DecodeError, RecursionError):
-        return "ok"
-    if bytes(found.error):
-        return "error"
-    return "tool_error" if found.result is not None and found.result.isError else "ok"
 
 
 def kind_of(answer: Answer) -> str:
@@ -185,7 +161,8 @@ async def _deliver_json(exchange: Exchange, answer: Answer, read: Reading | None
         await _deliver_pieces(exchange, answer, largest, length)
         return
     body = await whole(answer, largest if answer.status == 200 else SMALL)  # noqa: PLR2004
-    exchange.done.outcome = outcome_of(body)
+    # What isn't found or can't be read is answered under ids of all kinds, and only with an error.
+    exchange.done.outcome = outcome_of(body, exchange.inbound.id if answer.status == 200 else None)  # noqa: PLR2004
     if answer.status != 200 and exchange.done.outcome != "error":  # noqa: PLR2004 - a page of a proxy between us
         raise Unreadable
     if read is not None and answer.status == 200:  # noqa: PLR2004
@@ -210,16 +187,12 @@ async def _deliver_pieces(
         if len(held) > SMALL:
             break
     else:
-        exchange.done.outcome = outcome_of(held)
+        exchange.done.outcome = outcome_of(held, exchange.inbound.id)
         await exchange.answer(200, held)
         return
-    headers = [(b"cache-control", b"no-store"), (b"content-type", b"application/json")]
-    if length and not exchange.is_callers_own:
-        headers.append((b"content-length", str(length).encode()))
-    await exchange.start(200, headers)
-    await exchange.write(held)
-    size = len(held)
-    async for chunk in chunks:
+    await exchange.start(200, [(b"cache-control", b"no-store"), (b"content-type", b"application/json")])
+    size = 0
+    async for chunk in alone(held, chunks, exchange.inbound.id):
         size += len(chunk)
         if size > largest:
             raise TooLarge
@@ -230,20 +203,17 @@ async def _deliver_pieces(
 async def _deliver_events(exchange: Exchange, answer: Answer, read: Reading | None) -> None:
     largest = exchange.line.upstream.terms.largest_answer
     await exchange.start_events()
-    if read is None:
-        size = 0
-        last = b""
-        async for chunk in pieces_of(exchange, answer):
-            size += len(chunk)
-            if size > largest:
-                raise TooLarge
-            await exchange.write(chunk)
-            last = chunk
-        if b'"isError"' in last and len(last) <= SMALL:
-            exchange.done.outcome = outcome_of(last[last.rfind(b"data:") + 5 :])
-    else:
-        async for event in events(answer.pieces(), largest):
+    size = 0
+    async for event in events(pieces_of(exchange, answer), largest):
+        size += len(event.raw)
+        if size > largest:
+            raise TooLarge
+        if read is not None:
             await exchange.write(_read_event(event, read))
+            continue
+        if event.data:
+            exchange.done.outcome = outcome_of(event.data, exchange.inbound.id) or exchange.done.outcome
+        await exchange.write(event.raw)
     await exchange.write(b"", is_last=True)
 
 

@@ -10,11 +10,12 @@ from msgspec import Raw
 from gatelodge import __version__
 from gatelodge.core import secrets
 from gatelodge.gateway.relay import asking, filtering, inbound, words
-from gatelodge.gateway.relay.answers import SILENCE, SMALL, check, kind_of, outcome_of, reading, whole, with_comments
+from gatelodge.gateway.relay.answers import SILENCE, SMALL, check, kind_of, reading, whole, with_comments
 from gatelodge.gateway.relay.events import Event, events, written
 from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.inbound import NULL, Refused, Spans
+from gatelodge.gateway.relay.own_answers import outcome_of
 from gatelodge.gateway.relay.parameter_headers import headers_of
 from gatelodge.gateway.relay.sessions import LONGEST_TOLD, Session, Sessions, State, new_state, owner_of
 from gatelodge.gateway.relay.upstream import Answer, Failed

@@ -8,6 +8,8 @@ import msgspec
 
 BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 LINE = re.compile(rb"\r\n|\n|\r")
+MARK = b"\xef\xbb\xbf"
+"""What a stream may begin with, to say that it is UTF-8, and is nothing of its first line."""
 KEPT = 4
 """Bytes at the end of what was searched that may be the beginning of a blank line."""
 
@@ -28,8 +30,12 @@ async def events(chunks: AsyncIterable[bytes], largest: int) -> AsyncGenerator[E
     """The events of a stream. Raises ``TooLarge`` for one of more than ``largest`` bytes."""
     held = bytearray()
     searched = 0
+    is_first = True
     async for chunk in chunks:
         held += chunk
+        if is_first and len(held) >= len(MARK):
+            is_first = False
+            held = held.removeprefix(MARK)
         while (found := BLANK.search(held, max(0, searched - KEPT))) is not None:
             raw = bytes(held[: found.end()])
             del held[: found.end()]

@@ -12,7 +12,6 @@ from gatelodge.gateway.relay.answers import (
     check,
     failed_of,
     kind_of,
-    outcome_of,
     reading,
     whole,
     with_comments,
@@ -22,6 +21,7 @@ from gatelodge.gateway.relay.exchange import Exchange
 from gatelodge.gateway.relay.filtering import Unreadable
 from gatelodge.gateway.relay.held_calls import HeldCalls, UpstreamSession, Waiting, digest_of, id_of, over, requests_of
 from gatelodge.gateway.relay.inbound import NULL, Inbound, Refused, Spans
+from gatelodge.gateway.relay.own_answers import outcome_of
 from gatelodge.gateway.relay.sessions import owner_of
 from gatelodge.gateway.relay.upstream import Answer, Failed
 
