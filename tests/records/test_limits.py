@@ -96,7 +96,7 @@ def test_the_database_is_opened_so_that_nothing_can_be_written(org: House, tmp_p
     path = tmp_path / "it's 100% #mine?.db"
     shutil.copy(Path(org.config.data) / "sample.db", path)
     before = path.read_bytes()
-    engine = database.opened(path, connections=1)
+    engine = database.opened(path, connections=1, seconds=5)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM Account")).scalar_one() == 400
         for statement in ("DELETE FROM Account", "UPDATE User SET Name = 'x'", "DROP TABLE Task", "CREATE TABLE t (a)",

@@ -12,6 +12,8 @@ from tests.gateway.speaking import Client, token
 from tests.house import House
 from tests.records import foreign
 from tests.requirements import requirement
+from tests.servers.offering import server
+from tests.setup.offices import administrator, audited, send
 
 
 def arguments(source: str, name: str = "crm") -> dict:
@@ -48,6 +50,42 @@ def test_a_database_with_a_password_is_registered_and_its_password_is_in_no_row(
     house.write(record_databases.set_mapping, server, words, actor="x", now_ms=0)
     house.catch_up()
     assert client.query("SELECT COUNT() FROM Account")["totalSize"] == 4
+
+
+@requirement("records:registering", "records:password")
+def test_a_password_is_in_no_page_answer_row_audit_or_line_of_the_log_whatever_happens(
+    house: House, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+):
+    database = foreign.made("mysql", Path(house.config.data) / "records", request)
+    robin, wrong = administrator(house), database.url.replace("s3cret", "wr0ng")
+    seen: list[str] = []
+    with pytest.raises(Refused) as refused:
+        house.run(server_create(house.site, house.org, arguments(wrong)))
+    seen += [str(refused.value), str(house.run(server_create(house.site, house.org, arguments(database.url))))]
+    house.write(mcp_servers.set_active, house.org.id, "crm", is_active=True, actor="x", now_ms=0)
+    house.catch_up()
+    client = Client(house, token(house, aud=f"{house.org.issuer}/mcp/crm"), "crm")
+    query = {"name": "soqlQuery", "arguments": {"q": "SELECT name FROM accounts"}}
+    seen.append(client.modern("tools/call", query).text)
+    seen.append(
+        send(robin, "/setup/mcp-servers/new?kind=records", source=wrong, label="Other", allows_private="on").text
+    )
+    database.sql(f"DROP DATABASE {database.source.database}")
+    house.app._gateway._records.started.popitem()[1].server.desk.close()  # no connection is left that was open before
+    unreachable = client.modern("tools/call", query)
+    assert "can't be reached" in unreachable.text or "SERVER_UNAVAILABLE" in unreachable.text, unreachable.text
+    seen.append(unreachable.text)
+    for page in ("", "/settings", "/database", "/database?look=1"):
+        seen.append(robin.front.get(f"/setup/mcp-servers/crm{page}").text)
+    seen += [robin.front.get("/setup/audit").text, str(audited(house, server(house, "crm").id))]
+    seen += capfd.readouterr()
+    seen += [file.read_bytes().decode("latin-1") for file in Path(house.config.data).glob("gatelodge.db*")]
+    for each in seen:
+        assert "s3cret" not in each
+        assert "wr0ng" not in each or 'value="mysql://' in each, (
+            "what was typed stands in its own form again, and nowhere else"
+        )
+    assert any("records.unreachable" in each for each in seen), "an operator finds why in the log"
 
 
 @requirement("records:registering")

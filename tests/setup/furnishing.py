@@ -36,6 +36,8 @@ NAMES = (
     "Mara Ito", "Jonas Weber", "Priya Raman", "Lena Ferrer", "Tom Achterberg", "Aiko Tanaka", "Kofi Mensah",
     "Elena Petrova", "Oskar Nyman", "Fatima Zahra", "Ben Ayala", "Wei Chen",
 )  # fmt: skip
+HOSTILE = f'Z<b>"😀 שלום {"W" * 50}'
+"""What a name may be: markup, an emoji, letters from right to left, and a word without an end."""
 APPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("Claude for sales", "claude", "Drafts account plans from the org's records.", {}),
     ("ChatGPT research", "chatgpt", "Answers questions about open cases.", {"mcp_read_only": True}),
@@ -43,6 +45,7 @@ APPS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("Ledger bot", "other", "Books invoices every night.", {"is_enabled": False}),
     ("Release notes", "vscode", "", {"mcp_servers": ("sobject-reads", "tickets")}),
     ("Field visits", "other", "Plans visits on the road.", {"mcp_servers": ()}),
+    (HOSTILE, "other", f"<script>{HOSTILE * 3}</script>", {}),
 )
 TOOLS = (
     ("search_tickets", "Finds tickets by words, status and owner.", True),

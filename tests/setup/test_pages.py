@@ -63,6 +63,20 @@ def test_the_pages_of_sign_in_are_accessible_and_fit(browser: Browser, org: Dev,
 
 
 @pytest.mark.slow
+@requirement("pages:fit", "pages:hostile-text")
+def test_a_name_of_markup_emoji_and_one_endless_word_fits_every_page_of_its_app(page: Page, org: Dev):
+    page.goto(f"{org.issuer}/setup/apps")
+    page.locator(".apps td a", has_text=furnishing.HOSTILE).first.click()
+    page.wait_for_url("**/setup/apps/0xI*")
+    at = page.url
+    page.set_viewport_size(browsing.NARROW)
+    for below in ("", "/edit", "/delete", "/policies", "/connect", "/users", "/activity", "/usage"):
+        page.goto(f"{at}{below}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(furnishing.HOSTILE)
+        assert browsing.overflow(page) == 0, below
+
+
+@pytest.mark.slow
 @requirement("pages:by-keyboard")
 def test_the_frame_of_every_page_is_walked_through_by_keyboard_too(page: Page, org: Dev):
     page.goto(f"{org.issuer}/setup")

@@ -100,12 +100,16 @@ def create(
         now=now,
     )
     if made is None:
-        raise Refused(
-            _("the username {username!r} is taken in this org; choose another").format(username=username), "username"
-        )
+        raise _taken(username)
     for api_name in permission_sets:
         yield from permissions.assign(org_id, id, api_name)
     return made
+
+
+def _taken(username: str) -> Refused:
+    return Refused(
+        _("the username {username!r} is taken in this org; choose another").format(username=username), "username"
+    )
 
 
 def _check_shape(username: str) -> None:

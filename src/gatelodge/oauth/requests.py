@@ -193,14 +193,12 @@ def _unknown(client_id: str, known: Registered) -> ToldToTheUser:
                 " client in place of this one."
             ),
         )
-    if known.waits:
+    if waits := known.waits:
         return ToldToTheUser(
             "invalid_client_id",
             reason("This app isn't live yet"),
             number=error_codes.NOT_LIVE,
-            what=reason(
-                "The app with this consumer key was just created; it is live in {waits} seconds.", waits=known.waits
-            ),
+            what=reason("The app with this consumer key was just created; it is live in {waits} seconds.", waits=waits),
             asked=client_id,
             fix=reason("Wait for it, then connect again. The app's page in Setup shows when it is live."),
         )

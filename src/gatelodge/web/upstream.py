@@ -257,9 +257,8 @@ async def _claims(
         )
         claims.validate(now=site.clock.now(), leeway=LEEWAY)
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise NotVouched(
-            reason("the ID token of {provider} is refused: {error}", provider=via.label, error=error)
-        ) from None
+        why = reason("the ID token of {provider} is refused: {error}", provider=via.label, error=error)
+        raise NotVouched(why) from None
     if not _is_subject(claims["sub"]):
         raise NotVouched(reason("the ID token of {provider} names no subject", provider=via.label))
     if is_again and not _is_recent(claims.get("auth_time"), site.clock.now()):

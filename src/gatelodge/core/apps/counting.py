@@ -58,11 +58,6 @@ def active(org_id: str, now: int) -> Operation[tuple[str, ...]]:
     return tuple(dict.fromkeys((*called, *left)))
 
 
-def in_turn(org_id: str, *, after: str, limit: int) -> Operation[list[tuple[str, str]]]:
-    """The next apps that are counted in turn, each with its place: behind which one the next ones begin."""
-    return (yield from registry.ids_in_order(org_id, after=after, limit=limit))
-
-
 def differing(org_id: str, app_ids: tuple[str, ...], now: int) -> Operation[list[Counted]]:
     """Those of these apps that are counted anew otherwise than they are listed; at most ``A_BATCH`` are looked at."""
     wanted = app_ids[:A_BATCH]

@@ -150,9 +150,7 @@ async def _register(site: Site, org: Org, server: McpServer, issuer: Issuer) -> 
         raise NotConnected(why) from None
     method = made.token_endpoint_auth_method or (said["token_endpoint_auth_method"] if made.client_secret else NONE)
     if method not in METHODS or not made.client_id.isascii() or not made.client_id.isprintable():
-        why = reason(
-            "{issuer} registered us for {method!r}, which we don't do", issuer=issuer.issuer, method=method[:60]
-        )
+        why = reason("{issuer} registered us for {method!r}, which we don't do", issuer=issuer.issuer, method=method)
         raise NotConnected(why)
     now, row = site.clock.now(), upstream_clients.row_name(org.id, server.id, issuer.issuer)
     kept = UpstreamClient(
