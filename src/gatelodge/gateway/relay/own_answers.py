@@ -1,5 +1,6 @@
 """Whether what an upstream sends is the answer to the request that it comes back for. Clients find the request of an answer
-by its id alone: an answer to a pending list, sent in the answer to a call, would be taken for that list by them, unfiltered.
+by its id alone: an answer to a pending list, sent in the answer to a call, would be taken for that list by them, unfiltered
+(decision 0052).
 """
 
 import json
