@@ -6,13 +6,14 @@ from typing import Any, cast
 
 import msgspec
 
-from gatelodge.core import mcp_servers, users
+from gatelodge.core import mcp_servers, server_terms, users
 from gatelodge.core.apps import registry
 from gatelodge.core.apps.policies import FIELDS as POLICIES
 from gatelodge.core.apps.settings import FIELDS as SETTINGS
 from gatelodge.core.audit import Filter, Recorded
 from gatelodge.core.call_arguments import visible
 from gatelodge.core.ids import APP, MCP_SERVER, USER, is_id
+from gatelodge.core.org_options import APP_RULES, PREFERENCES
 from gatelodge.setup.frame import Visit
 from gatelodge.web import moments
 from gatelodge.words import _, mark
@@ -180,15 +181,22 @@ def _link(record_id: str) -> str:
     return f"{below}{record_id}" if below else ""
 
 
-LABELS = {field.name: field.label for field in (*SETTINGS, *POLICIES)}
-"""What an app's fields are called on its own pages."""
+LABELS = {
+    "app": {field.name: field.label for field in (*SETTINGS, *POLICIES)},
+    "server": server_terms.LABELS,
+    "org": {field.name: field.label for field in (*PREFERENCES, *APP_RULES)},
+}
+"""What the fields of each kind are called on their own pages."""
 NAMES = {
     "address": mark("address"),
     "agent": mark("browser"),
     "api_name": mark("API Name"),
     "app": mark("app"),
+    "asks_first": mark("asks a person first"),
     "email": mark("e-mail"),
+    "four_eyes": mark("by somebody else"),
     "is_active": mark("active"),
+    "is_on": mark("on"),
     "kind": mark("kind"),
     "label": mark("label"),
     "level": mark("level"),
@@ -208,7 +216,7 @@ def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
     """What an event tells, in order: changes and remarks; what it names by an id, by its name of ``names``."""
     made: list[Detail] = []
     for field, value in event.told().items():
-        name = _((LABELS if event.kind == "app" else NAMES).get(field, field))
+        name = _(LABELS.get(event.kind, NAMES).get(field) or NAMES.get(field, field))
         if value in ("", None, [], {}):
             continue
         change = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -221,6 +229,8 @@ def details(event: Recorded, names: Mapping[str, str]) -> list[Detail]:
 
 
 def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "", True: _("yes"), False: _("no")}[value]
     if isinstance(value, str):
         text = value
     elif isinstance(value, list) and all(isinstance(each, str) for each in cast("list[Any]", value)):
