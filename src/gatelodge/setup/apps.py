@@ -110,7 +110,7 @@ def row_of(field: Field, value: Any) -> dict[str, Any]:
     return {
         "label": field.label,
         "kind": field.kind,
-        "lines": lines,
+        "lines": [str(line) for line in lines],
         "is_code": field.name in CODES,
         "unsafe": field.unsafe if value else "",
     }
