@@ -41,7 +41,7 @@ def test_an_app_made_in_setup_lets_a_client_call_a_tool_for_a_user(dev: Dev, bro
         setup.include_scopes(page, *SCOPES)  # 6
         setup.choose_security(page, select=(JWT, PKCE), selected=(ROTATION,), deselected=OTHERS)  # 7
         setup.create(page)  # 8
-        assert re.fullmatch(r"Live on 1 of 1 node, after \d+ ms", setup.live_on(page))  # the page's last note
+        assert re.fullmatch(r"Live on 1 of 1 nodes, after \d+ ms", setup.live_on(page))  # the page's last note
         key = setup.consumer_key(page)  # 9
         assert len(key) == 85 and key.startswith("3MVG9")
 

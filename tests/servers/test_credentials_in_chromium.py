@@ -60,7 +60,7 @@ def test_an_upstream_with_a_fixed_header_is_set_up_with_and_without_script(brows
                 window.get_by_role("link", name="Approval", exact=True).click()
                 expect(window.locator(".chip")).to_have_text(["forecast"])
                 window.get_by_role("button", name="Activate").click()
-                expect(window.locator("#live")).to_contain_text("Live on 1 of 1 node")
+                expect(window.locator("#live")).to_contain_text("Live on 1 of 1 nodes")
 
 
 @pytest.mark.slow

@@ -111,4 +111,4 @@ def test_an_administrator_compares_and_takes_a_change_in_a_browser_with_and_with
                 window.get_by_role("button", name="Take the new definition").click()
                 expect(window.get_by_role("main")).not_to_contain_text("Held back")
                 window.get_by_role("button", name="Activate").click()
-                expect(window.locator("#live")).to_contain_text("Live on 1 of 1 node")
+                expect(window.locator("#live")).to_contain_text("Live on 1 of 1 nodes")

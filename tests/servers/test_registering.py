@@ -50,7 +50,7 @@ def test_an_upstream_is_added_by_its_url_read_looked_at_and_activated(house_on: 
     token = {"form_token": re.findall(r'name="form_token" value="([^"]+)"', page.text)[0]}
     assert robin.front.post("/setup/mcp-servers/weather", data=token | {"act": "activate"}).status_code == 303
     overview = words(robin.front.get("/setup/mcp-servers/weather"))
-    assert "Live on 1 of 1 node" in overview and "Active" in overview and "Well" in overview
+    assert "Live on 1 of 1 nodes" in overview and "Active" in overview and "Well" in overview
     assert [tag for _, tag, _ in audited(house_on, made.id)] == [
         "server:register", "server:items:read", "server:item:change", "server:activate",
     ]  # fmt: skip

@@ -178,12 +178,12 @@ def copied(page: Page) -> str:
 def test_an_apps_page_says_where_it_is_live_and_how_long_it_took(page: Page, org: Dev):
     page.goto(f"{org.issuer}/setup/apps/new?preset=claude")
     page.get_by_role("button", name="Create", exact=True).click()
-    expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 node, after \d+ ms"))
+    expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 nodes, after \d+ ms"))
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("External Client App Name").fill("Claude for all")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Claude for all")
-    expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 node, after \d+ ms"))
+    expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 nodes, after \d+ ms"))
 
 
 @pytest.mark.slow

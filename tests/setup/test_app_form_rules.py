@@ -279,7 +279,7 @@ def test_a_node_that_began_later_is_no_change_that_took_so_long(tmp_path: Path):
         return re.sub(r"<[^>]*>", "", person.front.get(page[0]).text.split('id="live">')[1].split("\n")[0]).strip()
 
     with House(tmp_path) as house:
-        assert live_on(house) == "Live on 1 of 1 node"
+        assert live_on(house) == "Live on 1 of 1 nodes"
     with House(tmp_path) as house:
         house.run(house.site.live._acknowledge())
-        assert live_on(house) == "Live on 1 of 1 node"
+        assert live_on(house) == "Live on 1 of 1 nodes"

@@ -211,7 +211,7 @@ def test_an_org_that_imitates_the_originals_wait_says_how_long_and_turns_green_b
         expect(page.get_by_role("main")).to_contain_text("Changes are live after 4 seconds.")
         page.get_by_role("button", name="Create", exact=True).click()
         expect(page.locator("#live")).to_have_text(re.compile(r"Live in [1-4] s"))
-        expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 node, after 4\d{3} ms"), timeout=15_000)
+        expect(page.locator("#live")).to_have_text(re.compile(r"Live on 1 of 1 nodes, after 4\d{3} ms"), timeout=15_000)
 
 
 @pytest.mark.slow

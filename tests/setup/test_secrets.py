@@ -223,7 +223,7 @@ def test_a_secret_works_and_counts_as_a_change_that_every_node_has(house: House,
     given = Person(client.front, sam["username"], sam["password"]).allow(client.authorize_url())
     assert client.redeem(given["code"], client_secret=secret).status_code == 200
     shown = words(robin.front.get(path.removesuffix("/credentials")))
-    assert "Live on 1 of 1 node" in shown
+    assert "Live on 1 of 1 nodes" in shown
 
 
 @requirement("secrets:verified")
