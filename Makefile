@@ -19,6 +19,7 @@ setup: .venv/setup.stamp ## the setting-up alone: a virtual environment in .venv
 	@tools/venv $(PYTHON)
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/python -m compileall -q src # also where Python may not write what it compiled: a start takes half the time
 	@touch $@
 
 .venv/dev.stamp: .venv/setup.stamp requirements-dev.lock

@@ -74,8 +74,9 @@ def test_noise_and_answers_that_nobody_asked_for_reach_nobody(gate: Gate, era: s
 def test_a_command_that_never_begins_is_told_of_and_left_alone_after_a_while(
     gate: Gate, when: str, status: int, why: str
 ):
-    made = command(gate, "legacy", **(TERMS | {"first_byte_seconds": 1}))
-    broken = gate.register(source("legacy", when), "broken", "stdio", **(TERMS | {"first_byte_seconds": 1}))
+    made = command(gate, "legacy", **TERMS)
+    patience = {"first_byte_seconds": 1 if when == "silent" else 30, "connect_seconds": 30}
+    broken = gate.register(source("legacy", when), "broken", "stdio", **(TERMS | patience))
     client = gate.client("broken")
     answer = client.modern("tools/list")
     assert answer.status_code == status and why in error(answer), answer.text

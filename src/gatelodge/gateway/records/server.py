@@ -30,7 +30,10 @@ from gatelodge.gateway.writing_down import Noted
 log = structlog.get_logger()
 SECONDS = 5.0
 """How long one call may take."""
-THREADS = 4
+THREADS = {"sqlite": 2, "postgresql": 4, "mysql": 4}
+"""Calls that run at a time. A server's answer is waited for; a file is read here, where more threads take each other's turn
+with the interpreter: four of them cost a query nearly twice what two do.
+"""
 RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
 """Where a tool's answer holds records."""
 INSTRUCTIONS = (
@@ -57,8 +60,9 @@ class RecordsServer:
     ) -> None:
         self._name, self._tools = name, {tool.name: tool for tool in VARIANTS[variant]}
         self._prompts = prompts.BY_NAME if variant == ALL else {}
+        threads = THREADS[source.dialect]
         self.desk = Desk(
-            source, mapping or Mapping(), connections=THREADS, seconds=seconds, allows_private=allows_private, now=now
+            source, mapping or Mapping(), connections=threads, seconds=seconds, allows_private=allows_private, now=now
         )
         server = Server(
             name,
@@ -72,7 +76,7 @@ class RecordsServer:
             on_get_prompt=self._get_prompt if self._prompts else None,
         )
         self._serving = serving.Serving(server, "records-server")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="records")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="records")
 
     async def start(self) -> None:
         """Make the sample when it is missing, and begin to answer."""
