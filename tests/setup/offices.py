@@ -16,7 +16,7 @@ from gatelodge.core.permissions import PermissionSet
 from gatelodge.core.secrets import new_id
 from tests.house import House
 from tests.oauth.scenes import person
-from tests.people import Form, Person, form_token
+from tests.people import Form, Person, form_token, tools_list
 
 PASSWORD = "a password long enough"
 
@@ -157,3 +157,15 @@ def audited(house: House, subject: str) -> list[tuple[str, str, str]]:
         )
 
     return house.read(events)
+
+
+def connected(house: House, client: Any, n: int = 1) -> str:
+    """An access token for the n-th seeded user, in a browser of their own."""
+    who = person(house, n)
+    return client.redeem(who.allow(client.authorize_url())["code"]).json()["access_token"]
+
+
+def calls(house: House, access_token: str) -> int:
+    """The status of a call with this token, once the house has caught up."""
+    house.catch_up()
+    return tools_list(house.client(), f"{house.issuer}/mcp/sobject-reads", access_token).status_code

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from gatelodge.gateway.relay.answers import AT_ONCE
 from gatelodge.gateway.relay.filtering import Unreadable
-from gatelodge.gateway.relay.own_answers import alone
+from gatelodge.gateway.relay.own_answers import MOST_MARKS, alone
 from tests.gateway.relay.rough import Asked, Rough, answer, begin, chunk
 from tests.gateway.relay.standing import Gate
 from tests.generated import MANY
@@ -100,6 +100,13 @@ def test_a_long_answer_passes_byte_for_byte_wherever_its_id_stands(
     upstream.behave = behave
     got = gate.client().modern("tools/call", CALL)
     assert got.status_code == 200 and got.content == body
+
+
+@pytest.mark.parametrize(("n", "passes"), [(MOST_MARKS // 2 - 10, True), (MOST_MARKS // 2 + 10, False)])
+@requirement("relay:own-answers")
+def test_a_long_answer_of_nothing_but_brackets_costs_so_much_and_no_more(n: int, passes: bool):
+    body = b'{"id":1,"result":[' + b"[]," * n + b"0]}"
+    assert passed(body, [], b"1") == (body if passes else None)
 
 
 def passed(body: bytes, cuts: list[int], id: bytes) -> bytes | None:

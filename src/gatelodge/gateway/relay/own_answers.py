@@ -21,6 +21,8 @@ LONGEST_TEXT = 1024
 """Bytes of a string that is looked at in an answer's outermost members."""
 LONGEST_OUTSIDE = 64 * 1024
 """Bytes of those members, without what is nested in them."""
+MOST_MARKS = 1_000_000
+"""Braces, brackets and outermost strings of a long answer: each costs a microsecond, and 32 MiB can hold 32 million."""
 
 
 class _Message(msgspec.Struct):
@@ -99,7 +101,7 @@ class _Outside:
         self._seen = bytearray()
         self._text: bytearray | None = None
         self._is_escaped = self._is_over = False
-        self._depth = 0
+        self._depth = self._marks = 0
 
     def read(self, piece: bytes) -> int:
         """Read on. How many bytes of this piece come before the brace that ends the object. Raises ``Unreadable``."""
@@ -120,6 +122,9 @@ class _Outside:
         return size if before is None else before
 
     def _read_mark(self, mark: int) -> None:
+        self._marks += 1
+        if self._marks > MOST_MARKS:
+            raise Unreadable
         if mark == QUOTE:
             self._text = bytearray()
             return

@@ -15,7 +15,6 @@ from gatelodge.gateway.relay.breaker import Breaker
 from gatelodge.gateway.relay.wire import (
     Broken,
     NoHttp,
-    NotConnected,
     NotConnectedInTime,
     NotWritten,
     Pool,
@@ -231,7 +230,6 @@ class HttpLine(Line):
                     error=str(error),
                 )
             case _:
-                assert isinstance(error, NotConnected)
                 return self._failed("upstream_error", 502, mark("the upstream of {name} can't be connected to"))
 
     def _failed(
