@@ -34,8 +34,6 @@ THREADS = {"sqlite": 2, "postgresql": 4, "mysql": 4}
 """Calls that run at a time. A server's answer is waited for; a file is read here, where more threads take each other's turn
 with the interpreter: four of them cost a query nearly twice what two do.
 """
-RECORDS_OF_A_TOOL = ("records", "recentItems", "searchRecords")
-"""Where a tool's answer holds records."""
 INSTRUCTIONS = (
     "Works with the records of this org as the signed-in user. Ask getObjectSchema for the objects and their fields before"
     " writing a soqlQuery; find searches text in all of them."

@@ -21,7 +21,6 @@ PASSED = {
 """All that an upstream gets of a client's headers, besides ``Mcp-Param-*``. Whatever isn't named stays here."""
 PARAMETER = b"mcp-param-"
 OURS = {"User-Agent": f"gatelodge/{__version__}", "Accept-Encoding": "identity"}
-SAFE_ANSWER = re.compile(r"[0-9]{1,6}")
 
 
 def encoded(value: str) -> str:

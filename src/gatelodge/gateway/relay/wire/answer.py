@@ -59,11 +59,6 @@ class Answer:
 
     # --- for whoever reads it -------------------------------------------------------------------------------------
 
-    @property
-    def is_read(self) -> bool:
-        """Whether all of it was read."""
-        return self.has_come and not self._held
-
     def at_hand(self) -> bytes | None:
         """The whole body, if all of it has come and none of it was read; None otherwise."""
         if not self.has_come:
