@@ -128,6 +128,13 @@ def test_a_servers_health_and_a_providers_refusal_are_kept_as_reasons_and_told_i
 
 
 @requirement("words:language")
+def test_a_link_that_somebody_is_to_open_is_whole_in_a_reason_and_what_strangers_said_is_cut():
+    link = f"https://gate.example.com/{'deep/' * 100}setup/upstreams/crm"
+    why = words.reason("open {url}: {said}", url=words.verbatim(link), said="x" * 1000)
+    assert str(why) == f"open {link}: {'x' * words.LONGEST_VALUE}" == why.here()
+
+
+@requirement("words:language")
 def test_what_programs_read_stays_english_whatever_the_browser_asks_for(house: House):
     client = add_app(house)
     answer = client.front.post("/services/oauth2/token", data={"grant_type": "nothing"}, headers=GERMAN)

@@ -11,7 +11,7 @@ from gatelodge.web.token_cache import EARLY, Fetched
 from gatelodge.web.upstream_oauth.clients import client_of_grant
 from gatelodge.web.upstream_oauth.discovery import NotConnected
 from gatelodge.web.upstream_oauth.tokens import Answered, NotGiven, ask, ends_at
-from gatelodge.words import Because, reason
+from gatelodge.words import Because, reason, verbatim
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at a grant that another caller is refreshing."""
@@ -25,7 +25,9 @@ class NeedsGrant(Because):
     def __init__(self, server: McpServer, url: str) -> None:
         super().__init__(
             reason(
-                "{server} needs you to connect your own account there first: open {url}", server=server.label, url=url
+                "{server} needs you to connect your own account there first: open {url}",
+                server=server.label,
+                url=verbatim(url),
             )
         )
         self.url = url

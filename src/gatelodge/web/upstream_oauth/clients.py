@@ -15,7 +15,7 @@ from gatelodge.core.upstream_clients import UpstreamClient
 from gatelodge.web.outbound import NotFetched
 from gatelodge.web.site import Site
 from gatelodge.web.upstream_oauth.discovery import Issuer, NotConnected
-from gatelodge.words import reason
+from gatelodge.words import reason, verbatim
 
 CREATED = (200, 201)
 """RFC 7591 §3.2.1 says 201; some answer 200."""
@@ -95,7 +95,7 @@ async def our_client(site: Site, org: Org, server: McpServer, issuer: Issuer) ->
                 "{issuer} knows us under no name: an administrator registers this org there, with the redirect URI"
                 " {callback}, and enters the client ID here",
                 issuer=issuer.issuer or issuer.token_url,
-                callback=callback_url(org, server),
+                callback=verbatim(callback_url(org, server)),  # whole: it is copied from here
             )
         )
     return _opened(site, known)
